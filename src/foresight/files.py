@@ -1,0 +1,107 @@
+"""Atomic files, fingerprints and plain-sentence disk errors."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from foresight.errors import ForesightError
+
+
+@contextmanager
+def disk_errors(path: Path | str) -> Iterator[None]:
+    """Turn the usual disk failures around ``path`` into a ``ForesightError``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ForesightError(
+                f"The disk is full while writing {path}: free some space and run the same command "
+                "again, finished work is kept."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR):
+            raise ForesightError(
+                f"Cannot write {path} ({os.strerror(error.errno)}): choose a folder that you may "
+                "write to."
+            ) from error
+        raise
+
+
+def atomic_write(path: Path | str, write: Callable[[Path], None]) -> None:
+    """Let ``write`` fill a temporary sibling of ``path``, then rename it into place.
+
+    A reader sees the old file or the whole new one, also after a ``kill -9`` or a power cut.
+
+    Raises:
+        ForesightError: the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+        try:
+            write(temporary)
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically; NaN is refused."""
+    text = json.dumps(value, indent=1, allow_nan=False, default=_plain) + "\n"
+    atomic_write(path, lambda temporary: _write_text(temporary, text))
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        ForesightError: the file is missing or is not valid JSON.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError as error:
+        raise ForesightError(f"{path} does not exist: check the path.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ForesightError(
+            f"{path} is not valid JSON ({error}): it is damaged, make it again."
+        ) from error
+
+
+def fingerprint(value: Any) -> str:
+    """A short stable hash (16 hex digits) of a JSON-like value, a dataclass or bytes."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return hashlib.sha256(value).hexdigest()[:16]
+    text = json.dumps(value, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_fingerprint(path: Path | str) -> str:
+    """The same hash over a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """JSON for the types that configurations and rows hold beside the built-in ones."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, torch tensors
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} does not fit into JSON")
