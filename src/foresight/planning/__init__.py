@@ -1,0 +1,1 @@
+"""Search over imagined actions: objectives and solvers."""

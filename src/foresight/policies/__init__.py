@@ -1,0 +1,1 @@
+"""Policies: from features to actions without search."""

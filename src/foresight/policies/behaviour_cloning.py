@@ -1,0 +1,109 @@
+"""Behaviour cloning with the sources' network (findings, phase 1)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from foresight.errors import ForesightError
+from foresight.files import atomic_write, read_json, write_json
+from foresight.worldmodel.latent import LatentConfig, LatentState
+from foresight.worldmodel.model import load_weights
+
+
+@dataclass(frozen=True)
+class CloningConfig:
+    """Sizes of a cloned policy and the fingerprints of what it was trained on."""
+
+    task: str
+    features: int
+    actions: int
+    action_low: tuple[float, ...]
+    action_high: tuple[float, ...]
+    latent: LatentConfig = field(default_factory=LatentConfig)
+    encoder_fingerprint: str = ""
+    readout_fingerprint: str = ""
+    dataset_fingerprint: str = ""
+
+
+class ClonedPolicy(nn.Module):
+    """Linear(Z→256) → LayerNorm → ReLU → Linear(256→64) → ReLU → Linear(64→A) → Tanh.
+
+    279,490 parameters for a 1024-d latent and two actions. The tanh output is scaled to the action
+    bounds, which for the control suite are ±1. Method names follow LeRobot's policies.
+    """
+
+    def __init__(self, config: CloningConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.latent = LatentState(config.latent, config.features)
+        self.net = nn.Sequential(
+            nn.Linear(self.latent.dim, 256),
+            nn.LayerNorm(256),
+            nn.ReLU(),
+            nn.Linear(256, 64),
+            nn.ReLU(),
+            nn.Linear(64, config.actions),
+            nn.Tanh(),
+        )
+
+    def reset(self) -> None:
+        """Start an episode; this policy keeps no memory."""
+
+    @torch.inference_mode()
+    def select_action(self, z: Float[Tensor, "B Z"]) -> Float[Tensor, "B A"]:
+        """The action for latent states ``z``, within the bounds."""
+        return self._scale(self.net(z))
+
+    def predict_action_chunk(self, z: Float[Tensor, "B Z"]) -> Float[Tensor, "B 1 A"]:
+        """A chunk of one action."""
+        return self.select_action(z)[:, None]
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Mean squared error between predicted and shown actions.
+
+        Args:
+            batch: ``z [B, Z]`` and ``action [B, A]``.
+        """
+        loss = functional.mse_loss(self._scale(self.net(batch["z"])), batch["action"])
+        return loss, {"loss": float(loss.detach())}
+
+    def _scale(self, unit: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
+        low = unit.new_tensor(self.config.action_low)
+        high = unit.new_tensor(self.config.action_high)
+        return low + (unit + 1) / 2 * (high - low)
+
+    def save(self, folder: Path | str) -> None:
+        """Write ``config.json`` and ``model.safetensors``."""
+        folder = Path(folder)
+        tensors = {name: value.contiguous() for name, value in self.state_dict().items()}
+        atomic_write(folder / "model.safetensors", lambda path: save_file(tensors, path))
+        write_json(folder / "config.json", asdict(self.config))
+
+    @classmethod
+    def load(cls, folder: Path | str) -> ClonedPolicy:
+        """Read a checkpoint folder.
+
+        Raises:
+            ForesightError: a file is missing, damaged or of another model.
+        """
+        folder = Path(folder)
+        raw = read_json(folder / "config.json")
+        try:
+            raw["latent"] = LatentConfig(**raw["latent"])
+            raw["action_low"] = tuple(raw["action_low"])
+            raw["action_high"] = tuple(raw["action_high"])
+            policy = cls(CloningConfig(**raw))
+        except (KeyError, TypeError) as error:
+            raise ForesightError(
+                f"{folder / 'config.json'} is not a cloned policy's configuration ({error}): point "
+                "to a folder that was written by behaviour cloning."
+            ) from error
+        load_weights(policy, folder / "model.safetensors")
+        return policy.eval()

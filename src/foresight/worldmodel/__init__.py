@@ -1,0 +1,1 @@
+"""What an action will change: latent state, dynamics, reward, and their training."""
