@@ -114,5 +114,3 @@ class Effort:
     ) -> Cost:
         """Effort `[B, S]`."""
         return self.weight * actions.square().mean((-2, -1))
-
-

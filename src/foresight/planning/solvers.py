@@ -152,7 +152,9 @@ class RandomShooting(_Sampler):
 
 
 class CEM(_Sampler):
-    """The cross-entropy method (findings, phase 4b: 500 samples, 50 elites, 5 iterations, 10 steps).
+    """The cross-entropy method.
+
+    The defaults are the sources' (findings, phase 4b).
 
     Samples from a diagonal Gaussian clipped to the bounds, refits it to the elites, and repeats.
     The mean itself competes as a candidate, so an iteration never loses a good warm start.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -34,7 +35,10 @@ class LatentConfig:
 def stack_history(
     features: Float[Tensor, "T F"], history: int, stride: int = 1
 ) -> Float[Tensor, "T history*F"]:
-    """Stack each step of one episode with its past, oldest first; step 0 stands in before the start."""
+    """Stack each step of one episode with its past, oldest first.
+
+    Before the start step 0 stands in.
+    """
     steps = torch.arange(len(features))[:, None]
     lags = stride * torch.arange(history - 1, -1, -1)
     return features[(steps - lags).clamp(min=0)].flatten(1)
@@ -145,7 +149,7 @@ def encode_latents(
     """Latent states of every step of every episode, float32, in the order of ``features``."""
     latents = torch.empty(len(features), state.dim)
     with torch.no_grad():
-        for start, end in zip(offsets[:-1], offsets[1:], strict=True):
+        for start, end in itertools.pairwise(offsets):
             episode = torch.from_numpy(np.array(features[start:end])).float()
             latents[start:end] = state.episode(episode)
     return latents

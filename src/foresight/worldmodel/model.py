@@ -93,8 +93,8 @@ class WorldModel(nn.Module):
             model = cls(WorldModelConfig(**raw))
         except (KeyError, TypeError) as error:
             raise ForesightError(
-                f"{folder / 'config.json'} is not a world model's configuration ({error}): point to "
-                "a folder that `foresight train` wrote."
+                f"{folder / 'config.json'} is not a world model's configuration ({error}): point "
+                "to a folder that `foresight train` wrote."
             ) from error
         load_weights(model, folder / "model.safetensors")
         return model.eval()

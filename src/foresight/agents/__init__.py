@@ -1,0 +1,1 @@
+"""Closed-loop agents: see, imagine, act."""

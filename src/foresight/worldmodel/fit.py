@@ -1,0 +1,198 @@
+"""The training loop: epochs of batches, a cosine schedule, and a state that survives a kill."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from foresight.errors import ForesightError
+from foresight.files import atomic_write
+from foresight.metrics import MetricsLog
+from foresight.progress import track
+
+Batch = dict[str, Tensor]
+Record = dict[str, float]
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How long and how fast to learn."""
+
+    epochs: int = 30
+    """Passes over the training windows."""
+    batch: int = 512
+    """Windows per update."""
+    lr: float = 1e-3
+    """Peak learning rate; it falls to zero along a cosine."""
+    weight_decay: float = 1e-4
+    """AdamW's decoupled weight decay."""
+    clip: float = 10.0
+    """Largest gradient norm."""
+    seed: int = 0
+    """Seeds initial weights, split and the order of windows."""
+
+
+def fit(
+    model: nn.Module,
+    batches: Callable[[int], Iterator[Batch]],
+    steps_per_epoch: int,
+    loss: Callable[[Batch], tuple[Tensor, Record]],
+    validate: Callable[[], Record],
+    config: FitConfig,
+    folder: Path,
+    identity: str,
+    select: str,
+    tensorboard: bool = False,
+) -> list[Record]:
+    """Train ``model`` in place and leave it at its best epoch.
+
+    After each epoch the weights, the best weights, the optimiser and the history are renamed into
+    place as one file. A run killed at any moment goes on from the last finished epoch and ends at
+    the same weights as an undisturbed one on the same machine.
+
+    Args:
+        model: trained in place.
+        batches: yields the batches of an epoch; the order may depend on the epoch's number only.
+        steps_per_epoch: number of batches in an epoch, for the schedule.
+        loss: a batch to its loss and numbers to log.
+        validate: numbers on held-out episodes, called with the model in eval mode.
+        config: length and speed.
+        folder: where ``training.safetensors`` and ``metrics.jsonl`` go.
+        identity: fingerprint of data and configuration; a state of another identity is refused.
+        select: key of ``validate`` whose minimum is the best epoch.
+        tensorboard: log there as well.
+
+    Returns:
+        One record per epoch.
+
+    Raises:
+        ForesightError: the folder holds another training's state, or the loss is not finite.
+    """
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.lr, weight_decay=config.weight_decay
+    )
+    state = _State(folder / "training.safetensors", identity, model, optimizer)
+    history = state.resume()
+    log = MetricsLog(folder / "metrics.jsonl", tensorboard=tensorboard)
+    total = max(1, config.epochs * steps_per_epoch)
+    for epoch in track(range(len(history), config.epochs), "train"):
+        started = time.perf_counter()
+        record = _epoch(
+            model, batches(epoch), loss, optimizer, epoch * steps_per_epoch, total, config
+        )
+        model.eval()
+        with torch.inference_mode():
+            record |= validate()
+        record |= {"epoch": float(epoch), "seconds": time.perf_counter() - started}
+        history.append(record)
+        log.write(epoch, **{k: v for k, v in record.items() if k != "epoch"})
+        state.store(history, is_best=record[select] == min(r[select] for r in history))
+    state.load_best()
+    model.eval()
+    return history
+
+
+def _epoch(
+    model: nn.Module,
+    batches: Iterator[Batch],
+    loss: Callable[[Batch], tuple[Tensor, Record]],
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    total: int,
+    config: FitConfig,
+) -> Record:
+    """One pass of updates; the mean of what ``loss`` logged."""
+    model.train()
+    sums: Record = {}
+    count = 0
+    for batch in batches:
+        rate = config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        value, logs = loss(batch)
+        if not torch.isfinite(value):
+            raise ForesightError(
+                f"The training loss became {float(value)} at update {step}: lower the learning rate "
+                f"(now {config.lr}) or check the data with `foresight data check`."
+            )
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        optimizer.step()
+        step += 1
+        count += 1
+        for name, number in logs.items():
+            sums[name] = sums.get(name, 0.0) + number
+    return {f"train/{name}": number / max(1, count) for name, number in sums.items()}
+
+
+class _State:
+    """Weights, best weights, optimiser moments and history in one safetensors file."""
+
+    def __init__(
+        self, path: Path, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self.path = path
+        self.identity = identity
+        self.model = model
+        self.optimizer = optimizer
+        self.best = self._weights()
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {k: v.detach().clone().contiguous() for k, v in self.model.state_dict().items()}
+
+    def store(self, history: list[Record], is_best: bool) -> None:
+        weights = self._weights()
+        if is_best:
+            self.best = weights
+        tensors = {f"now/{k}": v for k, v in weights.items()}
+        tensors |= {f"best/{k}": v.clone() for k, v in self.best.items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"adam/{index}/{k}": v.clone() for k, v in moments.items()}
+        metadata = {"identity": self.identity, "history": json.dumps(history)}
+        atomic_write(self.path, lambda path: save_file(tensors, path, metadata))
+
+    def resume(self) -> list[Record]:
+        """Load the last finished epoch; an empty history when there is none."""
+        if not self.path.exists():
+            return []
+        try:
+            with safe_open(self.path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ForesightError(
+                f"{self.path} cannot be read ({error}): it is damaged, delete it to train anew."
+            ) from error
+        if metadata.get("identity") != self.identity:
+            raise ForesightError(
+                f"{self.path} belongs to a training with other data or settings "
+                f"({metadata.get('identity')} instead of {self.identity}): choose another folder "
+                "or delete that file."
+            )
+        self.model.load_state_dict(_part(tensors, "now/"))
+        self.best = _part(tensors, "best/")
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _part(tensors, "adam/").items():
+            index, key = name.split("/")
+            moments.setdefault(int(index), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        history: list[Record] = json.loads(metadata["history"])
+        return history
+
+    def load_best(self) -> None:
+        self.model.load_state_dict(self.best)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
