@@ -1,0 +1,169 @@
+"""Who acts while data is collected: trivial actions, experts, and mixes of them."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from gymnasium import spaces
+
+from foresight.envs.dm_env import DMControlEnv
+from foresight.envs.tasks import canonical, resolve
+from foresight.errors import ForesightError
+
+SPECS = "zero, random, constant:0.5, constant:0.1,-0.3, expert, source, oracle, eps:0.3:expert"
+
+
+@runtime_checkable
+class Behaviour(Protocol):
+    """Chooses actions; may look into the simulator (``env.physics``), which an agent may not."""
+
+    name: str
+
+    def reset(self, env: DMControlEnv, seed: int) -> None:
+        """Begin an episode; all randomness follows from ``seed`` and the behaviour's name."""
+
+    def act(self, env: DMControlEnv, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """The next action, float32 ``[A]``."""
+
+
+class Constant:
+    """The same action at every step: one number for all actuators, or one for each."""
+
+    def __init__(self, name: str, values: tuple[float, ...]) -> None:
+        self.name = name
+        self._values = values
+        self._action = np.zeros(0, np.float32)
+
+    def reset(self, env: DMControlEnv, seed: int) -> None:
+        """Fit the action to the environment.
+
+        Raises:
+            ForesightError: there are neither one nor A numbers.
+        """
+        (length,) = env.action_space.shape
+        if len(self._values) not in (1, length):
+            raise ForesightError(
+                f"Behaviour {self.name!r} has {len(self._values)} numbers, but {env.task_id} has "
+                f"{length} actuators: give one number, or {length}."
+            )
+        action = np.broadcast_to(np.asarray(self._values, np.float32), (length,))
+        self._action = np.clip(action, env.action_space.low, env.action_space.high)
+
+    def act(self, env: DMControlEnv, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """The action of the name."""
+        return self._action.copy()
+
+
+class Random:
+    """Uniform within the bounds; standard normal where an actuator has none."""
+
+    def __init__(self, name: str = "random") -> None:
+        self.name = name
+        self._generator = np.random.default_rng(0)
+
+    def reset(self, env: DMControlEnv, seed: int) -> None:
+        """Seed the generator."""
+        self._generator = generator(self.name, seed)
+
+    def act(self, env: DMControlEnv, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """A fresh draw."""
+        return uniform_action(self._generator, env.action_space)
+
+
+class EpsilonGreedy:
+    """With probability epsilon a random action, else the one of another behaviour.
+
+    The other behaviour is asked at every step, so that one with a memory keeps it.
+    """
+
+    def __init__(self, name: str, epsilon: float, other: Behaviour) -> None:
+        self.name = name
+        self._epsilon = epsilon
+        self._other = other
+        self._generator = np.random.default_rng(0)
+
+    def reset(self, env: DMControlEnv, seed: int) -> None:
+        """Seed the generator and the other behaviour."""
+        self._generator = generator(self.name, seed)
+        self._other.reset(env, seed)
+
+    def act(self, env: DMControlEnv, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """The mixed choice."""
+        action = self._other.act(env, observation)
+        if self._generator.random() < self._epsilon:
+            return uniform_action(self._generator, env.action_space)
+        return action
+
+
+def make_behaviour(spec: str, task: str) -> Behaviour:
+    """The behaviour that ``spec`` names.
+
+    Args:
+        spec: ``zero``; ``random``; ``constant:0.5`` or ``constant:0.1,-0.3``; ``expert``;
+            ``source`` (the source documents' own poor reacher controller); ``oracle`` (planning
+            in the true simulator); ``eps:0.3:SPEC``.
+        task: the task id; experts are made for one task.
+
+    Raises:
+        ForesightError: unknown task or spec, or no such expert for this task.
+    """
+    resolve(task)
+    kind, _, rest = str(spec).partition(":")
+    if kind == "constant" and rest:
+        return Constant(spec, _numbers(spec, rest))
+    if kind == "eps" and rest:
+        return _epsilon_greedy(spec, rest, task)
+    if spec == "zero":
+        return Constant(spec, (0.0,))
+    if spec == "random":
+        return Random()
+    if spec in ("expert", "source"):
+        from foresight.envs.experts import make_expert
+
+        return make_expert(spec, canonical(task))
+    if spec == "oracle":
+        from foresight.envs.oracle import Oracle
+
+        return Oracle(canonical(task))
+    raise ForesightError(f"Unknown behaviour {spec!r}: choose one of {SPECS}.")
+
+
+def generator(name: str, seed: int) -> np.random.Generator:
+    """The random numbers of a behaviour in an episode: from its name and the seed alone."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def uniform_action(random: np.random.Generator, space: spaces.Box) -> np.ndarray:
+    """A random action, float32 ``[A]``."""
+    bounded = np.isfinite(space.low) & np.isfinite(space.high)
+    low, high = np.where(bounded, space.low, -1), np.where(bounded, space.high, 1)
+    action = random.uniform(low, high)
+    if not bounded.all():
+        action = np.where(bounded, action, random.standard_normal(space.shape))
+    return action.astype(np.float32)
+
+
+def _epsilon_greedy(spec: str, rest: str, task: str) -> EpsilonGreedy:
+    number, _, other = rest.partition(":")
+    values = _numbers(spec, number)
+    if not other or len(values) != 1 or not 0 <= values[0] <= 1:
+        raise ForesightError(
+            f"Behaviour {spec!r} is not eps:PROBABILITY:BEHAVIOUR: write for example "
+            "eps:0.3:expert, with a probability from 0 to 1."
+        )
+    return EpsilonGreedy(spec, values[0], make_behaviour(other, task))
+
+
+def _numbers(spec: str, text: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or not np.isfinite(values).all():
+        raise ForesightError(
+            f"Behaviour {spec!r} holds something that is not a number: write for example "
+            "constant:0.5 or constant:0.1,-0.3."
+        )
+    return values

@@ -1,0 +1,135 @@
+"""Frames from a MuJoCo model: the native renderer, fast on a CPU."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from foresight.envs.gl import choose_gl, missing_gl
+from foresight.errors import ForesightError
+
+if TYPE_CHECKING:
+    import mujoco
+
+MIN_SIZE, MAX_SIZE = 16, 2048
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What a frame looks like.
+
+    Attributes:
+        size: height and width in pixels.
+        camera: the model's camera by number or name; -1 is MuJoCo's free camera.
+        quality: ``fast`` leaves out shadows, reflections and multisampling, which cost most of
+            the time of a software renderer; ``full`` equals dm_control's own pictures.
+    """
+
+    size: int = 64
+    camera: int | str = 0
+    quality: Literal["fast", "full"] = "fast"
+
+    def __post_init__(self) -> None:
+        size = self.size
+        if isinstance(size, bool) or not isinstance(size, int) or not MIN_SIZE <= size <= MAX_SIZE:
+            raise ForesightError(
+                f"Frame size {size!r} is not possible: choose a whole number of pixels from "
+                f"{MIN_SIZE} to {MAX_SIZE}."
+            )
+        if self.quality not in ("fast", "full"):
+            raise ForesightError(f"Unknown render quality {self.quality!r}: choose fast or full.")
+        if isinstance(self.camera, bool) or not isinstance(self.camera, int | str):
+            raise ForesightError(
+                f"Camera {self.camera!r} is neither a number nor a name: give one of them."
+            )
+
+
+class FrameRenderer:
+    """Renders one model; lives in the process that made it.
+
+    Args:
+        model: the native ``mujoco.MjModel`` (of dm_control: ``physics.model.ptr``). It is left
+            as it was.
+        settings: size, camera and quality.
+
+    Raises:
+        ForesightError: the model has no such camera, or this machine cannot render.
+    """
+
+    def __init__(self, model: mujoco.MjModel, settings: RenderSettings) -> None:
+        choose_gl()
+        import mujoco
+
+        self.settings = settings
+        self._model = model
+        self._camera = _camera_id(model, settings.camera)
+        with _context_settings(model, settings):
+            try:
+                self._renderer = mujoco.Renderer(model, settings.size, settings.size)
+            except Exception as error:  # every GL library has its own kind of failure
+                raise missing_gl(str(error) or type(error).__name__) from error
+        if settings.quality == "fast":
+            flags = self._renderer.scene.flags
+            flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
+            flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+
+    def render(self, data: mujoco.MjData) -> np.ndarray:
+        """The picture of ``data``, uint8 RGB ``[H, W, 3]``, upright."""
+        self._renderer.update_scene(data, camera=self._camera)
+        return self._renderer.render()
+
+    def model_changed(self) -> None:
+        """Upload what a task has changed in the model since the last frame (terrain)."""
+        import mujoco
+
+        context = self._renderer._mjr_context
+        for field in range(self._model.nhfield):
+            if self._renderer._gl_context:
+                self._renderer._gl_context.make_current()
+            mujoco.mjr_uploadHField(self._model, context, field)
+
+    def close(self) -> None:
+        """Free the OpenGL context; the renderer cannot be used afterwards."""
+        self._renderer.close()
+
+
+def _camera_id(model: mujoco.MjModel, camera: int | str) -> int:
+    names = [model.camera(index).name for index in range(model.ncam)]
+    if isinstance(camera, str) and camera in names:
+        return names.index(camera)
+    if isinstance(camera, int) and -1 <= camera < model.ncam:
+        return camera
+    listed = ", ".join(f"{index} ({name})" for index, name in enumerate(names))
+    raise ForesightError(
+        f"Unknown camera {camera!r}: this model has {listed or 'no camera'}, and -1 is the free "
+        "camera."
+    )
+
+
+@contextlib.contextmanager
+def _context_settings(model: mujoco.MjModel, settings: RenderSettings) -> Iterator[None]:
+    """Set in the model, for the time of making a context, what MuJoCo reads only then."""
+    visual: Any = model.vis
+    before = (
+        visual.global_.offwidth,
+        visual.global_.offheight,
+        visual.quality.shadowsize,
+        visual.quality.offsamples,
+    )
+    visual.global_.offwidth = visual.global_.offheight = settings.size
+    if settings.quality == "fast":
+        visual.quality.shadowsize = 0
+        visual.quality.offsamples = 0
+    try:
+        yield
+    finally:
+        (
+            visual.global_.offwidth,
+            visual.global_.offheight,
+            visual.quality.shadowsize,
+            visual.quality.offsamples,
+        ) = before
