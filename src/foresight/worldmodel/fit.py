@@ -121,8 +121,8 @@ def _epoch(
         value, logs = loss(batch)
         if not torch.isfinite(value):
             raise ForesightError(
-                f"The training loss became {float(value)} at update {step}: lower the learning rate "
-                f"(now {config.lr}) or check the data with `foresight data check`."
+                f"The training loss became {float(value)} at update {step}: lower the learning "
+                f"rate (now {config.lr}) or check the data with `foresight data check`."
             )
         optimizer.zero_grad(set_to_none=True)
         value.backward()

@@ -103,8 +103,8 @@ def train_world_model(
     training = loader(experience.train, config.horizon + 1, True)
     if len(training) == 0:
         raise ForesightError(
-            f"No episode is longer than the training horizon of {config.horizon} steps: shorten the "
-            "horizon or collect longer episodes."
+            f"No episode is longer than the training horizon of {config.horizon} steps: shorten "
+            "the horizon or collect longer episodes."
         )
 
     def batches(epoch: int) -> Iterator[Batch]:

@@ -1,0 +1,144 @@
+"""Training on a system whose truth is known; checkpoints; resume."""
+
+import numpy as np
+import pytest
+import torch
+
+from foresight.errors import ForesightError
+from foresight.worldmodel.experience import Experience
+from foresight.worldmodel.fit import FitConfig
+from foresight.worldmodel.latent import LatentConfig
+from foresight.worldmodel.model import WorldModel, WorldModelConfig
+from foresight.worldmodel.train import TrainConfig, horizon_errors, train_world_model
+
+FEATURES, ACTIONS, LENGTH, EPISODES = 6, 2, 40, 24
+
+
+def experience() -> Experience:
+    """A noise-free linear system x' = x + B a with reward -|x_0|."""
+    rng = np.random.default_rng(0)
+    gain = rng.normal(size=(ACTIONS, FEATURES)) * 0.3
+    features, actions = [], []
+    for _ in range(EPISODES):
+        x = rng.normal(size=FEATURES)
+        for _ in range(LENGTH):
+            a = rng.uniform(-1, 1, ACTIONS)
+            features.append(x)
+            actions.append(a)
+            x = x + a @ gain
+    array = np.array(features, dtype=np.float32)
+    return Experience(
+        features=array,
+        actions=torch.tensor(np.array(actions), dtype=torch.float32),
+        rewards=-torch.from_numpy(array[:, 0]).abs(),
+        offsets=np.arange(EPISODES + 1) * LENGTH,
+        train=list(range(20)),
+        validation=list(range(20, EPISODES)),
+    )
+
+
+BASE = WorldModelConfig(
+    task="toy",
+    features=FEATURES,
+    actions=ACTIONS,
+    action_low=(-1, -1),
+    action_high=(1, 1),
+    encoder_fingerprint="e",
+    readout_fingerprint="r",
+)
+
+
+def config(epochs: int = 12, **kwargs) -> TrainConfig:
+    fit = FitConfig(epochs=epochs, batch=64, lr=3e-3)
+    return TrainConfig(fit=fit, hidden=64, measure_horizon=5, **kwargs)
+
+
+def test_beats_persistence_at_every_horizon_on_held_out_episodes(tmp_path):
+    trained = train_world_model(experience(), BASE, config(), tmp_path)
+    assert [row["horizon"] for row in trained.horizon_errors] == [1, 2, 3, 4, 5]
+    for row in trained.horizon_errors:
+        assert row["model"] < 0.5 * row["persistence"]
+    last = trained.history[-1]
+    assert last["validation/dynamics"] < last["validation/persistence"]
+    assert last["validation/reward"] < 0.5 * last["validation/reward_variance"]
+
+
+def test_multi_step_training_runs_and_helps_long_horizons(tmp_path):
+    trained = train_world_model(experience(), BASE, config(horizon=4), tmp_path)
+    assert trained.horizon_errors[-1]["skill"] > 0.7
+
+
+def test_persistence_of_a_still_model_has_no_skill():
+    model = WorldModel(BASE)
+    for parameter in model.dynamics.net[-1].parameters():
+        torch.nn.init.zeros_(parameter)
+    z = torch.randn(50, 4, FEATURES)
+    rows = horizon_errors(model, z, torch.zeros(50, 4, ACTIONS))
+    for row in rows:
+        assert row["skill"] == pytest.approx(0)
+        naive = ((z[:, 0] - z[:, row["horizon"]]) ** 2).sum(-1).mean() / z[:, 0].var(0).sum()
+        assert row["model"] == pytest.approx(float(naive), rel=1e-5)
+
+
+def test_stopped_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
+    whole = train_world_model(experience(), BASE, config(5), tmp_path / "whole")
+    from foresight.worldmodel import fit as module
+
+    stored = module._State.store
+
+    def stop_after_two(self, history, is_best):
+        stored(self, history, is_best)
+        if len(history) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module._State, "store", stop_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        train_world_model(experience(), BASE, config(5), tmp_path / "cut")
+    monkeypatch.setattr(module._State, "store", stored)
+    resumed = train_world_model(experience(), BASE, config(5), tmp_path / "cut")
+    assert len(resumed.history) == 5
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+def test_a_folder_of_another_training_is_refused(tmp_path):
+    train_world_model(experience(), BASE, config(1), tmp_path)
+    with pytest.raises(ForesightError, match="other data or settings"):
+        train_world_model(experience(), BASE, config(2), tmp_path)
+
+
+def test_checkpoint_round_trip_and_its_errors(tmp_path):
+    trained = train_world_model(experience(), BASE, config(1), tmp_path)
+    loaded = WorldModel.load(tmp_path)
+    z, a = torch.randn(3, FEATURES), torch.randn(3, ACTIONS)
+    assert torch.equal(loaded.dynamics.step(z, a), trained.model.dynamics.step(z, a))
+    loaded.expect_encoder("e", "r")
+    with pytest.raises(ForesightError, match="trained on encoder"):
+        loaded.expect_encoder("other", "r")
+    with pytest.raises(ForesightError, match="trained on readout"):
+        loaded.expect_encoder("e", "other")
+
+    text = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text.replace(f'"features": {FEATURES}', '"features": 9'))
+    with pytest.raises(ForesightError, match="another latent size"):
+        WorldModel.load(tmp_path)
+    (tmp_path / "config.json").write_text(text)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ForesightError, match="damaged"):
+        WorldModel.load(tmp_path)
+    weights.unlink()
+    with pytest.raises(ForesightError, match="does not exist"):
+        WorldModel.load(tmp_path)
+
+
+def test_horizon_longer_than_the_episodes_is_one_sentence(tmp_path):
+    with pytest.raises(ForesightError, match="No episode is longer"):
+        train_world_model(experience(), BASE, config(1, horizon=60), tmp_path)
+
+
+def test_raw_latents_are_the_features():
+    from foresight.worldmodel.latent import LatentState
+
+    state = LatentState.fit(np.ones((5, 3)), np.array([0, 5]), [0], LatentConfig("raw"))
+    assert torch.equal(state(torch.arange(3.0)), torch.arange(3.0))
