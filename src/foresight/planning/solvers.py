@@ -52,6 +52,10 @@ class Solver(Protocol):
 
     horizon: int
 
+    def seed(self, seed: int) -> None:
+        """Restart the random stream."""
+        ...
+
     def plan(
         self,
         z0: Float[Tensor, "B Z"],
@@ -102,6 +106,10 @@ class _Sampler:
         self.horizon = horizon
         self.samples = samples
         self.generator = torch.Generator(device=low.device).manual_seed(seed)
+
+    def seed(self, seed: int) -> None:
+        """Restart the random stream."""
+        self.generator.manual_seed(seed)
 
     def _judge(
         self, z0: Float[Tensor, "B Z"], objective: Objective, actions: Float[Tensor, "B S H A"]

@@ -83,6 +83,7 @@ def fit(
     state = _State(folder / "training.safetensors", identity, model, optimizer)
     history = state.resume()
     log = MetricsLog(folder / "metrics.jsonl", tensorboard=tensorboard)
+    log.rewind(len(history) - 1)
     total = max(1, config.epochs * steps_per_epoch)
     for epoch in track(range(len(history), config.epochs), "train"):
         started = time.perf_counter()

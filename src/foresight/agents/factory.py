@@ -1,0 +1,152 @@
+"""Build agents from checkpoint folders, in whatever process they are to act."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from foresight.agents.planner import PlanningAgent
+from foresight.agents.policy import PolicyAgent
+from foresight.agents.sight import Sight
+from foresight.envs.episode import EpisodeSpec, run_episode
+from foresight.envs.render import RenderSettings
+from foresight.errors import ForesightError
+from foresight.perception.eyes import Eyes
+from foresight.perception.stream import FeatureStream
+from foresight.planning.objective import Effort, GoalDistance, Objective, PredictedReward, Term
+from foresight.planning.solvers import CEM, RandomShooting
+from foresight.policies.behaviour_cloning import ClonedPolicy
+from foresight.worldmodel.model import WorldModel, fast_dtype
+
+
+@dataclass(frozen=True)
+class PlannerConfig:
+    """How the agent searches and what for."""
+
+    solver: Literal["cem", "shooting"] = "cem"
+    """cem refines its samples, shooting draws them once."""
+    samples: int = 500
+    """Candidates per iteration."""
+    elites: int = 50
+    """Candidates that CEM refits to."""
+    iterations: int = 5
+    """Refinements per decision of CEM."""
+    horizon: int = 10
+    """Imagined steps."""
+    warm_start: bool = True
+    """Begin each search from the last plan, one step on."""
+    objective: Literal["reward", "goal"] = "reward"
+    """Maximise predicted reward, or come close to a goal image's latent state."""
+    goal: str = "expert"
+    """The behaviour whose best frame on the same seed is the goal image."""
+    effort: float = 0.0
+    """Weight of the mean squared action."""
+
+
+@dataclass(frozen=True)
+class PlannerFactory:
+    """Makes the planning agent of a trained world model; picklable."""
+
+    checkpoint: str
+    eyes: Eyes
+    planner: PlannerConfig
+    protocol: str
+    render: RenderSettings
+
+    def __call__(self) -> PlanningAgent:
+        """Load everything and build the agent.
+
+        Raises:
+            ForesightError: the world model belongs to another encoder or readout, or is damaged.
+        """
+        model = WorldModel.load(self.checkpoint)
+        encoder, readout = self.eyes.load()
+        model.expect_encoder(encoder.fingerprint, readout.fingerprint)
+        config = self.planner
+        dtype = fast_dtype()
+        dynamics = copy.deepcopy(model.dynamics).to(dtype)
+        reward = copy.deepcopy(model.reward).to(dtype)
+        low = torch.tensor(model.config.action_low)
+        high = torch.tensor(model.config.action_high)
+        solver: CEM | RandomShooting
+        if config.solver == "cem":
+            solver = CEM(
+                dynamics,
+                low,
+                high,
+                horizon=config.horizon,
+                samples=config.samples,
+                elites=config.elites,
+                iterations=config.iterations,
+            )
+        else:
+            solver = RandomShooting(dynamics, low, high, config.horizon, config.samples)
+        extra: list[Term] = [Effort(config.effort)] if config.effort else []
+        sight = Sight(FeatureStream(encoder, readout), model.latent)
+        if config.objective == "reward":
+            fixed = Objective(PredictedReward(reward), *extra)
+            return PlanningAgent(sight, solver, lambda _: fixed, config.warm_start)
+        goal = partial(
+            goal_state,
+            sight,
+            task=model.config.task,
+            behaviour=config.goal,
+            protocol=self.protocol,
+            render=self.render,
+        )
+        return PlanningAgent(
+            sight,
+            solver,
+            lambda seed: Objective(GoalDistance(goal(seed=seed)), *extra),
+            config.warm_start,
+        )
+
+
+@dataclass(frozen=True)
+class PolicyFactory:
+    """Makes the agent of a cloned policy; picklable."""
+
+    checkpoint: str
+    eyes: Eyes
+
+    def __call__(self) -> PolicyAgent:
+        """Load everything and build the agent.
+
+        Raises:
+            ForesightError: the policy belongs to another encoder or readout, or is damaged.
+        """
+        policy = ClonedPolicy.load(self.checkpoint)
+        encoder, readout = self.eyes.load()
+        config = policy.config
+        expected = (config.encoder_fingerprint, config.readout_fingerprint)
+        if expected != (encoder.fingerprint, readout.fingerprint):
+            raise ForesightError(
+                f"The policy in {Path(self.checkpoint)} was trained on other features "
+                f"({expected[0]}, {expected[1]}) than {self.eyes.encoder} with readout "
+                f"{self.eyes.readout}: use the eyes it was trained with, or train again."
+            )
+        return PolicyAgent(Sight(FeatureStream(encoder, readout), policy.latent), policy)
+
+
+@torch.inference_mode()
+def goal_state(
+    sight: Sight, task: str, seed: int, behaviour: str, protocol: str, render: RenderSettings
+) -> Float[Tensor, "1 Z"]:
+    """The latent state at the best moment of a behaviour's episode on this very seed.
+
+    The last of the frames with the highest reward, seen with its own history, so that scene and
+    target are those of the episode that is to be solved.
+    """
+    episode = run_episode(EpisodeSpec(task, seed, behaviour, protocol, render))
+    assert episode.frames is not None
+    best = np.flatnonzero(episode.rewards == episode.rewards.max())[-1]
+    features = torch.as_tensor(sight.stream.episode(episode.frames[: best + 1])).float()
+    return sight.latent.episode(features)[-1:]

@@ -1,0 +1,146 @@
+"""The stages that every recipe is composed of: collect, encode, train."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from foresight.data.cache import FeatureCache
+from foresight.data.collect import collect
+from foresight.data.store import EpisodeStore
+from foresight.perception.encode import encode_dataset
+
+from foresight.envs.behaviours import make_behaviour
+from foresight.envs.dm_env import make
+from foresight.envs.episode import EpisodeSpec
+from foresight.envs.render import RenderSettings
+from foresight.envs.tasks import canonical
+from foresight.errors import ForesightError
+from foresight.perception.eyes import Eyes
+from foresight.worldmodel.experience import Experience
+from foresight.worldmodel.model import WorldModelConfig
+from foresight.worldmodel.train import TrainConfig, Trained, train_world_model
+
+FIRST_SEED = 20_000
+"""Data seeds start here: evaluation uses 0 and up, the search of constants 10,000 and up."""
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """Which episodes to collect."""
+
+    task: str
+    """For example reacher-easy."""
+    episodes: int = 300
+    """How many."""
+    behaviours: tuple[str, ...] = ()
+    """Taken in turn; empty chooses by task: see `default_behaviours`."""
+    protocol: str = "seed200"
+    """seed200 or dmc1000."""
+    steps: int | None = None
+    """Cut episodes short: more different scenes for the same number of frames."""
+    camera: int = 0
+    """Camera number."""
+    quality: str = "fast"
+    """fast or full."""
+    first_seed: int = FIRST_SEED
+    """Seed of the first episode."""
+
+    def render(self, size: int) -> RenderSettings:
+        """Frames of the size that the encoder takes."""
+        return RenderSettings(size=size, camera=self.camera, quality=self.quality)  # type: ignore[arg-type]
+
+    def specs(self, size: int) -> list[EpisodeSpec]:
+        """One spec per episode, in order.
+
+        Raises:
+            ForesightError: unknown task, behaviour or protocol, or no episodes.
+        """
+        if self.episodes < 1:
+            raise ForesightError(f"{self.episodes} episodes were asked for: collect at least 1.")
+        task = canonical(self.task)
+        behaviours = self.behaviours or default_behaviours(task)
+        for spec in behaviours:
+            make_behaviour(spec, task)
+        render = self.render(size)
+        return [
+            EpisodeSpec(
+                task,
+                self.first_seed + index,
+                behaviours[index % len(behaviours)],
+                self.protocol,
+                render,
+                self.steps,
+            )
+            for index in range(self.episodes)
+        ]
+
+
+def default_behaviours(task: str) -> tuple[str, ...]:
+    """A third random, the rest the task's expert (or oracle, or nothing) at ε = 0.3."""
+    for teacher in ("expert", "oracle"):
+        try:
+            make_behaviour(teacher, task)
+        except ForesightError:
+            continue
+        return ("random", f"eps:0.3:{teacher}", f"eps:0.3:{teacher}")
+    return ("random",)
+
+
+def gather(
+    plan: DataPlan, eyes: Eyes, folder: Path, workers: int
+) -> tuple[EpisodeStore, FeatureCache]:
+    """Collect the planned episodes into ``folder/data`` and encode them into ``folder/cache``.
+
+    Both resume: what is finished is not done again.
+    """
+    encoder, readout = eyes.load()
+    store = collect(folder / "data", plan.specs(encoder.image_size), workers)
+    return store, encode_dataset(store, encoder, readout, folder / "cache")
+
+
+def model_base(task: str, store: EpisodeStore, cache: FeatureCache, eyes: Eyes) -> WorldModelConfig:
+    """Sizes and fingerprints that a world model of this data carries."""
+    encoder, readout = eyes.load()
+    env = make(task, render=None)
+    low, high = env.action_space.low, env.action_space.high
+    env.close()
+    return WorldModelConfig(
+        task=canonical(task),
+        features=int(cache.array.reshape(len(cache.array), -1).shape[1]),
+        actions=len(low),
+        action_low=tuple(float(v) for v in low),
+        action_high=tuple(float(v) for v in high),
+        encoder=encoder.name,
+        encoder_fingerprint=encoder.fingerprint,
+        readout=eyes.readout,
+        readout_fingerprint=readout.fingerprint,
+        dataset_fingerprint=store.fingerprint,
+    )
+
+
+def learn(
+    store: EpisodeStore,
+    cache: FeatureCache,
+    eyes: Eyes,
+    config: TrainConfig,
+    folder: Path,
+    tensorboard: bool = False,
+) -> Trained:
+    """Train a world model on one dataset's features; resumable."""
+    task = store.metas[0].task
+    experience = Experience.load(store, cache, config.validation, config.fit.seed)
+    return train_world_model(
+        experience, model_base(task, store, cache, eyes), config, folder, tensorboard
+    )
+
+
+def default_workers() -> int:
+    """One process a core."""
+    return os.cpu_count() or 1
+
+
+def shorter(config: TrainConfig, epochs: int) -> TrainConfig:
+    """The same training with another number of epochs."""
+    return replace(config, fit=replace(config.fit, epochs=epochs))
