@@ -1,0 +1,33 @@
+# Each target does the set-up that it needs; a second call finds it done.
+
+PYTHON_BIN := .venv/bin
+SHELL := /bin/bash
+
+.PHONY: help setup demo test lint bench
+
+help:
+	@echo "make demo   set up, then let a robot learn to imagine and act, and write its report"
+	@echo "make test   set up, then run the tests"
+	@echo "make lint   set up, then check format, style and types"
+	@echo "make bench  set up, then measure speed"
+	@echo "make setup  only set up: .venv with pinned packages, and a software renderer"
+
+setup:
+	@scripts/setup
+
+demo: setup
+	$(PYTHON_BIN)/foresight run reacher-easy --preset demo
+
+test:
+	@scripts/setup --browser
+	$(PYTHON_BIN)/python -m pytest
+
+lint: setup
+	$(PYTHON_BIN)/ruff format --check .
+	$(PYTHON_BIN)/ruff check .
+	$(PYTHON_BIN)/mypy
+
+bench: setup
+	@set -e; shopt -s nullglob; for file in benchmarks/*.py; do \
+	  echo "== $$file"; $(PYTHON_BIN)/python "$$file"; \
+	done

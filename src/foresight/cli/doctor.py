@@ -1,0 +1,280 @@
+"""Say what this machine can do and what it lacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+NEEDED_GIB = 2.0
+GL_PACKAGES = "libegl1 libgl1 libgles2 libegl-mesa0 libgl1-mesa-dri libosmesa6"
+REINSTALL = "make setup"
+
+# Renders one red ball in its own process: a GL library that is broken may end the whole process.
+_RENDER = """
+import json, time
+from foresight.envs.gl import choose_gl
+backend = choose_gl()
+import mujoco
+model = mujoco.MjModel.from_xml_string(
+    "<mujoco><worldbody><light pos='0 0 3'/><geom size='.3' rgba='1 0 0 1'/></worldbody></mujoco>")
+data = mujoco.MjData(model)
+mujoco.mj_forward(model, data)
+with mujoco.Renderer(model, 64, 64) as renderer:
+    renderer.update_scene(data)
+    frame = renderer.render()
+    start = time.perf_counter()
+    for _ in range(10):
+        renderer.update_scene(data)
+        frame = renderer.render()
+    rate = 10 / (time.perf_counter() - start)
+assert frame[..., 0].max() > 50 + frame[..., 1].max(), "the test frame came back without its ball"
+print(json.dumps({"backend": backend, "rate": rate}))
+"""
+
+
+@dataclass
+class Config:
+    """Say what this machine can do, what it lacks and the command that mends it.
+
+    The exit code is 0 when everything that Foresight needs is there, else 1.
+    """
+
+    json: bool = False
+    """Print JSON instead of a table."""
+    path: Path = Path()
+    """The folder whose disk is checked for free space."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: ``ok`` or not, and whether Foresight can work without it."""
+
+    name: str
+    ok: bool
+    found: str
+    fix: str = ""
+    needed: bool = True
+
+
+def main(config: Config) -> int:
+    """Print every check; 1 when something that is needed is missing."""
+    checks = list(examine(config.path))
+    healthy = all(check.ok for check in checks if check.needed)
+    if config.json:
+        found = {"healthy": healthy, "checks": [asdict(check) for check in checks]}
+        print(json.dumps(found, indent=1))
+    else:
+        _print(checks)
+    return 0 if healthy else 1
+
+
+def examine(path: Path) -> Iterator[Check]:
+    """Run all checks, one at a time; a check that fails by surprise becomes a finding."""
+    examinations: list[tuple[str, Callable[[], Check]]] = [
+        ("python", check_python),
+        ("packages", check_packages),
+        ("torch", check_torch),
+        ("bf16", check_bf16),
+        ("rendering", check_rendering),
+        ("video", check_video),
+        ("disk", lambda: check_disk(path)),
+        ("encoders", check_encoders),
+        ("git", check_git),
+    ]
+    for name, examination in examinations:
+        try:
+            yield examination()
+        except Exception as error:  # a broken installation can fail anywhere, and that is the news
+            yield Check(name, False, f"{type(error).__name__}: {error}", REINSTALL)
+
+
+def check_python() -> Check:
+    """Python 3.11 or newer."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Check("python", sys.version_info >= (3, 11), version, "install Python 3.11")
+
+
+def check_packages() -> Check:
+    """Every package is there, and MuJoCo and dm_control are the pair that works together."""
+    from foresight.provenance import PACKAGES, versions
+
+    found = versions()
+    absent = [package for package in PACKAGES if found[package] == "absent"]
+    pair = (found["mujoco"], found["dm_control"])
+    if absent:
+        return Check("packages", False, f"missing: {', '.join(absent)}", REINSTALL)
+    if pair != ("3.3.2", "1.0.30"):
+        words = f"mujoco {pair[0]} with dm_control {pair[1]} do not work together"
+        return Check("packages", False, words, "pip install mujoco==3.3.2 dm_control==1.0.30")
+    return Check("packages", True, ", ".join(f"{name} {found[name]}" for name in PACKAGES))
+
+
+def check_torch() -> Check:
+    """The device that torch can use."""
+    import torch
+
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+        device = f"cuda ({torch.cuda.get_device_name(0)}, {memory:.0f} GiB)"
+    elif torch.backends.mps.is_available():
+        device = "mps"
+    elif shutil.which("nvidia-smi"):
+        found = f"{torch.__version__} sees no GPU, although nvidia-smi is here"
+        fix = (
+            f"install a CUDA build of torch {torch.__version__.split('+')[0]}: https://pytorch.org"
+        )
+        return Check("torch", False, found, fix, needed=False)
+    else:
+        device = f"cpu ({torch.get_num_threads()} threads)"
+    return Check("torch", True, f"{torch.__version__} on {device}")
+
+
+def check_bf16() -> Check:
+    """Whether bfloat16 is fast here, by the hardware's word and by a measurement."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    fast = _seconds(torch.bfloat16, device)
+    ratio = _seconds(torch.float32, device) / fast
+    rate = 2 * 1024**3 / fast / 1e12
+    found = f"{ratio:.1f} x the speed of fp32 on {device} ({rate:.2f} TFLOP/s), {_bf16_units()}"
+    advice = "" if ratio > 1 else "nothing to mend: fp32 is used here"
+    return Check("bf16", ratio > 1, found, advice, needed=False)
+
+
+def check_rendering() -> Check:
+    """Render a test frame in a process of its own."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _RENDER],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Check("rendering", False, "no frame within 120 s", _gl_fix())
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        fix = REINSTALL if last.startswith("ModuleNotFoundError") else _gl_fix()
+        return Check("rendering", False, last, fix)
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    return Check("rendering", True, f"{found['backend']}, {found['rate']:.0f} frames/s at 64 px")
+
+
+def check_video() -> Check:
+    """PyAV with the encoders for datasets (libx264rgb, lossless) and reports (libx264)."""
+    import av
+
+    missing = [name for name in ("libx264rgb", "libx264") if name not in av.codecs_available]
+    if missing:
+        return Check("video", False, f"PyAV lacks {', '.join(missing)}", "pip install 'av>=18'")
+    codec = ".".join(map(str, av.library_versions["libavcodec"]))
+    return Check("video", True, f"PyAV {av.__version__}, libavcodec {codec}, libx264, libx264rgb")
+
+
+def check_disk(path: Path) -> Check:
+    """Free space where runs are written."""
+    there = path.absolute()
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free / 2**30
+    fix = f"free at least {NEEDED_GIB:.0f} GiB, or run with --out on another disk"
+    return Check("disk", free >= NEEDED_GIB, f"{free:.1f} GiB free at {there}", fix)
+
+
+def check_encoders() -> Check:
+    """Which V-JEPA 2 encoders lie in the local model cache; the small one is made on the spot."""
+    from huggingface_hub import constants
+
+    cache = Path(constants.HF_HUB_CACHE)
+    models = sorted(
+        folder.name.removeprefix("models--").replace("--", "/")
+        for folder in cache.glob("models--*vjepa2*")
+        if any(folder.glob("snapshots/*/*.safetensors"))
+    )
+    if models:
+        return Check("encoders", True, f"{', '.join(models)} in {cache}", needed=False)
+    fix = "hf download facebook/vjepa2-vitl-fpc64-256"
+    found = f"no V-JEPA 2 in {cache}; the bundled random-small works without"
+    return Check("encoders", False, found, fix, needed=False)
+
+
+def check_git() -> Check:
+    """Git lets every result name the commit that made it."""
+    from foresight.provenance import git_revision
+
+    if shutil.which("git") is None:
+        return Check("git", False, "not installed", _apt("git"), needed=False)
+    revision = git_revision()
+    fix = "nothing to mend: results say 'unknown' for the revision" if revision == "unknown" else ""
+    return Check("git", revision != "unknown", revision, fix, needed=False)
+
+
+def _seconds(dtype: object, device: str) -> float:
+    """The fastest of five 1024 x 1024 matrix products."""
+    import torch
+
+    left = torch.randn(1024, 1024, device=device).to(dtype)  # type: ignore[call-overload]
+    best = float("inf")
+    for _ in range(6):  # the first one is the warm-up, and hardly ever the fastest
+        start = time.perf_counter()
+        left @ left
+        if device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _bf16_units() -> str:
+    """The hardware units for bfloat16 that the processor or the accelerator names."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "supported by the GPU" if torch.cuda.is_bf16_supported() else "emulated by the GPU"
+    try:
+        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return "hardware support unknown"
+    units = [unit for unit in ("amx_bf16", "avx512_bf16", "bf16") if unit in words]
+    return f"hardware units: {', '.join(units) or 'none'}"
+
+
+def _gl_fix() -> str:
+    return _apt(GL_PACKAGES) if sys.platform == "linux" else "install a working OpenGL driver"
+
+
+def _apt(packages: str) -> str:
+    sudo = "" if not hasattr(os, "geteuid") or os.geteuid() == 0 else "sudo "
+    return f"{sudo}apt-get install -y {packages}"
+
+
+def _print(checks: list[Check]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(soft_wrap=True)  # commands stay whole, so that they can be copied
+    table = Table.grid(padding=(0, 2))
+    for check in checks:
+        table.add_row(_mark(check), check.name, escape(check.found))
+    console.print(table)
+    to_mend = [check for check in checks if not check.ok and check.fix]
+    for check in to_mend:
+        console.print(f"\n{check.name}:  {escape(check.fix)}")
+    missing = [check.name for check in checks if check.needed and not check.ok]
+    verdict = f"Still needed: {', '.join(missing)}." if missing else "All that is needed is here."
+    console.print(f"\n{verdict}")
+
+
+def _mark(check: Check) -> str:
+    if check.ok:
+        return "[green]ok[/]"
+    return "[red]missing[/]" if check.needed else "[yellow]note[/]"
