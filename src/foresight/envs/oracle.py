@@ -8,9 +8,10 @@ of its physics and the task's own reward.
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from gymnasium import spaces
 
 from foresight.envs.oracle_search import Population
 from foresight.envs.oracle_settings import OracleSettings, oracle_settings
