@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from foresight.envs import upstream
 from foresight.envs.protocol import Protocol, get_protocol
 from foresight.envs.render import FrameRenderer, RenderSettings
 from foresight.envs.tasks import canonical, resolve
@@ -167,13 +168,7 @@ class DMControlEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             self._renderer = None
 
     def _load(self) -> None:
-        from dm_control import suite
-
-        self._environment = suite.load(
-            self._domain,
-            self._task_name,
-            task_kwargs={"random": self._random, "time_limit": float("inf")},
-        )
+        self._environment = upstream.load(self._domain, self._task_name, self._random)
 
     def _build_spaces(self) -> None:
         bounds = self._environment.action_spec()

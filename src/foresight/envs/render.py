@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +16,8 @@ from foresight.errors import ForesightError
 
 if TYPE_CHECKING:
     import mujoco
+
+choose_gl(required=False)  # before anything imports MuJoCo
 
 MIN_SIZE, MAX_SIZE = 16, 2048
 
@@ -72,6 +76,11 @@ class FrameRenderer:
                 self._renderer = mujoco.Renderer(model, settings.size, settings.size)
             except Exception as error:  # every GL library has its own kind of failure
                 raise missing_gl(str(error) or type(error).__name__) from error
+        # Runs at exit too, while the OpenGL library is still whole.
+        self._finalizer = weakref.finalize(self, _free, self._renderer)
+        _tell_dm_control()
+        self._options = mujoco.MjvOption()
+        self._options.flags[mujoco.mjtVisFlag.mjVIS_RANGEFINDER] = False  # as in dm_control
         if settings.quality == "fast":
             flags = self._renderer.scene.flags
             flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
@@ -79,8 +88,10 @@ class FrameRenderer:
 
     def render(self, data: mujoco.MjData) -> np.ndarray:
         """The picture of ``data``, uint8 RGB ``[H, W, 3]``, upright."""
-        self._renderer.update_scene(data, camera=self._camera)
-        return self._renderer.render()
+        self._renderer.update_scene(data, camera=self._camera, scene_option=self._options)
+        frame = self._renderer.render()
+        _tell_dm_control()
+        return frame
 
     def model_changed(self) -> None:
         """Upload what a task has changed in the model since the last frame (terrain)."""
@@ -91,10 +102,33 @@ class FrameRenderer:
             if self._renderer._gl_context:
                 self._renderer._gl_context.make_current()
             mujoco.mjr_uploadHField(self._model, context, field)
+        _tell_dm_control()
 
     def close(self) -> None:
         """Free the OpenGL context; the renderer cannot be used afterwards."""
-        self._renderer.close()
+        self._finalizer()
+
+
+def _free(renderer: mujoco.Renderer) -> None:
+    """Close ``renderer``, whose own ``close`` deletes from whatever context is current."""
+    if renderer._gl_context:
+        renderer._gl_context.make_current()
+    if renderer._mjr_context:
+        renderer._mjr_context.free()
+        renderer._mjr_context = None
+    renderer.close()
+    _tell_dm_control()
+
+
+def _tell_dm_control() -> None:
+    """Make dm_control forget which context is current, for it has not seen ours.
+
+    Otherwise its ``physics.render`` would draw into our context, and corrupt both pictures.
+    """
+    base = sys.modules.get("dm_control._render.base")
+    if base is not None:
+        base._CURRENT_CONTEXT_FOR_THREAD.clear()
+        base._CURRENT_THREAD_FOR_CONTEXT.clear()
 
 
 def _camera_id(model: mujoco.MjModel, camera: int | str) -> int:

@@ -8,6 +8,8 @@ from functools import cache
 from foresight.envs.gl import choose_gl
 from foresight.errors import ForesightError
 
+choose_gl(required=False)  # before anything imports MuJoCo
+
 SOURCE_TASKS = (
     "reacher-easy",
     "point_mass-easy",
@@ -53,7 +55,6 @@ def canonical(task: str) -> str:
 
 @cache
 def _table() -> dict[str, tuple[str, str]]:
-    choose_gl(required=False)
     from dm_control import suite
 
     return {
