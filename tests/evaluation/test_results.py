@@ -1,0 +1,126 @@
+"""Result files: one schema, checked on the way in and on the way out."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foresight.errors import ForesightError
+from foresight.evaluation.results import Result, config_hash, load, make_result, validate
+
+ROW = {
+    "task": "reacher-easy",
+    "condition": "zero",
+    "seed": 0,
+    "return": 12.5,
+    "success": False,
+    "length": 200,
+    "git": "a" * 40,
+    "config_hash": "0123456789abcdef",
+    "simulator": "mujoco 3.3.2",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    samples: int = 3
+    out: Path = Path("results/x.json")
+    tasks: tuple[str, ...] = ("reacher-easy",)
+
+
+def result() -> Result:
+    rows = [{**ROW, "seed": seed, "return": np.float32(seed)} for seed in range(3)]
+    return make_result("baselines", Config(), "seed200", rows, command="foresight reproduce x")
+
+
+def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
+    made = result()
+    path = made.save(tmp_path / "new" / "baselines.json")
+    assert load(path) == made
+    assert made.summary["zero/reacher-easy"]["n"] == 3
+    assert made.config == {"samples": 3, "out": "results/x.json", "tasks": ["reacher-easy"]}
+    assert made.versions["mujoco"] and made.versions["python"]
+    assert made.tasks == ["reacher-easy"] and made.conditions == ["zero"]
+    assert made.config_hash == config_hash(Config()) != config_hash(Config(samples=4))
+    assert set(json.loads(path.read_text())) == {
+        "name", "created", "git", "command", "config", "versions", "protocol", "rows", "summary",
+    }  # fmt: skip
+
+
+def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    good = asdict(result())
+    validate(good)
+    for spoil, words in {
+        "del value['git']": "'git' is a required property",
+        "value['more'] = 1": "more",
+        "value['created'] = 'today'": "created",
+        "value['rows'] = []": "rows",
+        "del value['rows'][1]['seed']": "rows.1.*'seed'",
+        "value['rows'][1]['success'] = 1": "rows.1.success",
+        "value['rows'][1]['seed'] = -1": "rows.1.seed",
+        "value['rows'][1]['extra'] = [1]": "rows.1.extra",
+        "value['rows'][1]['return'] = float('nan')": "nan at rows.1.return",
+        "value['rows'].append({'measure': 'fps'})": "'value' is a required property",
+        "value['summary']['fps'] = value['summary']['zero/reacher-easy']": "fps",
+        "del value['summary']['zero/reacher-easy']['n']": "summary.zero/reacher-easy",
+        "value['summary']['zero/reacher-easy']['n'] = 0": "summary.zero/reacher-easy.n",
+        "value['versions'] = {}": "versions",
+    }.items():
+        value = copy.deepcopy(good)
+        exec(spoil)
+        with pytest.raises(ForesightError, match=words):
+            validate(value)
+        path = tmp_path / "bad.json"
+        path.write_text(json.dumps(value))
+        with pytest.raises(ForesightError, match=r"bad\.json"):
+            load(path)
+
+
+def test_missing_and_damaged_files(tmp_path: Path) -> None:
+    with pytest.raises(ForesightError, match="does not exist"):
+        load(tmp_path / "none.json")
+    (tmp_path / "torn.json").write_text('{"name": "x"')
+    with pytest.raises(ForesightError, match="not valid JSON"):
+        load(tmp_path / "torn.json")
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(ForesightError, match="not of type 'object'"):
+        load(tmp_path / "list.json")
+
+
+def test_a_bad_result_is_not_saved(tmp_path: Path) -> None:
+    made = result()
+    made.rows[0]["return"] = float("inf")
+    with pytest.raises(ForesightError, match="inf"):
+        made.save(tmp_path / "x.json")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ForesightError, match="'seed'"):
+        make_result("x", {}, "seed200", [{k: v for k, v in ROW.items() if k != "seed"}])
+
+
+def test_measurements_and_own_summary(tmp_path: Path) -> None:
+    rows = [{"measure": "drift", "value": 0.5, "horizon": 3, "task": "reacher-easy"}]
+    extra = {"ratio/all": {"mean": 2.0, "low": 2.0, "high": 2.0, "n": 1}}
+    made = make_result("drift", {}, "none", rows, summary=extra)
+    assert load(made.save(tmp_path / "x.json")).summary.keys() == {
+        "drift@3/reacher-easy",
+        "ratio/all",
+    }
+
+
+def test_documented_fields_are_those_of_the_schema() -> None:
+    root = Path(__file__).parents[2]
+    schema = json.loads((root / "src/foresight/evaluation/results.schema.json").read_text())
+    page = (root / "docs/results.md").read_text()
+    fields = [*schema["properties"], *schema["$defs"]["episode"]["properties"]]
+    fields += schema["$defs"]["measurement"]["properties"]
+    assert not [name for name in fields if f"`{name}`" not in page]
+
+
+def test_committed_results_fit_the_schema() -> None:
+    for path in sorted((Path(__file__).parents[2] / "results").glob("*.json")):
+        load(path)
