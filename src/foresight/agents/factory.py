@@ -19,12 +19,13 @@ from foresight.agents.sight import Sight
 from foresight.envs.episode import EpisodeSpec, run_episode
 from foresight.envs.render import RenderSettings
 from foresight.errors import ForesightError
+from foresight.perception.encoder import default_dtype
 from foresight.perception.eyes import Eyes
 from foresight.perception.stream import FeatureStream
 from foresight.planning.objective import Effort, GoalDistance, Objective, PredictedReward, Term
 from foresight.planning.solvers import CEM, RandomShooting
 from foresight.policies.behaviour_cloning import ClonedPolicy
-from foresight.worldmodel.model import WorldModel, fast_dtype
+from foresight.worldmodel.model import WorldModel
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class PlannerFactory:
         encoder, readout = self.eyes.load()
         model.expect_encoder(encoder.fingerprint, readout.fingerprint)
         config = self.planner
-        dtype = fast_dtype()
+        dtype = default_dtype(torch.device("cpu"))  # candidates are many: the fastest products win
         dynamics = copy.deepcopy(model.dynamics).to(dtype)
         reward = copy.deepcopy(model.reward).to(dtype)
         low = torch.tensor(model.config.action_low)

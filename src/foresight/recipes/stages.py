@@ -8,9 +8,9 @@ from pathlib import Path
 
 from foresight.data.cache import FeatureCache
 from foresight.data.collect import collect
-from foresight.data.store import EpisodeStore
 from foresight.perception.encode import encode_dataset
 
+from foresight.data.store import EpisodeStore
 from foresight.envs.behaviours import make_behaviour
 from foresight.envs.dm_env import make
 from foresight.envs.episode import EpisodeSpec

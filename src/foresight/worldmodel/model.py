@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -140,11 +139,3 @@ def count_parameters(module: nn.Module) -> int:
     """Number of trainable scalars."""
     return sum(parameter.numel() for parameter in module.parameters())
 
-
-def fast_dtype(device: str | torch.device = "cpu") -> torch.dtype:
-    """bf16 where products in it run on the hardware, else fp32."""
-    if torch.device(device).type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    flags = Path("/proc/cpuinfo")
-    has_bf16 = flags.exists() and "amx_bf16" in flags.read_text()
-    return torch.bfloat16 if has_bf16 else torch.float32

@@ -1,0 +1,86 @@
+"""``foresight reproduce``: experiments by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from foresight.evaluation.results import Result
+from foresight.perception.eyes import Eyes
+
+
+@dataclass(frozen=True)
+class Config:
+    """Repeat an experiment: baselines, faults, or a phase of the source documents."""
+
+    name: Annotated[
+        Literal["baselines", "faults", "phase-1", "phase-3", "phase-4", "phase-4b"],
+        tyro.conf.Positional,
+    ]
+    """Which one."""
+    preset: Literal["full", "smoke"] = "full"
+    """smoke: under a minute, to see that everything runs."""
+    out: Path | None = None
+    """The result file; results/NAME.json if not given, a smoke run writes into its own folder."""
+    run: Path | None = None
+    """Folder for data and finished episodes: a stopped run, started again, goes on from there."""
+    encoder: str = "random-small"
+    """Folder or hub id of a V-JEPA 2 checkpoint, for the phases."""
+    device: str = "cpu"
+    """Where the encoder runs."""
+    seeds: int | None = None
+    """Evaluation seeds, if not the preset's number."""
+    workers: int | None = None
+    """Processes; one a core if not given."""
+
+
+def main(config: Config) -> None:
+    """Run it, write the result file and print our figures beside the sources'."""
+    from foresight.report.tables import print_result
+
+    smoke = config.preset == "smoke"
+    kind = "phases" if config.name.startswith("phase") else config.name
+    folder = config.run or Path("runs") / (f"{kind}-smoke" if smoke else kind)
+    out = config.out or (folder / f"{config.name}.json" if smoke else _result_path(config.name))
+    result = _run(config, folder, out)
+    print_result(result)
+    source = result.config.get("source")
+    if source:
+        print("the source documents: " + ", ".join(f"{k} {v:g}" for k, v in source.items()))
+    print(f"result: {out}")
+
+
+def _result_path(name: str) -> Path:
+    return Path("results") / f"{name}.json"
+
+
+def _run(config: Config, folder: Path, out: Path) -> Result:
+    from foresight.recipes.stages import default_workers
+
+    workers = config.workers or default_workers()
+    if config.name == "baselines":
+        from foresight.recipes import baselines
+
+        settings = baselines.BaselinesConfig(
+            preset=config.preset, out=out, run=folder, workers=workers, seeds=config.seeds or 20
+        )
+        return baselines.run(settings)
+    if config.name == "faults":
+        from foresight.recipes import faults
+
+        result = faults.run(
+            faults.FaultsConfig(moments=2 if config.preset == "smoke" else 10), folder
+        )
+    else:
+        from foresight.recipes import phases
+
+        sizes = phases.presets()[config.preset]
+        sizes = replace(sizes, eyes=Eyes(config.encoder, "source", config.device))
+        if config.seeds is not None:
+            sizes = replace(sizes, seeds=config.seeds)
+        result = phases.run(config.name, sizes, folder, workers)
+    result.save(out)
+    return result

@@ -1,0 +1,45 @@
+"""``foresight train``: learn what actions change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from foresight.perception.eyes import Eyes
+from foresight.worldmodel.train import TrainConfig
+
+
+@dataclass(frozen=True)
+class Config:
+    """Train a world model on a dataset; encodes it first if need be; resumes where it stopped."""
+
+    dataset: Annotated[Path, tyro.conf.Positional]
+    """Folder of a dataset that `foresight collect` wrote."""
+    out: Path
+    """Folder of the checkpoint."""
+    eyes: tyro.conf.OmitArgPrefixes[Eyes] = field(default_factory=Eyes)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    cache: Path | None = None
+    """Where feature caches live; the folder `cache` beside the dataset if not given."""
+    tensorboard: bool = False
+    """Also log to TensorBoard."""
+
+
+def main(config: Config) -> None:
+    """Train and print the error at each horizon beside persistence."""
+    from foresight.data.store import EpisodeStore
+    from foresight.perception.encode import encode_dataset
+    from foresight.recipes.stages import learn
+
+    store = EpisodeStore.open(config.dataset)
+    encoder, readout = config.eyes.load()
+    root = config.cache or config.dataset.parent / "cache"
+    cache = encode_dataset(store, encoder, readout, root)
+    trained = learn(store, cache, config.eyes, config.train, config.out, config.tensorboard)
+    print("horizon  model    persistence  (squared error / variance, held-out episodes)")
+    for row in trained.horizon_errors:
+        print(f"{row['horizon']:7.0f}  {row['model']:.4f}   {row['persistence']:.4f}")
+    print(f"checkpoint: {config.out}")

@@ -1,0 +1,102 @@
+"""Evaluate an agent beside its baselines on the same seeds; nothing finished is run twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from foresight.agents.factory import PlannerFactory, PolicyFactory
+from foresight.envs.render import RenderSettings
+from foresight.evaluation.baselines import RowBook, paired_baselines
+from foresight.evaluation.episodes import agent_hash, evaluate_agent
+from foresight.evaluation.statistics import Row
+from foresight.files import file_fingerprint
+
+Factory = PlannerFactory | PolicyFactory
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The episodes on which conditions are compared."""
+
+    task: str
+    seeds: tuple[int, ...]
+    protocol: str = "seed200"
+    steps: int | None = None
+    """Cut episodes short; for trial runs only."""
+    workers: int = 1
+
+
+@dataclass
+class Assessment:
+    """What came of it."""
+
+    rows: list[Row] = field(default_factory=list)
+    films: dict[int, np.ndarray] = field(default_factory=dict)
+    """Frames uint8 `[T, H, W, 3]` of the filmed seeds."""
+
+
+def assess_agent(
+    trial: Trial,
+    condition: str,
+    factory: Factory,
+    render: RenderSettings,
+    book: RowBook,
+    film: Sequence[int] = (),
+) -> Assessment:
+    """Rows of an agent; those that ``book`` holds already are not run again.
+
+    The weights and every setting enter the rows' config hash, so rows of an older model are never
+    taken for this one's. Filmed seeds run again if their film is not at hand.
+    """
+    config = {
+        "factory": factory,
+        "weights": file_fingerprint(f"{factory.checkpoint}/model.safetensors"),
+    }
+    digest = agent_hash(trial.task, trial.protocol, render, trial.steps, config)
+
+    def finished(seed: int) -> Row | None:
+        return book.find(trial.task, condition, seed, digest)
+
+    missing = [seed for seed in trial.seeds if finished(seed) is None or seed in film]
+    known = {seed for seed in missing if finished(seed) is not None}
+
+    def keep(row: Row) -> None:
+        if row["seed"] not in known:
+            book.add(row)
+
+    films: dict[int, np.ndarray] = {}
+    if missing:
+        evaluation = evaluate_agent(
+            factory,
+            trial.task,
+            missing,
+            trial.protocol,
+            render,
+            condition,
+            min(trial.workers, len(missing)),
+            film=[seed for seed in film if seed in trial.seeds],
+            config=config,
+            steps=trial.steps,
+            on_row=keep,
+        )
+        films = evaluation.films
+    rows = [row for seed in trial.seeds if (row := finished(seed)) is not None]
+    return Assessment(rows, films)
+
+
+def assess_baselines(trial: Trial, conditions: Sequence[str], book: RowBook) -> list[Row]:
+    """Rows of zero, random, the best constant action, expert and oracle."""
+    training: dict = {} if trial.steps is None else {"training_seeds": (10_000,)}
+    return paired_baselines(
+        trial.task,
+        trial.seeds,
+        trial.protocol,
+        conditions,
+        trial.workers,
+        book=book,
+        steps=trial.steps,
+        **training,
+    )
