@@ -51,8 +51,7 @@ class Machine:
     def setup(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.checkout / "scripts" / "setup", *words],
-            env={"PATH": str(self.bin), "LOG": str(self.log), "HOME": os.environ["HOME"]}
-            | settings,
+            env={"PATH": str(self.bin), "LOG": str(self.log), **settings},
             cwd="/",
             capture_output=True,
             text=True,
