@@ -1,0 +1,1 @@
+"""Episodes on disk, the feature cache and history windows."""
