@@ -1,0 +1,103 @@
+"""The closed loop on toy eyes and a toy world whose best action is known."""
+
+import numpy as np
+import torch
+
+from foresight.agents.planner import PlanningAgent
+from foresight.agents.policy import PolicyAgent
+from foresight.agents.sight import Sight
+from foresight.planning.objective import GoalDistance, Objective
+from foresight.planning.solvers import CEM
+from foresight.worldmodel.latent import LatentConfig, LatentState
+
+LOW, HIGH = torch.tensor([-1.0, -1.0]), torch.tensor([1.0, 1.0])
+
+
+class ToyStream:
+    """The first two pixels are the state; counts how often it encodes."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def reset(self):
+        pass
+
+    def push(self, frame):
+        self.calls += 1
+        return frame[0, :2, 0].astype(np.float32) / 10
+
+
+class ToyDynamics:
+    def step(self, z, action):
+        return z + action
+
+
+def observation(x, y):
+    frame = np.zeros((4, 4, 3), np.uint8)
+    frame[0, 0], frame[0, 1] = x, y
+    return {"pixels": frame}
+
+
+def agent(goals):
+    solver = CEM(ToyDynamics(), LOW, HIGH, horizon=4, samples=200, elites=20, iterations=6)
+    sight = Sight(ToyStream(), LatentState(LatentConfig("raw"), 2))
+    return PlanningAgent(sight, solver, lambda seed: Objective(GoalDistance(goals[seed])))
+
+
+def test_goes_to_the_goal_of_its_seed_and_encodes_each_frame_once():
+    goals = {0: torch.tensor([20.0, 20.0]), 1: torch.tensor([-20.0, -20.0])}
+    planner = agent(goals)
+    for seed, sign in ((0, 1), (1, -1)):
+        planner.seed(seed)
+        planner.reset(observation(0, 0))
+        action = planner.act(observation(0, 0))
+        assert action.dtype == np.float32 and action.shape == (2,)
+        assert (sign * action > 0.8).all()
+    assert planner.sight.stream.calls == 2
+
+
+def test_same_seed_same_actions_whatever_came_before():
+    planner = agent({0: torch.ones(2), 1: torch.ones(2)})
+
+    def episode(seed):
+        planner.seed(seed)
+        planner.reset(observation(0, 0))
+        return np.stack([planner.act(observation(t, t)) for t in range(4)])
+
+    first = episode(0)
+    episode(1)
+    np.testing.assert_array_equal(first, episode(0))
+
+
+def test_notes_measure_the_distance_to_the_goal():
+    planner = agent({0: torch.tensor([1.0, 0.0])})
+    planner.seed(0)
+    planner.reset(observation(0, 0))
+    for x in (0, 10, 20):
+        planner.act(observation(x, 0))
+    notes = planner.notes()
+    assert notes == {"latent_initial": 1.0, "latent_final": 1.0, "latent_min": 0.0}
+
+
+def test_sight_stacks_its_history_as_in_training():
+    latent = LatentState(LatentConfig("raw", history=3, stride=2), 2)
+    sight = Sight(ToyStream(), latent)
+    frames = [observation(10 * t, 0)["pixels"] for t in range(7)]
+    sight.reset()
+    live = torch.cat([sight.see(frame) for frame in frames])
+    features = torch.tensor([[float(t), 0.0] for t in range(7)])
+    torch.testing.assert_close(live, latent.episode(features))
+
+
+def test_policy_agent_acts_on_the_present_state():
+    class Policy:
+        def reset(self):
+            pass
+
+        def select_action(self, z):
+            return -z
+
+    sight = Sight(ToyStream(), LatentState(LatentConfig("raw"), 2))
+    actor = PolicyAgent(sight, Policy())
+    actor.reset(observation(0, 0))
+    np.testing.assert_allclose(actor.act(observation(5, 1)), [-0.5, -0.1])
