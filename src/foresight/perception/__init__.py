@@ -1,0 +1,1 @@
+"""Perception: frozen V-JEPA 2 tokens, readouts, feature streams."""
