@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -12,11 +13,14 @@ from foresight import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+SHELLS = ("", "sh", "bash", "console")
 SHELL_WORDS = {"source", "hf", "pip"}  # what stands in a code block beside our own commands
 
 
-def blocks(page: Path) -> list[str]:
-    return re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```", page.read_text(), re.DOTALL | re.M)
+def blocks(page: Path, *languages: str) -> list[str]:
+    """The code blocks of a page in these languages; a block without one has the language ''."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.M)
+    return [code for language, code in fenced if language in languages]
 
 
 def documented(first: str) -> list[tuple[str, str]]:
@@ -24,7 +28,7 @@ def documented(first: str) -> list[tuple[str, str]]:
     found = set()
     for page in PAGES:
         text = page.read_text()
-        lines = [line for block in blocks(page) for line in block.splitlines()]
+        lines = [line for block in blocks(page, *SHELLS) for line in block.splitlines()]
         lines += re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M))
         for line in lines:
             words = line.strip().removeprefix("$ ").removeprefix(".venv/bin/")
@@ -68,11 +72,19 @@ def test_the_makefile_tells_of_every_target():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_blocks_hold_only_known_commands(page):
-    for block in blocks(page):
+    for block in blocks(page, *SHELLS):
         lines = [line for line in block.splitlines() if line.strip()]
         known = [line for line in lines if line.split()[0] in {"foresight", "make", *SHELL_WORDS}]
         # A block is either a listing (no command at all) or nothing but commands.
         assert known in ([], lines), f"{page.name}: unknown command in\n{block}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_imports_of_python_examples(page):
+    for block in blocks(page, "python"):
+        tree = ast.parse(block)
+        tree.body = [line for line in tree.body if isinstance(line, ast.Import | ast.ImportFrom)]
+        exec(compile(tree, page.name, "exec"), {})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -98,9 +98,14 @@ def test_encoders_in_the_model_cache(tmp_path, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("FORESIGHT_HOME", str(tmp_path / "home"))
     missing = doctor.check_encoders()
     assert not missing.ok and not missing.needed and "hf download" in missing.fix
     snapshot = tmp_path / "models--facebook--vjepa2-vitl-fpc64-256" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").touch()
     assert "facebook/vjepa2-vitl-fpc64-256" in doctor.check_encoders().found
+    own = tmp_path / "home" / "encoders" / "random-small"
+    own.mkdir(parents=True)
+    (own / "config.json").touch()
+    assert "random-small in" in doctor.check_encoders().found

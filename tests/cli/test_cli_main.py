@@ -150,8 +150,8 @@ def test_help_imports_nothing_heavy():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", cli.VERBS)
-def test_help_of_a_verb_needs_no_torch(name):
+@pytest.mark.parametrize("name", ["collect", "report", "data", "doctor"])
+def test_a_verb_without_learning_needs_no_torch_for_its_help(name):
     script = (
         "import sys; from foresight.cli import main\n"
         f"try: main([{name!r}, '--help'])\n"

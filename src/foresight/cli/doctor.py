@@ -16,24 +16,24 @@ NEEDED_GIB = 2.0
 GL_PACKAGES = "libegl1 libgl1 libgles2 libegl-mesa0 libgl1-mesa-dri libosmesa6"
 REINSTALL = "make setup"
 
-# Renders one red ball in its own process: a GL library that is broken may end the whole process.
+# Renders a red ball in its own process: a GL library that is broken may end the whole process.
 _RENDER = """
 import json, time
 from foresight.envs.gl import choose_gl
 backend = choose_gl()
 import mujoco
+from foresight.envs.render import FrameRenderer, RenderSettings
 model = mujoco.MjModel.from_xml_string(
-    "<mujoco><worldbody><light pos='0 0 3'/><geom size='.3' rgba='1 0 0 1'/></worldbody></mujoco>")
+    "<mujoco><worldbody><light pos='0 0 3'/><camera pos='0 0 2'/>"
+    "<geom size='.3' rgba='1 0 0 1'/></worldbody></mujoco>")
 data = mujoco.MjData(model)
 mujoco.mj_forward(model, data)
-with mujoco.Renderer(model, 64, 64) as renderer:
-    renderer.update_scene(data)
-    frame = renderer.render()
-    start = time.perf_counter()
-    for _ in range(10):
-        renderer.update_scene(data)
-        frame = renderer.render()
-    rate = 10 / (time.perf_counter() - start)
+renderer = FrameRenderer(model, RenderSettings())
+renderer.render(data)
+start = time.perf_counter()
+for _ in range(20):
+    frame = renderer.render(data)
+rate = 20 / (time.perf_counter() - start)
 assert frame[..., 0].max() > 50 + frame[..., 1].max(), "the test frame came back without its ball"
 print(json.dumps({"backend": backend, "rate": rate}))
 """
@@ -194,17 +194,19 @@ def check_encoders() -> Check:
     """Which V-JEPA 2 encoders lie in the local model cache; the small one is made on the spot."""
     from huggingface_hub import constants
 
+    from foresight.home import foresight_home
+
     cache = Path(constants.HF_HUB_CACHE)
     models = sorted(
         folder.name.removeprefix("models--").replace("--", "/")
         for folder in cache.glob("models--*vjepa2*")
         if any(folder.glob("snapshots/*/*.safetensors"))
     )
-    if models:
-        return Check("encoders", True, f"{', '.join(models)} in {cache}", needed=False)
-    fix = "hf download facebook/vjepa2-vitl-fpc64-256"
-    found = f"no V-JEPA 2 in {cache}; the bundled random-small works without"
-    return Check("encoders", False, found, fix, needed=False)
+    made = foresight_home() / "encoders"
+    own = sorted(folder.name for folder in made.glob("*") if (folder / "config.json").exists())
+    found = f"{', '.join(models) or 'no V-JEPA 2'} in {cache}; {', '.join(own) or 'none'} in {made}"
+    fix = "hf download facebook/vjepa2-vitl-fpc64-256   (random-small works without)"
+    return Check("encoders", bool(models), found, fix, needed=False)
 
 
 def check_git() -> Check:
