@@ -61,6 +61,7 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
     from foresight.recipes.stages import default_workers
 
     workers = config.workers or default_workers()
+    smoke = config.preset == "smoke"
     if config.name == "baselines":
         from foresight.recipes import baselines
 
@@ -71,9 +72,8 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
     if config.name == "faults":
         from foresight.recipes import faults
 
-        result = faults.run(
-            faults.FaultsConfig(moments=2 if config.preset == "smoke" else 10), folder
-        )
+        small = faults.FaultsConfig(moments=1, episodes=4, steps=40, epochs=3)
+        result = faults.run(small if smoke else faults.FaultsConfig(), folder)
     else:
         from foresight.recipes import phases
 

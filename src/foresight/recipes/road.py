@@ -113,12 +113,11 @@ def run(config: RoadConfig, folder: Path, workers: int | None = None) -> Result:
     factory = PlannerFactory(
         str(folder / "model"), config.eyes, config.planner, config.data.protocol, render
     )
-    unfilmed = [
-        s for s in seeds[: config.film] if not film_path(folder, f"planner-seed-{s}").exists()
-    ]
+    films = {seed: f"planner-seed-{seed}" for seed in seeds[: config.film]}
+    unfilmed = [s for s, film in films.items() if not film_path(folder, film).exists()]
     name = f"planner:{encoder.name}"
     agent = assess_agent(trial, name, factory, render, book, film=unfilmed)
-    save_films(folder, {f"planner-seed-{s}": film for s, film in agent.films.items()})
+    save_films(folder, {films[seed]: frames for seed, frames in agent.films.items()})
     clock.lap("evaluate the planner")
     rows = agent.rows + assess_baselines(trial, config.baselines, book)
     clock.lap("evaluate the baselines")
