@@ -113,7 +113,7 @@ def load_index(root: Path) -> Index:
     elif info.get("total_episodes"):
         raise ForesightError(
             f"{root / EPISODES_PATH} does not exist although {INFO_PATH} counts "
-            f"{info['total_episodes']} episodes: repair the dataset (foresight data repair)."
+            f"{info['total_episodes']} episodes: run `foresight data repair`."
         )
     _add_tail(root, index)
     index.complete = (
@@ -197,7 +197,7 @@ def read_arrays(
             if len(values) != meta.length or values.dtype != out.dtype:
                 raise ForesightError(
                     f"{path} holds {len(values)} {values.dtype} steps of {name} but {meta.length} "
-                    f"{out.dtype} are expected: repair the dataset (foresight data repair) to drop its episode."
+                    f"{out.dtype} are expected: run `foresight data repair` to drop the episode."
                 )
             out[first : first + meta.length] = values.reshape(meta.length, *out.shape[1:])
         first += meta.length
@@ -230,7 +230,7 @@ def _add_tail(root: Path, index: Index) -> None:
         if meta.index > len(index.metas) or schema != index.schema or meta.data_file != number:
             raise ForesightError(
                 f"{path} holds episode {meta.index} but episode {len(index.metas)} is expected "
-                "next, so a file is missing or misplaced: repair the dataset (foresight data repair)."
+                "next, so a file is missing or misplaced: run `foresight data repair`."
             )
         index.metas.append(meta)
     videos = {meta.video_file for meta in index.metas}

@@ -108,7 +108,7 @@ def read_footer(path: Path) -> tuple[Record, Schema]:
     except (KeyError, TypeError, ValueError, zlib.error) as error:
         raise ForesightError(
             f"{path} carries no readable description of its episode: it is damaged or was written "
-            "by another program, repair the dataset (foresight data repair) to drop it."
+            "by another program, run `foresight data repair` to drop it."
         ) from error
 
 
@@ -138,14 +138,15 @@ def parquet_errors(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise ForesightError(
-            f"{path} does not exist: repair the dataset (foresight data repair), or copy it again."
+            f"{path} does not exist: run `foresight data repair`, or copy it again."
         ) from error
     except PermissionError as error:
         raise ForesightError(f"{path} may not be read: check its permissions.") from error
     except (pa.ArrowException, OSError, KeyError) as error:
         reason = str(error).splitlines()[0].strip(".") if str(error) else "unreadable"
         raise ForesightError(
-            f"{path} is not a whole parquet file ({reason}): repair the dataset (foresight data repair), or copy it again."
+            f"{path} is not a whole parquet file ({reason}): run `foresight data repair`, or copy "
+            "it again."
         ) from error
 
 
@@ -179,21 +180,35 @@ def episodes_schema(schema: Schema) -> pa.Schema:
 
 def episode_row(record: Record, schema: Schema) -> dict[str, Any]:
     """A record as a row of ``meta/episodes``."""
-    meta = record.meta
-    row: dict[str, Any] = asdict(meta)
-    row["return"] = meta.return_
-    row |= {"episode_index": meta.index, "tasks": [meta.task]}
-    row |= {"dataset_from_index": meta.start, "dataset_to_index": meta.start + meta.length}
-    row["data/chunk_index"], row["data/file_index"] = place(meta.data_file)
-    row["meta/episodes/chunk_index"] = row["meta/episodes/file_index"] = 0
-    if meta.video_file is not None and record.levels is not None:
-        key = f"videos/{VIDEO_KEY}"
-        row[f"{key}/chunk_index"], row[f"{key}/file_index"] = place(meta.video_file)
-        row |= {f"{key}/from_timestamp": 0.0, f"{key}/to_timestamp": meta.length / schema.fps}
+    row = place_columns(record.meta, schema)
+    if record.levels is not None:
         row[LEVELS_COLUMN] = record.levels.reshape(-1).tolist()
     for name, stats in record.stats.items():
         row |= {f"stats/{name}/{stat}": values for stat, values in stats.items()}
-    return {name: row[name] for name in episodes_schema(schema).names}
+    return row
+
+
+def place_columns(meta: EpisodeMeta, schema: Schema) -> dict[str, Any]:
+    """The columns of ``meta/episodes`` that follow from the episode's description."""
+    row: dict[str, Any] = {
+        "episode_index": meta.index,
+        "tasks": [meta.task],
+        "length": meta.length,
+        "dataset_from_index": meta.start,
+        "dataset_to_index": meta.start + meta.length,
+        "meta/episodes/chunk_index": 0,
+        "meta/episodes/file_index": 0,
+        "return": meta.return_,
+    }
+    row["data/chunk_index"], row["data/file_index"] = place(meta.data_file)
+    own = ("behaviour", "protocol", "spec_hash", "data_hash", "seed", "steps", "success")
+    row |= {name: getattr(meta, name) for name in own}
+    if meta.video_file is not None:
+        key = f"videos/{VIDEO_KEY}"
+        row[f"{key}/chunk_index"], row[f"{key}/file_index"] = place(meta.video_file)
+        row |= {f"{key}/from_timestamp": 0.0, f"{key}/to_timestamp": meta.length / schema.fps}
+        row["video_hash"] = meta.video_hash
+    return row
 
 
 def metas_of(table: pa.Table, chunks_size: int) -> list[EpisodeMeta]:

@@ -155,7 +155,7 @@ class Schema:
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise ForesightError(
                 f"{path} lacks {error}, which every Foresight dataset records: it is damaged "
-                "(repair the dataset (foresight data repair)) or was written by another program."
+                "(run `foresight data repair`) or was written by another program."
             ) from error
 
 

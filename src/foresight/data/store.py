@@ -212,13 +212,13 @@ class EpisodeStore:
             data = path.read_bytes()
         except OSError as error:
             raise ForesightError(
-                f"{path} cannot be read ({error.strerror}): repair the dataset (foresight data repair) to drop its "
-                "episode, or copy the file again."
+                f"{path} cannot be read ({error.strerror}): run `foresight data repair` to drop "
+                "the episode, or copy the file again."
             ) from error
         if fingerprint(data) != meta.video_hash:
             raise ForesightError(
                 f"{path} is not the video that was written ({len(data)} bytes, wrong hash), it is "
-                "damaged or cut short: repair the dataset (foresight data repair) to drop its episode."
+                "damaged or cut short: run `foresight data repair` to drop the episode."
             )
         return decode_video(data, meta.length, *self.schema.image)
 

@@ -90,17 +90,17 @@ def decode_video(
                 count += 1
     except FileNotFoundError as error:
         raise ForesightError(
-            f"{name} does not exist: repair the dataset (foresight data repair) to drop its episode."
+            f"{name} does not exist: run `foresight data repair` to drop the episode."
         ) from error
     except (av.error.FFmpegError, IndexError, ValueError) as error:
         raise ForesightError(
-            f"{name} cannot be decoded ({error}), it is damaged or cut short: repair the dataset (foresight data repair) "
-            "to drop its episode."
+            f"{name} cannot be decoded ({error}), it is damaged or cut short: run `foresight data "
+            "repair` to drop the episode."
         ) from error
     if count != length:
         raise ForesightError(
-            f"{name} holds {count} frames but {length} are expected: repair the dataset (foresight data repair) to drop "
-            "its episode."
+            f"{name} holds {count} frames but {length} are expected: run `foresight data repair` "
+            "to drop the episode."
         )
     return frames
 

@@ -125,15 +125,24 @@ def write_episode(root: Path, index: Index, episode: EncodedEpisode, number: int
     content = data_bytes(columns, record, index.schema)
     video = video_path(root, number)
     if episode.video is not None:
-        _write(video, episode.video)
+        write_bytes(video, episode.video)
     try:
-        _write(data_path(root, number), content)  # commits the episode
+        write_bytes(data_path(root, number), content)  # commits the episode
     except BaseException:
         video.unlink(missing_ok=True)
         raise
     index.metas.append(meta)
     index.complete = False
     return meta
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    atomic_write(path, write)
 
 
 _NAMES = {
@@ -170,10 +179,3 @@ def _record(episode: EncodedEpisode, index: Index, number: int) -> Record:
     if episode.levels is not None:
         stats[VIDEO_KEY] = image_stats(episode.levels, episode.length)
     return Record(meta, stats, episode.levels)
-
-
-def _write(path: Path, content: bytes) -> None:
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(content)
-
-    atomic_write(path, write)

@@ -39,6 +39,8 @@ class DMControlEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         ForesightError: unknown task, protocol or camera, or no OpenGL where frames are wanted.
     """
 
+    action_space: spaces.Box
+    observation_space: spaces.Dict  # type: ignore[assignment]
     metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 (as Gymnasium's)
 
     def __init__(
@@ -71,9 +73,14 @@ class DMControlEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         return self._environment.task
 
     @property
+    def timestep(self) -> float:
+        """Simulated seconds between two decisions."""
+        return float(self._environment.control_timestep() * self.protocol.repeat)
+
+    @property
     def frames_per_second(self) -> int:
         """Decisions for each simulated second, which is the rate of a video of them."""
-        return max(1, round(1 / (self._environment.control_timestep() * self.protocol.repeat)))
+        return max(1, round(1 / self.timestep))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
