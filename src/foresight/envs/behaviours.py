@@ -14,6 +14,9 @@ from foresight.errors import ForesightError
 
 SPECS = "zero, random, constant:0.5, constant:0.1,-0.3, expert, source, oracle, eps:0.3:expert"
 
+UNBOUNDED = 1e6
+"""Bounds beyond this are no bounds: dm_control writes 1e10 for an actuator without limits."""
+
 
 @runtime_checkable
 class Behaviour(Protocol):
@@ -137,7 +140,7 @@ def generator(name: str, seed: int) -> np.random.Generator:
 
 def uniform_action(random: np.random.Generator, space: spaces.Box) -> np.ndarray:
     """A random action, float32 ``[A]``."""
-    bounded = np.isfinite(space.low) & np.isfinite(space.high)
+    bounded = np.maximum(np.abs(space.low), np.abs(space.high)) < UNBOUNDED
     low, high = np.where(bounded, space.low, -1), np.where(bounded, space.high, 1)
     action = random.uniform(low, high)
     if not bounded.all():

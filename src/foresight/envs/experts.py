@@ -50,7 +50,7 @@ class PointMassExpert:
     damping = 12.0
 
     def __init__(self) -> None:
-        self._unmix = np.eye(2)
+        self._unmix: np.ndarray = np.eye(2)
 
     def reset(self, env: DMControlEnv, seed: int) -> None:
         """Read which axes each actuator pulls (``point_mass-hard`` draws this anew)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import weakref
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ class FrameRenderer:
             try:
                 self._renderer = mujoco.Renderer(model, settings.size, settings.size)
             except Exception as error:  # every GL library has its own kind of failure
-                raise missing_gl(str(error) or type(error).__name__) from error
+                raise _no_context(error) from error
         # Runs at exit too, while the OpenGL library is still whole.
         self._finalizer = weakref.finalize(self, _free, self._renderer)
         _tell_dm_control()
@@ -107,6 +108,17 @@ class FrameRenderer:
     def close(self) -> None:
         """Free the OpenGL context; the renderer cannot be used afterwards."""
         self._finalizer()
+
+
+def _no_context(error: Exception) -> ForesightError:
+    wanted = os.environ.get("MUJOCO_GL", "")
+    taken = getattr(sys.modules.get("mujoco.gl_context"), "_MUJOCO_GL", wanted)
+    if taken != wanted.lower().strip():
+        return ForesightError(
+            f"MuJoCo was imported before MUJOCO_GL={wanted} could be set: import foresight.envs "
+            f"before mujoco and dm_control, or set MUJOCO_GL={wanted} in the shell."
+        )
+    return missing_gl(str(error) or type(error).__name__)
 
 
 def _free(renderer: mujoco.Renderer) -> None:

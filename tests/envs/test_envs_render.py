@@ -1,0 +1,101 @@
+"""Frames: what they show, that they repeat, and that renderers leave each other alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from foresight.envs import RenderSettings, make
+from foresight.errors import ForesightError
+
+
+def first_frame(task, settings, seed=0):
+    env = make(task, render=settings)
+    observation, _ = env.reset(seed=seed)
+    env.close()
+    return observation["pixels"]
+
+
+@pytest.mark.parametrize("task", ["reacher-easy", "quadruped-escape", "cup-catch"])
+def test_full_quality_is_dm_controls_picture(task):
+    env = make(task, render=RenderSettings(size=48, quality="full"))
+    frame = env.reset(seed=1)[0]["pixels"]
+    assert np.array_equal(frame, env.physics.render(48, 48, camera_id=0))
+    env.close()
+
+
+def test_fast_frames_are_upright_rgb_and_show_the_scene():
+    frame = first_frame("reacher-easy", RenderSettings(size=64))
+    assert frame.shape == (64, 64, 3)
+    assert frame.dtype == np.uint8
+    env = make("reacher-easy", render=None)
+    env.reset(seed=0)
+    x, y = env.physics.named.data.geom_xpos["target", :2]
+    red = (frame[..., 0] > 180) & (frame[..., 2] < 160)  # the target is the one red thing
+    rows, columns = np.nonzero(red & (frame[..., 1] < 160))
+    assert np.sign(columns.mean() - 31.5) == np.sign(x)
+    assert np.sign(31.5 - rows.mean()) == np.sign(y)
+
+
+def test_a_camera_has_a_number_and_a_name():
+    by_number = first_frame("walker-walk", RenderSettings(size=32, camera=1))
+    by_name = first_frame("walker-walk", RenderSettings(size=32, camera="back"))
+    other = first_frame("walker-walk", RenderSettings(size=32, camera=0))
+    free = first_frame("walker-walk", RenderSettings(size=32, camera=-1))
+    assert np.array_equal(by_number, by_name)
+    assert not np.array_equal(by_number, other)
+    assert not np.array_equal(free, other)
+
+
+def test_renderers_in_one_process_leave_each_other_alone():
+    one, two = make("cartpole-swingup"), make("walker-walk")
+    one.reset(seed=0)
+    frame = two.reset(seed=0)[0]["pixels"]
+    theirs = two.physics.render(32, 32)
+    one.render()
+    assert np.array_equal(two.physics.render(32, 32), theirs)
+    one.close()
+    assert np.array_equal(two.render(), frame)
+    two.close()
+    assert np.array_equal(two.render(), frame)  # a closed renderer is made again
+    two.close()
+
+
+def test_new_terrain_reaches_the_renderer():
+    env = make("quadruped-escape", render=RenderSettings(size=48))
+    env.reset(seed=1)
+    again = env.reset(seed=2)[0]["pixels"]
+    env.close()
+    assert np.array_equal(again, first_frame("quadruped-escape", RenderSettings(size=48), seed=2))
+
+
+def test_rendering_leaves_the_model_as_it_was():
+    env, plain = (
+        make("reacher-easy", render=RenderSettings(size=800)),
+        make("reacher-easy", render=None),
+    )
+    for field in ("offwidth", "offheight"):
+        ours = getattr(env.physics.model.vis.global_, field)
+        assert ours == getattr(plain.physics.model.vis.global_, field)
+    assert env.physics.model.vis.quality.shadowsize == plain.physics.model.vis.quality.shadowsize
+    assert env.reset(seed=0)[0]["pixels"].shape == (800, 800, 3)
+    env.close()
+
+
+@pytest.mark.parametrize("size", [0, 8, -64, 64.0, "64", True, 100_000])
+def test_a_bad_size_is_refused(size):
+    with pytest.raises(ForesightError, match="Frame size"):
+        RenderSettings(size=size)
+
+
+def test_other_bad_settings_are_refused():
+    with pytest.raises(ForesightError, match=r"'best'.*fast or full"):
+        RenderSettings(quality="best")
+    with pytest.raises(ForesightError, match="Camera None"):
+        RenderSettings(camera=None)
+
+
+@pytest.mark.parametrize("camera", [7, -2, "front"])
+def test_an_unknown_camera_is_refused_with_the_ones_there_are(camera):
+    with pytest.raises(ForesightError, match=rf"{camera!r}.*0 \(fixed\), 1 \(hand\)"):
+        make("reacher-easy", render=RenderSettings(camera=camera))
