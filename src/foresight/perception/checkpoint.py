@@ -181,7 +181,8 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     for file in files:
         if not file.exists():
             raise ForesightError(
-                f"{folder} has no {file.name}: the checkpoint is incomplete, fetch or make it again."
+                f"{folder} has no {file.name}: the checkpoint is incomplete, fetch or make it "
+                "again."
             )
     return files
 

@@ -91,17 +91,6 @@ READOUTS = {
 }
 
 
-def get_readout(name: str) -> Readout:
-    """A preset by name.
-
-    Raises:
-        ForesightError: no such preset.
-    """
-    if name not in READOUTS:
-        raise ForesightError(f"Unknown readout {name!r}: choose one of {', '.join(READOUTS)}.")
-    return READOUTS[name]
-
-
 def _check_grid(grid: int, tokens: int) -> None:
     if grid > tokens:
         raise ForesightError(

@@ -26,7 +26,7 @@ CENTRE = 128.0
 
 
 class PatchEmbedding(nn.Module):
-    """uint8 frames to one token per tubelet of ``tubelet`` frames by ``patch`` × ``patch`` pixels."""
+    """uint8 frames to one token per ``tubelet`` frames and ``patch`` × ``patch`` pixels."""
 
     weight: Tensor
     bias: Tensor
@@ -46,6 +46,7 @@ class PatchEmbedding(nn.Module):
         self.register_buffer("bias", (convolution.bias.detach().double() + shift).to(dtype))
 
     def forward(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b n d"]:
+        """Tokens ``[B, N, D]`` of frames ``[B, T, H, W, 3]``, before any block."""
         batch, time, height, width, channels = frames.shape
         split = frames.view(
             batch,
@@ -99,6 +100,7 @@ class Block(nn.Module):
         cos: Float[Tensor, "n 1 k"],
         sin: Float[Tensor, "n 1 k"],
     ) -> Float[Tensor, "b n d"]:
+        """Tokens ``[B, N, D]`` after this block; tables as `rotary_tables` gives them."""
         batch, tokens, dim = x.shape
         qkv = functional.linear(self.norm1(x), self.qkv_weight, self.qkv_bias)
         pairs = qkv[..., : 2 * dim].view(batch, tokens, 2 * self.heads, self.head_dim)

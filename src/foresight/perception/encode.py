@@ -1,0 +1,62 @@
+"""A dataset's frames to cached features, once per episode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from foresight.data.cache import FeatureCache
+from foresight.data.store import EpisodeStore
+from foresight.perception.encoder import Encoder
+from foresight.perception.readout import Readout
+from foresight.perception.stream import FeatureStream
+from foresight.progress import track
+
+
+def encode_dataset(
+    store: EpisodeStore, encoder: Encoder, readout: Readout, cache_root: Path | str
+) -> FeatureCache:
+    """Encode every episode that the cache does not hold yet.
+
+    Args:
+        store: the episodes.
+        encoder: the frozen encoder.
+        readout: how its tokens become features.
+        cache_root: folder of all caches.
+
+    Returns:
+        The complete cache of float32 features ``[N, F]``.
+
+    Raises:
+        ForesightError: frames do not fit the encoder, the dataset is empty or damaged, the disk
+            is full. Episodes finished before it stay.
+    """
+    stream = FeatureStream(encoder, readout)
+    cache = FeatureCache.open_or_create(
+        cache_root,
+        store.fingerprint,
+        encoder.fingerprint,
+        readout.fingerprint,
+        store.lengths,
+        (stream.dim,),
+    )
+    missing = np.flatnonzero(~cache.done).tolist()
+    episodes = track(_read_ahead(store, missing), f"encode with {encoder.name}", len(missing))
+    for index, frames in episodes:
+        cache.write_episode(index, stream.episode(frames))
+    return cache
+
+
+def _read_ahead(store: EpisodeStore, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Frames of the episodes, each decoded while the one before is encoded."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        pending = [(i, reader.submit(store.frames, i)) for i in indices[:1]]
+        for following in [*indices[1:], None]:
+            index, frames = pending.pop()
+            ready = frames.result()
+            if following is not None:
+                pending.append((following, reader.submit(store.frames, following)))
+            yield index, ready
