@@ -35,7 +35,11 @@ FILM = RenderSettings(size=192, quality="full")
 
 
 class Agent(Protocol):
-    """What is evaluated. An agent that draws random numbers of its own may have ``seed(int)``."""
+    """What is evaluated.
+
+    An agent that draws random numbers of its own may have ``seed(int)``, one that measures
+    something during an episode ``notes() -> dict`` of plain values, which join the episode's row.
+    """
 
     def reset(self, observation: dict[str, np.ndarray]) -> None:
         """Forget the last episode; ``observation`` is the first one of the new episode."""
@@ -76,6 +80,7 @@ class _Actor(Protocol):
 
     def start(self, env: dm_env.DMControlEnv, observation: dict, seed: int) -> None: ...
     def act(self, env: dm_env.DMControlEnv, observation: dict) -> np.ndarray: ...
+    def notes(self) -> Row: ...
 
 
 def evaluate_agent(
@@ -178,6 +183,17 @@ def behaviour_hash(
 ) -> str:
     """The config hash that rows of :func:`evaluate_behaviour` carry."""
     return _identity_hash(task, protocol, render, steps, {"behaviour": behaviour_spec})
+
+
+def agent_hash(
+    task: str,
+    protocol: str,
+    render: RenderSettings | None,
+    steps: int | None,
+    config: object,
+) -> str:
+    """The config hash that rows of :func:`evaluate_agent` carry."""
+    return _identity_hash(task, get_protocol(protocol).name, render, steps, {"agent": config})
 
 
 def _identity_hash(
@@ -301,6 +317,7 @@ class _Episodes:
             "length": length,
             **plan.stamp,
             "decision_ms": 1000 * seconds / length,
+            **self.actor.notes(),
         }
         return _Outcome(row, np.stack(frames) if frames else None)
 
@@ -318,6 +335,10 @@ class _AgentActor:
     def act(self, env: dm_env.DMControlEnv, observation: dict) -> np.ndarray:
         return self.agent.act(observation)
 
+    def notes(self) -> Row:
+        own = getattr(self.agent, "notes", None)
+        return own() if callable(own) else {}
+
 
 class _BehaviourActor:
     def __init__(self, spec: str, task: str) -> None:
@@ -331,6 +352,9 @@ class _BehaviourActor:
 
     def act(self, env: dm_env.DMControlEnv, observation: dict) -> np.ndarray:
         return self.behaviour.act(env, observation)
+
+    def notes(self) -> Row:
+        return {}
 
 
 def _seed_everything(seed: int) -> None:

@@ -194,6 +194,13 @@ def summarise(rows: Sequence[Row]) -> Summary:
     return summary
 
 
+def measure_key(row: Row) -> str:
+    """The summary key of a measurement row: ``[<condition>:]<measure>[@<horizon>]/<task>``."""
+    condition = f"{row['condition']}:" if row.get("condition") is not None else ""
+    horizon = f"@{row['horizon']}" if row.get("horizon") is not None else ""
+    return f"{condition}{row['measure']}{horizon}/{row.get('task') or 'all'}"
+
+
 def _differences(episodes: list[Row]) -> Summary:
     summary: Summary = {}
     for task, condition in dict.fromkeys((row["task"], row["condition"]) for row in episodes):
@@ -210,10 +217,7 @@ def _differences(episodes: list[Row]) -> Summary:
 def _measurements(rows: list[Row]) -> Summary:
     groups: dict[str, list[float]] = {}
     for row in rows:
-        condition = f"{row['condition']}:" if row.get("condition") is not None else ""
-        horizon = f"@{row['horizon']}" if row.get("horizon") is not None else ""
-        key = f"{condition}{row['measure']}{horizon}/{row.get('task') or 'all'}"
-        groups.setdefault(key, []).append(row["value"])
+        groups.setdefault(measure_key(row), []).append(row["value"])
     return {key: bootstrap_interval(values).as_dict() for key, values in groups.items()}
 
 

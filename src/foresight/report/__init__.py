@@ -1,0 +1,1 @@
+"""Reports: tables, plots, videos and the self-contained HTML page of a run."""

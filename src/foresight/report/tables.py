@@ -1,0 +1,193 @@
+"""Tables made from results: for the terminal, for pages and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from foresight.evaluation.results import Result
+from foresight.evaluation.statistics import TRIVIAL, measure_key
+
+INTERVAL_NOTE = (
+    "Brackets are 95 % intervals: bootstrap for means, Wilson for rates. Differences are paired by "
+    "seed, against the best of zero, random and constant on the same seeds."
+)
+
+_STYLES = {"good": "green", "bad": "red", "muted": "dim", "": ""}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text with a tone: ``good`` or ``bad`` (an interval clear of zero), ``muted``, or none."""
+
+    text: str
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table before it is drawn.
+
+    Attributes:
+        title: what it shows.
+        columns: headings.
+        rows: cells, as many as columns.
+        labels: how many leading columns are text; the others are numbers and stand on the right.
+        note: a sentence below it.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    labels: int = 1
+    note: str = ""
+
+
+def episode_table(result: Result) -> Table:
+    """One line for each task and condition: return, success rate, paired difference, time."""
+    rows = []
+    for task in result.tasks:
+        for condition in result.conditions:
+            if f"{condition}/{task}" in result.summary:
+                rows.append(_episode_line(result, task, condition))
+    columns = ("task", "condition", "n", "return", "success", "minus best trivial", "ms / decision")
+    title = f"Episodes, protocol {result.protocol}"
+    return Table(title, columns, rows, labels=2, note=INTERVAL_NOTE)
+
+
+def overview_table(result: Result) -> Table:
+    """Mean returns, tasks down and conditions across; the best one of each task is marked."""
+    rows = []
+    for task in result.tasks:
+        entries = {c: result.summary.get(f"{c}/{task}") for c in result.conditions}
+        found = {c: entry["mean"] for c, entry in entries.items() if entry}
+        if not found:
+            continue
+        best = max(found.values())
+        cells = [Cell(task)]
+        for entry in entries.values():
+            tone = "good" if entry and entry["mean"] == best else ""
+            cells.append(Cell(interval(entry), tone) if entry else Cell("–", "muted"))
+        rows.append(cells)
+    sizes = sorted({int(result.summary[k]["n"]) for k in _return_keys(result)})
+    counts = "–".join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1]))) if sizes else "0"
+    note = f"Mean return of n = {counts} episodes with 95 % bootstrap interval."
+    return Table(
+        f"Returns, protocol {result.protocol}", ("task", *result.conditions), rows, 1, note
+    )
+
+
+def measurement_table(result: Result) -> Table:
+    """Everything measured that is not an episode."""
+    keys = dict.fromkeys(measure_key(row) for row in result.rows if "measure" in row)
+    rows = []
+    for key in keys:
+        what, _, task = key.rpartition("/")
+        entry = result.summary.get(key)
+        if entry:
+            rows.append(
+                [Cell(what), Cell(task), Cell(f"{entry['n']:.0f}", "muted"), Cell(interval(entry))]
+            )
+    return Table("Measurements", ("what", "task", "n", "value"), rows, labels=2)
+
+
+def provenance_table(result: Result) -> Table:
+    """Where the numbers come from."""
+    simulators = sorted({str(row["simulator"]) for row in result.rows if "simulator" in row})
+    revisions = sorted({str(row["git"]) for row in result.rows if "git" in row})
+    facts = {
+        "command": result.command,
+        "created": result.created,
+        "git": result.git,
+        "rows measured at": ", ".join(r for r in revisions if r != result.git),
+        "config hash": result.config_hash,
+        "protocol": result.protocol,
+        "simulator": ", ".join(simulators),
+        **result.versions,
+    }
+    rows = [[Cell(name), Cell(value)] for name, value in facts.items() if value]
+    return Table("Provenance", ("", ""), rows, labels=2)
+
+
+def print_result(result: Result, console: Console | None = None) -> None:
+    """Print the tables of a result that have lines."""
+    console = console or Console()
+    for table in (episode_table(result), measurement_table(result)):
+        if table.rows:
+            console.print(to_rich(table))
+
+
+def to_rich(table: Table) -> RichTable:
+    """The table for a terminal."""
+    drawn = RichTable(title=table.title, caption=table.note or None, title_justify="left")
+    for index, column in enumerate(table.columns):
+        drawn.add_column(column, justify="left" if index < table.labels else "right")
+    for row in table.rows:
+        drawn.add_row(*(Text(cell.text, style=_STYLES[cell.tone]) for cell in row))
+    return drawn
+
+
+def to_markdown(table: Table) -> str:
+    """The table as Markdown, without its title."""
+    rules = ["---" if index < table.labels else "---:" for index in range(len(table.columns))]
+    lines = [table.columns, rules, *([cell.text for cell in row] for row in table.rows)]
+    text = "\n".join(
+        "| " + " | ".join(s.replace("|", "\\|") for s in line) + " |" for line in lines
+    )
+    return f"{text}\n\n{table.note}\n" if table.note else text + "\n"
+
+
+def number(value: float) -> str:
+    """A number with about three digits that matter."""
+    size = abs(value)
+    if size >= 10 or value == 0:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
+
+
+def interval(entry: Mapping[str, float]) -> str:
+    """``12.3 [8.0, 16.1]``; the mean alone where one episode leaves no interval."""
+    if entry["n"] < 2:
+        return number(entry["mean"])
+    return f"{number(entry['mean'])} [{number(entry['low'])}, {number(entry['high'])}]"
+
+
+def _rate(entry: Mapping[str, float]) -> str:
+    ends = f" [{100 * entry['low']:.0f}, {100 * entry['high']:.0f}]" if entry["n"] > 1 else ""
+    return f"{100 * entry['mean']:.0f} %{ends}"
+
+
+def _episode_line(result: Result, task: str, condition: str) -> list[Cell]:
+    summary = result.summary
+    entry = summary[f"{condition}/{task}"]
+    time = summary.get(f"{condition}:decision_ms/{task}")
+    tone = "muted" if condition in TRIVIAL else ""
+    return [
+        Cell(task, "muted"),
+        Cell(condition, tone),
+        Cell(f"{entry['n']:.0f}", "muted"),
+        Cell(interval(entry)),
+        Cell(_rate(summary[f"{condition}:success/{task}"])),
+        _difference(result, task, condition),
+        Cell(number(time["mean"]) if time else "–", "muted"),
+    ]
+
+
+def _difference(result: Result, task: str, condition: str) -> Cell:
+    for baseline in TRIVIAL:
+        entry = result.summary.get(f"{condition}:minus-{baseline}/{task}")
+        if entry:
+            clear = entry["n"] > 1 and (entry["low"] > 0 or entry["high"] < 0)
+            tone = ("good" if entry["low"] > 0 else "bad") if clear else ""
+            sign = "+" if entry["mean"] > 0 else ""
+            return Cell(f"{sign}{interval(entry)} vs {baseline}", tone)
+    return Cell("–", "muted")
+
+
+def _return_keys(result: Result) -> list[str]:
+    keys = [f"{c}/{t}" for c in result.conditions for t in result.tasks]
+    return [key for key in keys if key in result.summary]
