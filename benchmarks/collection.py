@@ -1,0 +1,177 @@
+"""Speed and memory of collecting data, beside dm_control's own rendering in the same run.
+
+Ours is everything a user waits for: starting the worker processes, physics, an ε-greedy expert,
+rendering, lossless video, the folder on disk. dm_control's side is the plain loop of ``step`` and
+``physics.render`` in one process, with nothing stored. The two take turns, so that whatever else
+the machine does falls on both.
+
+    python benchmarks/collection.py --memory-episodes 0     # speed alone, half a minute
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import tyro
+
+from foresight.data.collect import collect
+from foresight.envs import EpisodeSpec, RenderSettings, resolve
+
+BEHAVIOUR = "eps:0.3:expert"
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure the collection of data."""
+
+    task: str = "reacher-easy"
+    """Task to collect."""
+    size: int = 224
+    """Frame size in pixels."""
+    workers: int = os.cpu_count() or 1
+    """Processes that collect; all cores by default."""
+    rounds: int = 3
+    """Turns of each side of the speed comparison."""
+    episodes: int = 40
+    """Episodes of one of our turns."""
+    frames: int = 200
+    """Frames of one of dm_control's turns."""
+    memory_episodes: int = 500
+    """Episodes of the run that watches memory; 0 leaves it out."""
+    out: Path = Path("results/collection-speed.json")
+    """Result file."""
+
+
+def main(options: Options) -> None:
+    """Run the benchmark and write its result."""
+    rows = measure_speed(options)
+    if options.memory_episodes:
+        rows += measure_memory(options)
+    # Only now: it would add to the memory of a collection, which does not need it.
+    from foresight.evaluation.results import make_result
+
+    config = {**asdict(options), "behaviour": BEHAVIOUR, "cores": os.cpu_count()}
+    result = make_result("collection-speed", config, "seed200", rows)
+    result.save(options.out)
+    for key, interval in result.summary.items():
+        print(f"{key:45} {interval['mean']:9.2f}  [{interval['low']:.2f}, {interval['high']:.2f}]")
+    print(f"written to {options.out}")
+
+
+def measure_speed(options: Options) -> list[dict[str, Any]]:
+    """Frames per second of both sides in turns, and their ratio."""
+    rows = []
+    dm_control_loop = DMControlLoop(options)
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(options.rounds):
+            theirs = dm_control_loop.frames_per_second(options.frames)
+            ours = our_speed(options, Path(folder) / str(turn))
+            rows += [
+                row(options, "frames-per-second", theirs, condition="dm_control", turn=turn),
+                row(options, "frames-per-second", ours, condition="foresight", turn=turn),
+                row(options, "ratio-to-dm-control", ours / theirs, turn=turn),
+            ]
+    return rows
+
+
+def our_speed(options: Options, folder: Path) -> float:
+    """Frames per second of one whole collection, from no process to a finished folder."""
+    begin = time.perf_counter()
+    store = collect(folder, plan(options, options.episodes), options.workers)
+    return sum(store.lengths) / (time.perf_counter() - begin)
+
+
+class DMControlLoop:
+    """dm_control as its own documentation uses it."""
+
+    def __init__(self, options: Options) -> None:
+        from dm_control import suite
+
+        self._size = options.size
+        self._env = suite.load(*resolve(options.task), task_kwargs={"random": 0})
+        self._random = np.random.default_rng(0)
+        self.frames_per_second(5)  # make the contexts, warm the caches
+
+    def frames_per_second(self, frames: int) -> float:
+        """Step and render ``frames`` times."""
+        spec = self._env.action_spec()
+        self._env.reset()
+        begin = time.perf_counter()
+        for _ in range(frames):
+            self._env.step(self._random.uniform(spec.minimum, spec.maximum))
+            self._env.physics.render(self._size, self._size, camera_id=0)
+        return frames / (time.perf_counter() - begin)
+
+
+def measure_memory(options: Options) -> list[dict[str, Any]]:
+    """Peak memory of this process and its workers, and the disk space, of a long collection."""
+    with tempfile.TemporaryDirectory() as folder, TreeMemory() as memory:
+        begin = time.perf_counter()
+        store = collect(folder, plan(options, options.memory_episodes), options.workers)
+        speed = sum(store.lengths) / (time.perf_counter() - begin)
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+    episodes = options.memory_episodes
+    return [
+        row(options, "peak-gib", memory.peak / GIB, episodes=episodes),
+        row(options, "long-run-frames-per-second", speed, episodes=episodes),
+        row(options, "disk-gib", size / GIB, episodes=episodes),
+    ]
+
+
+class TreeMemory:
+    """Watches the resident memory of this process and all below it.
+
+    Pages that several processes share are counted for each of them, so the truth is lower.
+    """
+
+    def __init__(self, interval: float = 0.1) -> None:
+        self.peak = 0
+        self._interval = interval
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> TreeMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        root = psutil.Process()
+        while not self._over.wait(self._interval):
+            total = 0
+            for process in [root, *root.children(recursive=True)]:
+                try:
+                    total += process.memory_info().rss
+                except psutil.NoSuchProcess:
+                    continue
+            self.peak = max(self.peak, total)
+
+
+def plan(options: Options, episodes: int) -> list[EpisodeSpec]:
+    """Episodes on training seeds."""
+    render = RenderSettings(size=options.size)
+    return [
+        EpisodeSpec(options.task, 10_000 + index, BEHAVIOUR, render=render)
+        for index in range(episodes)
+    ]
+
+
+def row(options: Options, measure: str, value: float, **more: Any) -> dict[str, Any]:
+    """One measurement."""
+    return {"measure": measure, "value": value, "task": options.task, **more}
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
