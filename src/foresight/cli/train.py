@@ -41,5 +41,6 @@ def main(config: Config) -> None:
     trained = learn(store, cache, config.eyes, config.train, config.out, config.tensorboard)
     print("horizon  model    persistence  (squared error / variance, held-out episodes)")
     for row in trained.horizon_errors:
-        print(f"{row['horizon']:7.0f}  {row['model']:.4f}   {row['persistence']:.4f}")
+        model, still = (sum(v) / len(v) for v in (row.model, row.persistence))
+        print(f"{row.horizon:7d}  {model:.4f}   {still:.4f}")
     print(f"checkpoint: {config.out}")

@@ -18,7 +18,14 @@ from foresight.perception.eyes import Eyes
 from foresight.policies.behaviour_cloning import CloningConfig
 from foresight.policies.train import CloningTraining, train_cloning
 from foresight.recipes.assess import Trial, assess_agent, assess_baselines
-from foresight.recipes.stages import DataPlan, default_workers, gather, learn, model_base
+from foresight.recipes.stages import (
+    DataPlan,
+    default_workers,
+    gather,
+    horizon_rows,
+    learn,
+    model_base,
+)
 from foresight.worldmodel.experience import Experience
 from foresight.worldmodel.fit import FitConfig
 from foresight.worldmodel.latent import LatentConfig
@@ -150,11 +157,7 @@ def phase_3(place: _Place) -> tuple[list[Row], str]:
             "value": best["validation/persistence"],
         },
     ]
-    rows += [
-        {"measure": f"{name}-error-h{row['horizon']:.0f}", "task": TASK, "value": row[name]}
-        for row in trained.horizon_errors
-        for name in ("model", "persistence", "skill")
-    ]
+    rows += horizon_rows(TASK, trained.horizon_errors)
     return rows, "validation-smooth-l1"
 
 

@@ -6,8 +6,6 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from foresight.recipes.pages import film_path, road_page, save_films
-
 from foresight.agents.factory import PlannerConfig, PlannerFactory
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
@@ -16,7 +14,8 @@ from foresight.evaluation.results import Result, make_result
 from foresight.perception.eyes import Eyes
 from foresight.progress import console
 from foresight.recipes.assess import Trial, assess_agent, assess_baselines
-from foresight.recipes.stages import DataPlan, default_workers, gather, learn
+from foresight.recipes.pages import film_path, road_page, save_films
+from foresight.recipes.stages import DataPlan, default_workers, gather, horizon_rows, learn
 from foresight.worldmodel.fit import FitConfig
 from foresight.worldmodel.latent import LatentConfig
 from foresight.worldmodel.train import TrainConfig
@@ -68,7 +67,7 @@ def presets(task: str) -> dict[str, RoadConfig]:
         ),
         planner=PlannerConfig(samples=32, elites=8, iterations=2, horizon=5),
         seeds=2,
-        baselines=("zero", "random", "constant"),
+        baselines=("zero", "random", "expert"),
         film=1,
         steps=20,
     )
@@ -121,11 +120,7 @@ def run(config: RoadConfig, folder: Path, workers: int | None = None) -> Result:
     clock.lap("evaluate the planner")
     rows = agent.rows + assess_baselines(trial, config.baselines, book)
     clock.lap("evaluate the baselines")
-    rows += [
-        {"measure": f"{name}-error-h{row['horizon']:.0f}", "task": task, "value": row[name]}
-        for row in trained.horizon_errors
-        for name in ("model", "persistence")
-    ]
+    rows += horizon_rows(task, trained.horizon_errors)
     rows += [{"measure": f"seconds:{k}", "task": task, "value": v} for k, v in clock.laps.items()]
     result = make_result(f"road-{task}", config, config.data.protocol, rows)
     result.save(folder / "result.json")

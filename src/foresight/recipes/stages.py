@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from foresight.data.cache import FeatureCache
 from foresight.data.collect import collect
-from foresight.perception.encode import encode_dataset
-
 from foresight.data.store import EpisodeStore
 from foresight.envs.behaviours import make_behaviour
 from foresight.envs.dm_env import make
@@ -17,10 +16,12 @@ from foresight.envs.episode import EpisodeSpec
 from foresight.envs.render import RenderSettings
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
+from foresight.evaluation.statistics import Row
+from foresight.perception.encode import encode_dataset
 from foresight.perception.eyes import Eyes
 from foresight.worldmodel.experience import Experience
 from foresight.worldmodel.model import WorldModelConfig
-from foresight.worldmodel.train import TrainConfig, Trained, train_world_model
+from foresight.worldmodel.train import HorizonError, TrainConfig, Trained, train_world_model
 
 FIRST_SEED = 20_000
 """Data seeds start here: evaluation uses 0 and up, the search of constants 10,000 and up."""
@@ -136,11 +137,22 @@ def learn(
     )
 
 
+def horizon_rows(task: str, errors: Sequence[HorizonError]) -> list[Row]:
+    """Measurement rows of the error at each horizon, one per held-out episode."""
+    return [
+        {
+            "measure": "prediction-error",
+            "task": task,
+            "condition": condition,
+            "horizon": entry.horizon,
+            "value": value,
+        }
+        for entry in errors
+        for condition, values in (("model", entry.model), ("persistence", entry.persistence))
+        for value in values
+    ]
+
+
 def default_workers() -> int:
     """One process a core."""
     return os.cpu_count() or 1
-
-
-def shorter(config: TrainConfig, epochs: int) -> TrainConfig:
-    """The same training with another number of epochs."""
-    return replace(config, fit=replace(config.fit, epochs=epochs))

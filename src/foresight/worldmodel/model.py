@@ -138,4 +138,3 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
 def count_parameters(module: nn.Module) -> int:
     """Number of trainable scalars."""
     return sum(parameter.numel() for parameter in module.parameters())
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from foresight.worldmodel.fit import Batch, FitConfig, Record, fit
 from foresight.worldmodel.latent import LatentConfig, LatentState, encode_latents
 from foresight.worldmodel.model import WorldModel, WorldModelConfig
 
-VALIDATION_STARTS = 4096
+MOST_STARTS = 4096
+"""Held-out windows that are looked at, in validation and for the error at each horizon."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,31 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class HorizonError:
+    """Open-loop squared error after ``horizon`` steps, one mean for each held-out episode.
+
+    In units of the latent's variance, so that 1 is what predicting the mean gives.
+    """
+
+    horizon: int
+    model: list[float]
+    persistence: list[float]
+    """The error of predicting that nothing changes."""
+
+    @property
+    def skill(self) -> float:
+        """The share of persistence's error that the model removes."""
+        still = sum(self.persistence)
+        return 1 - sum(self.model) / still if still > 0 else 0.0
+
+
+@dataclass(frozen=True)
 class Trained:
     """A trained model and the evidence for it."""
 
     model: WorldModel
     history: list[Record]
-    horizon_errors: list[Record]
+    horizon_errors: list[HorizonError]
 
 
 def train_world_model(
@@ -140,8 +160,11 @@ def train_world_model(
         select="validation/loss",
         tensorboard=tensorboard,
     )
-    windows = validation_windows(arrays, experience, config.measure_horizon, config.fit.seed)
-    errors = horizon_errors(model, windows["z"], windows["action"])
+    held_out = [
+        (latents[start:end], experience.actions[start:end])
+        for start, end in (experience.offsets[e : e + 2] for e in experience.validation)
+    ]
+    errors = horizon_errors(model, held_out, config.measure_horizon)
     write_json(folder / "horizon_errors.json", errors)
     model.save(folder)
     return Trained(model, history, errors)
@@ -177,7 +200,7 @@ def validation_windows(
         experience.offsets,
         experience.validation,
         window=horizon + 1,
-        batch=VALIDATION_STARTS,
+        batch=MOST_STARTS,
         shuffle=True,
         seed=seed,
     )
@@ -191,23 +214,38 @@ def validation_windows(
 
 @torch.inference_mode()
 def horizon_errors(
-    model: WorldModel, z: Float[Tensor, "B H1 Z"], action: Float[Tensor, "B H1 A"]
-) -> list[Record]:
+    model: WorldModel,
+    episodes: Sequence[tuple[Float[Tensor, "T Z"], Float[Tensor, "T A"]]],
+    horizon: int,
+) -> list[HorizonError]:
     """Open-loop error at each horizon beside what doing nothing would give.
 
-    Errors are mean squared distances in units of the latent's variance, so that 1 is what
-    predicting the mean gives. ``persistence`` predicts that nothing changes; ``skill`` is the share
-    of its error that the model removes.
+    Args:
+        model: only its dynamics are used.
+        episodes: latent states and actions of held-out episodes; those shorter than
+            ``horizon + 1`` steps are left out.
+        horizon: longest horizon.
+
+    Returns:
+        One entry for each horizon from 1 on, with one number for each episode.
+
+    Raises:
+        ForesightError: no episode is long enough.
     """
-    imagined = model.dynamics(z[:, 0], action[:, :-1])
-    variance = z[:, 0].var(0).sum().clamp(min=1e-12)
-    rows = []
-    for horizon in range(1, z.shape[1]):
-        target = z[:, horizon]
-        error = float((imagined[:, horizon] - target).square().sum(-1).mean() / variance)
-        still = float((z[:, 0] - target).square().sum(-1).mean() / variance)
-        skill = 1 - error / still if still > 0 else 0.0
-        rows.append(
-            {"horizon": horizon, "model": error, "persistence": still, "skill": skill, "n": len(z)}
+    long_enough = [pair for pair in episodes if len(pair[0]) > horizon]
+    if not long_enough:
+        raise ForesightError(
+            f"No held-out episode is longer than {horizon} steps: collect longer episodes or "
+            "measure a shorter horizon."
         )
-    return rows
+    variance = torch.cat([z for z, _ in long_enough]).var(0).sum().clamp(min=1e-12)
+    model_errors, still_errors = [], []
+    for z, action in long_enough:
+        starts = torch.arange(0, len(z) - horizon, max(1, len(z) * len(long_enough) // MOST_STARTS))
+        rows = starts[:, None] + torch.arange(horizon + 1)
+        truth = z[rows]
+        imagined = model.dynamics(truth[:, 0], action[rows[:, :-1]])
+        for kept, guess in ((model_errors, imagined), (still_errors, truth[:, :1])):
+            kept.append((guess - truth).square().sum(-1).mean(0)[1:] / variance)
+    ours, still = torch.stack(model_errors), torch.stack(still_errors)
+    return [HorizonError(h + 1, ours[:, h].tolist(), still[:, h].tolist()) for h in range(horizon)]
