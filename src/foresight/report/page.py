@@ -23,6 +23,7 @@ from foresight.report.plots import (
 )
 from foresight.report.tables import (
     Table,
+    config_table,
     episode_table,
     measurement_table,
     overview_table,
@@ -137,7 +138,10 @@ def result_sections(
     measured = measurement_table(result)
     if measured.rows:
         sections.append(Section("Measurements", [TableBlock(measured, folded=True)]))
-    sections.append(Section("Provenance", [TableBlock(provenance_table(result))]))
+    origin: list[Block] = [TableBlock(provenance_table(result))]
+    if result.config:
+        origin.append(TableBlock(config_table(result), folded=True))
+    sections.append(Section("Provenance", origin))
     return sections
 
 

@@ -34,7 +34,7 @@ _FIXED = {
     "oracle": _SERIES[2],
     "expert": _SERIES[1],
 }
-_FREE = [_SERIES[0], _SERIES[4], _SERIES[5], _SERIES[7], _SERIES[3], _SERIES[6]]
+_FREE = [_SERIES[0], _SERIES[7], _SERIES[4], _SERIES[6], _SERIES[3], _SERIES[5]]
 
 _STYLE = {
     "svg.fonttype": "none",
@@ -56,6 +56,8 @@ _STYLE = {
     "ytick.color": _MUTED,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
     "legend.frameon": False,
     "legend.labelcolor": _INK,
     "lines.linewidth": 1.8,
@@ -94,7 +96,9 @@ def learning_curves(rows: Sequence[Row], names: Sequence[str] | None = None) -> 
                 steps, values = curve(list(rows), name)
                 marker = "o" if len(steps) == 1 else ""
                 label = name.rpartition("/")[0] or name
-                axes.plot(steps, values, color=_FREE[index % 6], marker=marker, label=label)
+                axes.plot(
+                    steps, values, color=_FREE[index % len(_FREE)], marker=marker, label=label
+                )
             axes.set_title(title)
             axes.set_xlabel("step")
             if _spans_decades(axes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -38,6 +38,7 @@ class Table:
         rows: cells, as many as columns.
         labels: how many leading columns are text; the others are numbers and stand on the right.
         note: a sentence below it.
+    grouped: the first column is written once for each group of lines.
     """
 
     title: str
@@ -45,18 +46,20 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     labels: int = 1
     note: str = ""
+    grouped: bool = False
 
 
 def episode_table(result: Result) -> Table:
     """One line for each task and condition: return, success rate, paired difference, time."""
     rows = []
     for task in result.tasks:
-        for condition in result.conditions:
-            if f"{condition}/{task}" in result.summary:
-                rows.append(_episode_line(result, task, condition))
+        run = [c for c in result.conditions if f"{c}/{task}" in result.summary]
+        for place, condition in enumerate(run):
+            name = Cell(task if place == 0 else "")
+            rows.append([name, *_episode_line(result, task, condition)])
     columns = ("task", "condition", "n", "return", "success", "minus best trivial", "ms / decision")
     title = f"Episodes, protocol {result.protocol}"
-    return Table(title, columns, rows, labels=2, note=INTERVAL_NOTE)
+    return Table(title, columns, rows, labels=2, note=INTERVAL_NOTE, grouped=True)
 
 
 def overview_table(result: Result) -> Table:
@@ -107,10 +110,16 @@ def provenance_table(result: Result) -> Table:
         "config hash": result.config_hash,
         "protocol": result.protocol,
         "simulator": ", ".join(simulators),
-        **result.versions,
+        "versions": ", ".join(f"{name} {version}" for name, version in result.versions.items()),
     }
     rows = [[Cell(name), Cell(value)] for name, value in facts.items() if value]
     return Table("Provenance", ("", ""), rows, labels=2)
+
+
+def config_table(result: Result) -> Table:
+    """Every setting of the run, nested ones with dots."""
+    rows = [[Cell(name), Cell(str(value))] for name, value in _flat(result.config)]
+    return Table("Configuration", ("", ""), rows, labels=2)
 
 
 def print_result(result: Result, console: Console | None = None) -> None:
@@ -145,8 +154,10 @@ def number(value: float) -> str:
     """A number with about three digits that matter."""
     size = abs(value)
     if size >= 10 or value == 0:
-        return f"{value:.1f}"
-    return f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
+        text = f"{value:.1f}"
+    else:
+        text = f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
+    return text.replace("-", "−", 1) if value < 0 else text
 
 
 def interval(entry: Mapping[str, float]) -> str:
@@ -167,7 +178,6 @@ def _episode_line(result: Result, task: str, condition: str) -> list[Cell]:
     time = summary.get(f"{condition}:decision_ms/{task}")
     tone = "muted" if condition in TRIVIAL else ""
     return [
-        Cell(task, "muted"),
         Cell(condition, tone),
         Cell(f"{entry['n']:.0f}", "muted"),
         Cell(interval(entry)),
@@ -186,6 +196,14 @@ def _difference(result: Result, task: str, condition: str) -> Cell:
             sign = "+" if entry["mean"] > 0 else ""
             return Cell(f"{sign}{interval(entry)} vs {baseline}", tone)
     return Cell("–", "muted")
+
+
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping) and value:
+        for key, child in value.items():
+            yield from _flat(child, f"{name}.{key}" if name else str(key))
+    elif name:
+        yield name, value
 
 
 def _return_keys(result: Result) -> list[str]:

@@ -62,7 +62,7 @@ def side_by_side(clips: Sequence[np.ndarray], gap: int = GAP) -> np.ndarray:
 
     Args:
         clips: each uint8 ``[T, H, W, 3]``.
-        gap: white pixels between them.
+        gap: grey pixels between them.
 
     Returns:
         uint8 ``[max T, max H, sum W + gaps, 3]``.
@@ -78,7 +78,7 @@ def side_by_side(clips: Sequence[np.ndarray], gap: int = GAP) -> np.ndarray:
         width = round(clip.shape[2] * height / clip.shape[1])
         columns = np.arange(width) * clip.shape[2] // width
         if parts:
-            parts.append(np.full((length, height, gap, 3), 255, np.uint8))
+            parts.append(np.full((length, height, gap, 3), 127, np.uint8))
         parts.append(shown[:, rows][:, :, columns])
     return np.concatenate(parts, axis=2)
 
