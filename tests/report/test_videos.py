@@ -30,7 +30,6 @@ def test_encoded_video_is_h264_and_looks_the_same() -> None:
         back = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
     assert back.shape == frames.shape
     assert np.abs(back.astype(int) - frames.astype(int)).mean() < 4
-    assert encode_mp4(frames, fps=25) == data
 
 
 def test_odd_sizes_and_fractional_rates() -> None:
