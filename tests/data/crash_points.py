@@ -1,7 +1,7 @@
 """Kill a writer at every one of its steps; run by test_data_crash.py in a process of its own.
 
 Every attempt is a forked child of a process that has done nothing but import, and dies by SIGKILL
-at its k-th disk step, before or after it. Prints the number of steps that were tried.
+before its k-th renaming or removal of a file. Prints the number of steps that were tried.
 """
 
 from __future__ import annotations
@@ -46,15 +46,13 @@ def child(action: Callable[[Path], None], path: Path, deadly: int) -> int:
                 steps += 1
                 if steps == deadly:
                     os.kill(os.getpid(), signal.SIGKILL)
-                result = real(*args, **kwargs)
-                steps += 1
-                if steps == deadly:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return result
+                return real(*args, **kwargs)
 
             return call
 
-        for name in ("replace", "fsync", "unlink"):
+        # Every file is renamed into place and its temporary name then unlinked, so these two
+        # stop the writer before and after each change that a reader can see.
+        for name in ("replace", "unlink"):
             setattr(os, name, counted(getattr(os, name)))
         try:
             action(path)

@@ -39,8 +39,13 @@ def cut(path: Path) -> None:
 
 
 def flip(path: Path) -> None:
+    """Change one byte in the middle: of the actions in a data file, of the pictures in a video."""
     content = bytearray(path.read_bytes())
-    content[300] ^= 0x55  # within the numbers of a data file
+    at = len(content) // 3
+    if path.suffix == ".parquet":
+        chunk = pq.read_metadata(path).row_group(0).column(0)
+        at = chunk.data_page_offset + chunk.total_compressed_size // 3
+    content[at] ^= 0x55
     path.write_bytes(content)
 
 

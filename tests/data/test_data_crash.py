@@ -51,8 +51,8 @@ def test_killed_at_any_step_and_resumed_the_files_are_the_same(folder):
     out = folder / "killed"
     out.mkdir()
     tried = crash_everywhere(out, "write")
-    # 2 episodes of 2 files, 2 folds of 4 and a first info, each with two steps on the disk.
-    assert tried >= 2 * 2 * (2 * 2 + 2 * 4 + 1)
+    # 2 episodes of 2 files, 2 folds of 4 and a first info, each renamed and unlinked.
+    assert tried >= 2 * (2 * 2 + 2 * 4 + 1)
     folders = sorted(out.iterdir())
     assert len(folders) == tried
     for killed in folders:
@@ -64,7 +64,7 @@ def test_a_repair_killed_at_any_step_can_be_run_again(folder):
     path = folder / "damaged/data/chunk-000/file-001.parquet"
     path.write_bytes(path.read_bytes()[:-40])
     tried = crash_everywhere(folder, "mend")
-    assert tried >= 20
+    assert tried >= 2 * (2 + 4)
     prints = set()
     for killed in sorted(folder.glob("[0-9]*")):
         assert check(killed) == []
