@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from evaluation_agents import Broken, Dying, NoisyNetwork, OwnGenerator, Zero, m
 
 from foresight.envs import EpisodeSpec, RenderSettings, run_episode
 from foresight.errors import ForesightError
+from foresight.evaluation import episodes
 from foresight.evaluation.episodes import (
     SUCCESS_RETURN,
     evaluate_agent,
@@ -92,6 +94,19 @@ def test_config_hash_names_what_decides_the_result() -> None:
     assert base == digest(workers=1, film=[0]) == digest(condition="other name")
     changed = [digest(config={"samples": 3}), digest(render=SMALL), digest(protocol="dmc1000")]
     assert len({base, *changed}) == 4
+
+
+def test_a_differently_tuned_oracle_is_another_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tuned = episodes.oracle_settings(TASK)
+    before = [episodes.behaviour_hash(TASK, s, "seed200") for s in ("oracle", "zero", "oracle")]
+    assert before[0] == before[2]
+    monkeypatch.setattr(episodes, "oracle_settings", lambda task: replace(tuned, horizon=3))
+    after = [episodes.behaviour_hash(TASK, s, "seed200") for s in ("oracle", "zero")]
+    assert after[0] != before[0] and after[1] == before[1]
+    (row,) = evaluate_behaviour(TASK, "zero", [0], steps=1)
+    assert row["config_hash"] == episodes.behaviour_hash(TASK, "zero", "seed200", steps=1)
 
 
 def test_alias_and_success_thresholds() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import metadata
 from typing import NamedTuple, Protocol
@@ -15,6 +15,7 @@ import torch
 
 from foresight.envs import dm_env
 from foresight.envs.behaviours import Behaviour, make_behaviour
+from foresight.envs.oracle_settings import oracle_settings
 from foresight.envs.protocol import get_protocol
 from foresight.envs.render import FrameRenderer, RenderSettings
 from foresight.envs.tasks import canonical, resolve
@@ -182,7 +183,17 @@ def behaviour_hash(
     steps: int | None = None,
 ) -> str:
     """The config hash that rows of :func:`evaluate_behaviour` carry."""
-    return _identity_hash(task, protocol, render, steps, {"behaviour": behaviour_spec})
+    return _identity_hash(task, protocol, render, steps, _behaviour_identity(task, behaviour_spec))
+
+
+def _behaviour_identity(task: str, spec: str) -> Row:
+    """What decides a behaviour: its spec, and for the oracle how it was tuned for the task."""
+    identity: Row = {"behaviour": spec}
+    if "oracle" in spec.split(":"):
+        tuned = oracle_settings(task)
+        identity["oracle"] = replace(tuned, shaping=None)  # a function has no stable text
+        identity["shaping"] = getattr(tuned.shaping, "__qualname__", None)
+    return identity
 
 
 def agent_hash(
@@ -215,8 +226,9 @@ def _behaviour_plan(
 ) -> _Plan:
     make_behaviour(spec, task)  # an unknown spec is refused here, not in a worker
     name = condition or spec.partition(":")[0]
+    identity = _behaviour_identity(task, spec)
     mark = {"behaviour": spec}
-    return _plan(task, protocol, render, name, steps, film, film_settings, mark, mark)
+    return _plan(task, protocol, render, name, steps, film, film_settings, identity, mark)
 
 
 def _plan(
@@ -347,6 +359,9 @@ class _BehaviourActor:
 
     def start(self, env: dm_env.DMControlEnv, observation: dict, seed: int) -> None:
         # A new one for each episode, as in collecting: nothing can leak from the last one.
+        close = getattr(getattr(self, "behaviour", None), "close", None)
+        if callable(close):
+            close()
         self.behaviour = make_behaviour(self.spec, self.task)
         self.behaviour.reset(env, seed)
 
