@@ -52,6 +52,8 @@ def encode_dataset(
 
 def _read_ahead(store: EpisodeStore, indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Frames of the episodes, each decoded while the one before is encoded."""
+    if not indices:
+        return
     with ThreadPoolExecutor(max_workers=1) as reader:
         pending = [(i, reader.submit(store.frames, i)) for i in indices[:1]]
         for following in [*indices[1:], None]:
