@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import cast
 
-from foresight.data.encoded import encoder
-from foresight.data.schema import fps_of
+from foresight.data.encoded import EncodedEpisode, encoder
 from foresight.data.store import EpisodeStore
 from foresight.envs.dm_env import make
 from foresight.envs.episode import EpisodeSpec
@@ -43,11 +44,19 @@ def collect(path: Path | str, specs: Sequence[EpisodeSpec], workers: int) -> Epi
     store = EpisodeStore.open_or_create(path, control_timestep=timestep)
     missing = _missing(store, specs)
     with store:
-        episodes = run_episodes(missing, workers, encoder(fps_of(timestep))) if missing else ()
-        for episode in track(episodes, "collecting", total=len(missing)):
-            store.append(episode)
+        if missing:
+            _append(store, missing, workers)
         store.finish()
     return store
+
+
+def _append(store: EpisodeStore, specs: list[EpisodeSpec], workers: int) -> None:
+    episodes = cast(
+        Generator[EncodedEpisode, None, None], run_episodes(specs, workers, encoder(store.fps))
+    )
+    with closing(episodes):  # ends the processes at once when the disk is full, say
+        for episode in track(episodes, "collecting", total=len(specs)):
+            store.append(episode)
 
 
 def _timestep(specs: Sequence[EpisodeSpec]) -> float:
