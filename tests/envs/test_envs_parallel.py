@@ -92,6 +92,10 @@ def test_an_environment_that_does_not_fit_is_refused():
         run_episode(EpisodeSpec("walker-walk", 0, "zero", render=None), env)
 
 
+def test_two_spellings_of_a_task_are_one_spec():
+    assert EpisodeSpec("ball_in_cup-catch", 0, "zero") == EpisodeSpec("cup-catch", 0, "zero")
+
+
 @pytest.mark.parametrize("steps", [0, -1, 201])
 def test_a_bad_length_is_refused(steps):
     with pytest.raises(ForesightError, match="1 to 200"):

@@ -19,7 +19,7 @@ class EpisodeSpec:
     """Everything that decides an episode, so that running it twice gives the same numbers.
 
     Attributes:
-        task: an id such as ``reacher-easy``.
+        task: an id such as ``reacher-easy``; kept in its one spelling.
         seed: of the initial state and of the behaviour's randomness.
         behaviour: a spec of :func:`foresight.envs.behaviours.make_behaviour`.
         protocol: ``seed200`` or ``dmc1000``.
@@ -35,6 +35,7 @@ class EpisodeSpec:
     steps: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "task", canonical(self.task))  # one episode, one name
         most = get_protocol(self.protocol).decisions
         if self.steps is not None and not 1 <= self.steps <= most:
             raise ForesightError(
@@ -99,7 +100,7 @@ def run_episode(spec: EpisodeSpec, env: DMControlEnv | None = None) -> Episode:
 def fits(env: DMControlEnv, spec: EpisodeSpec) -> bool:
     """Whether ``spec`` can run in ``env``."""
     return (
-        env.task_id == canonical(spec.task)
+        env.task_id == spec.task
         and env.protocol == get_protocol(spec.protocol)
         and env.render_settings == spec.render
     )
