@@ -32,8 +32,6 @@ class SearchSettings:
     """Distances between noise knots, in decisions; each candidate draws one of them."""
     fresh: float = 0.1
     """Share of candidates that start from zero instead of an elite."""
-    window: float = 0.3
-    """Share of candidates that are changed in one stretch of time only."""
 
 
 class Population:
@@ -111,12 +109,6 @@ class Population:
         weak, strong = np.log(settings.noise)
         strength = np.exp(rng.uniform(weak, strong, size=(count, 1, 1)))
         noise = self._coloured(count) * strength
-        local = rng.random(count) < settings.window
-        start = rng.integers(self.horizon, size=count)
-        stop = start + rng.integers(1, self.horizon + 1, size=count)
-        time = np.arange(self.horizon)
-        inside = (time >= start[:, None]) & (time < stop[:, None])
-        noise *= (inside | ~local[:, None])[..., None]
         return np.clip(base + noise, -1.0, 1.0)
 
     def _coloured(self, count: int) -> Array:

@@ -43,20 +43,20 @@ ORACLE_SETTINGS: dict[str, OracleSettings] = {
     ),
     "cartpole-swingup": OracleSettings(
         horizon=200,
-        first_iterations=20,
-        replan_every=2,
+        first_iterations=60,
+        replan_every=5,
         search=SearchSettings(samples=48, knots=(3, 8, 20)),
     ),
     "walker-walk": OracleSettings(
-        horizon=30, first_iterations=5, search=SearchSettings(samples=32)
+        horizon=30, first_iterations=5, search=SearchSettings(samples=48)
     ),
-    "cheetah-run": OracleSettings(horizon=40, first_iterations=5, iterations=2),
+    "cheetah-run": OracleSettings(horizon=50, first_iterations=5, iterations=3),
     "finger-spin": OracleSettings(horizon=40, iterations=2, shaping=spinning),
     "hopper-hop": OracleSettings(
         horizon=60,
-        iterations=2,
+        iterations=3,
         replan_every=2,
-        search=SearchSettings(knots=(3, 6, 12)),
+        search=SearchSettings(samples=64, knots=(3, 6, 12)),
         shaping=upright_hopping,
     ),
     "cup-catch": OracleSettings(
