@@ -196,7 +196,8 @@ class FeatureCache:
             raise ForesightError(
                 f"Features of shape {array.shape} do not fit episode {i}: expected {expected}."
             )
-        data = np.ascontiguousarray(array, dtype=self.manifest.dtype)
+        with np.errstate(over="ignore"):  # refused below
+            data = np.ascontiguousarray(array, dtype=self.manifest.dtype)
         if not np.isfinite(data).all():
             raise ForesightError(
                 f"Features of episode {i} are not finite as {self.manifest.dtype}: check the "

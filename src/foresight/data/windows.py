@@ -58,8 +58,8 @@ class WindowLoader:
         reuse: bool = True,
     ) -> None:
         offsets = np.asarray(offsets, dtype=np.int64)
-        self._arrays = {name: _as_tensor(array) for name, array in arrays.items()}
-        _check(self._arrays, offsets, episodes, window, batch)
+        self.arrays = {name: _as_tensor(array) for name, array in arrays.items()}
+        _check(self.arrays, offsets, episodes, window, batch)
         self.window, self.batch, self.shuffle, self.seed, self.reuse = (
             window,
             batch,
@@ -113,7 +113,7 @@ class WindowLoader:
         """The windows that begin at the rows ``starts``, ``[B, window, ...]`` each."""
         count = len(starts)
         batch = {}
-        for name, array in self._arrays.items():
+        for name, array in self.arrays.items():
             shape = (count, self.window, *array.shape[1:])
             target = array.new_empty(shape) if out is None else out[name][:count]
             _copy_windows(array, starts.to(array.device), self.window, target)
@@ -129,7 +129,7 @@ class WindowLoader:
                 self._buffers.append(
                     {
                         name: array.new_empty((size, self.window, *array.shape[1:]))
-                        for name, array in self._arrays.items()
+                        for name, array in self.arrays.items()
                     }
                 )
         return self._buffers[index % BUFFERS]
@@ -175,7 +175,8 @@ def _copy_windows(
     if len(starts) == 0:
         return
     row = array[0].numel()
-    if window * row < GRAIN:
+    pieces = _pieces(row)
+    if window * row < GRAIN or pieces is None:
         # All windows as rows of one overlapping view: a window is one contiguous copy.
         view = array.as_strided(
             (len(array) - window + 1, window, *array.shape[1:]), (array.stride(0), *array.stride())
@@ -183,15 +184,15 @@ def _copy_windows(
         torch.index_select(view, 0, starts, out=out)
         return
     # Long windows: the same copy in pieces below the grain.
-    pieces = next(k for k in range(1, row + 1) if row % k == 0 and row // k < GRAIN)
     steps = torch.arange(window * pieces, device=starts.device)
     rows = (starts[:, None] * pieces + steps).flatten()
-    torch.index_select(
-        array.reshape(len(array) * pieces, row // pieces),
-        0,
-        rows,
-        out=out.view(-1, row // pieces),
-    )
+    source = array.view(len(array) * pieces, row // pieces)
+    torch.index_select(source, 0, rows, out=out.view(-1, row // pieces))
+
+
+def _pieces(row: int) -> int | None:
+    """In how many equal pieces below the grain a step's row can be cut; None if only in crumbs."""
+    return next((k for k in range(1, 257) if row % k == 0 and row // k < GRAIN), None)
 
 
 def _as_tensor(array: Tensor | np.ndarray) -> Tensor:
