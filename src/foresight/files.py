@@ -14,6 +14,16 @@ from typing import Any
 
 from foresight.errors import ForesightError
 
+_UNWRITABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,  # a file where a folder was to be made
+    errno.ENOENT,  # a file system that takes no folders
+)
+
 
 @contextmanager
 def disk_errors(path: Path | str) -> Iterator[None]:
@@ -26,7 +36,7 @@ def disk_errors(path: Path | str) -> Iterator[None]:
                 f"The disk is full while writing {path}: free some space and run the same command "
                 "again, finished work is kept."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR):
+        if error.errno in _UNWRITABLE:
             raise ForesightError(
                 f"Cannot write {path} ({os.strerror(error.errno)}): choose a folder that you may "
                 "write to."
@@ -57,7 +67,7 @@ def atomic_write(path: Path | str, write: Callable[[Path], None]) -> None:
 
 def write_json(path: Path | str, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically; NaN is refused."""
-    text = json.dumps(value, indent=1, allow_nan=False, default=_plain) + "\n"
+    text = json.dumps(value, indent=1, allow_nan=False, default=plain_json) + "\n"
     atomic_write(path, lambda temporary: _write_text(temporary, text))
 
 
@@ -82,7 +92,7 @@ def fingerprint(value: Any) -> str:
     """A short stable hash (16 hex digits) of a JSON-like value, a dataclass or bytes."""
     if isinstance(value, bytes | bytearray | memoryview):
         return hashlib.sha256(value).hexdigest()[:16]
-    text = json.dumps(value, sort_keys=True, default=_plain)
+    text = json.dumps(value, sort_keys=True, default=plain_json)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -96,7 +106,7 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
     """JSON for the types that configurations and rows hold beside the built-in ones."""
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)

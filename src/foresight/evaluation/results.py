@@ -22,7 +22,7 @@ import jsonschema
 
 from foresight.errors import ForesightError
 from foresight.evaluation.statistics import Row, Summary, summarise
-from foresight.files import _plain, fingerprint, read_json, write_json
+from foresight.files import fingerprint, plain_json, read_json, write_json
 from foresight.provenance import git_revision, versions
 
 
@@ -153,7 +153,7 @@ def config_hash(config: Any) -> str:
 
 def plain(value: Any) -> Any:
     """``value`` as plain JSON types: dataclasses, paths and numpy numbers are converted."""
-    return json.loads(json.dumps(value, default=_plain))
+    return json.loads(json.dumps(value, default=plain_json))
 
 
 @cache
