@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,7 @@ def film_path(folder: Path, name: str) -> Path:
 def save_films(folder: Path, films: dict[str, np.ndarray]) -> None:
     """Write frames uint8 `[T, H, W, 3]` as films."""
     for name, frames in films.items():
-        data = encode_mp4(frames)
-        atomic_write(film_path(folder, name), lambda path, data=data: _write(path, data))
+        atomic_write(film_path(folder, name), partial(_write, data=encode_mp4(frames)))
 
 
 def road_page(folder: Path) -> Path:

@@ -239,7 +239,8 @@ def horizon_errors(
             "measure a shorter horizon."
         )
     variance = torch.cat([z for z, _ in long_enough]).var(0).sum().clamp(min=1e-12)
-    model_errors, still_errors = [], []
+    model_errors: list[Tensor] = []
+    still_errors: list[Tensor] = []
     for z, action in long_enough:
         starts = torch.arange(0, len(z) - horizon, max(1, len(z) * len(long_enough) // MOST_STARTS))
         rows = starts[:, None] + torch.arange(horizon + 1)
