@@ -11,14 +11,22 @@ import tyro
 
 @dataclass(frozen=True)
 class Config:
-    """Write the self-contained HTML page of a finished run."""
+    """Write the HTML page of a finished run, or the tables of a folder of result files."""
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """Folder that `foresight run` worked in."""
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Folder that `foresight run` worked in, or one that holds result files such as `results`."""
+    readme: Path | None = None
+    """With result files: also write the main tables into this file, between its markers."""
 
 
 def main(config: Config) -> None:
-    """Write the page and say where."""
+    """Write the page or the tables and say where."""
     from foresight.recipes.pages import road_page
+    from foresight.report.summary import write_results
 
-    print(f"report: {road_page(config.run)}")
+    is_run = (config.folder / "result.json").exists() or not config.folder.is_dir()
+    if is_run:
+        print(f"report: {road_page(config.folder)}")
+        return
+    for path in write_results(config.folder, config.readme):
+        print(f"written: {path}")

@@ -1,0 +1,98 @@
+"""All results of a folder as one Markdown page, for the folder itself and for the README."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+from foresight.errors import ForesightError
+from foresight.evaluation.results import Result, load
+from foresight.files import atomic_write
+from foresight.report.tables import (
+    episode_table,
+    interval,
+    measurement_table,
+    overview_table,
+    to_markdown,
+)
+
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+
+
+def results_page(folder: Path) -> str:
+    """Every result file of ``folder`` with its tables and its command.
+
+    Raises:
+        ForesightError: a file there is no valid result, or there is none.
+    """
+    paths = sorted(folder.glob("*.json"))
+    if not paths:
+        raise ForesightError(f"{folder} holds no result files: run `foresight reproduce` first.")
+    parts = ["# Results\n", "Made by `foresight report results`; do not edit by hand.\n"]
+    parts += [_section(load(path), path.name) for path in paths]
+    return "\n".join(parts)
+
+
+def headline(result: Result) -> str:
+    """The one table that a result is about."""
+    if len(result.tasks) > 1 and result.conditions:
+        return to_markdown(overview_table(result))
+    if result.conditions:
+        return to_markdown(episode_table(result))
+    return to_markdown(measurement_table(result))
+
+
+def write_results(folder: Path, readme: Path | None = None) -> list[Path]:
+    """Write ``README.md`` into the folder, and the baselines' table into a README with markers.
+
+    Raises:
+        ForesightError: see :func:`results_page`; or the README lacks the markers.
+    """
+    page = folder / "README.md"
+    atomic_write(page, partial(_write, text=results_page(folder)))
+    if readme is None:
+        return [page]
+    text = readme.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise ForesightError(
+            f"{readme} lacks the line {BEGIN} or {END}: put both where the results shall stand."
+        )
+    block = f"{BEGIN}\n{readme_block(folder)}\n{END}"
+    pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
+    replaced = re.sub(pattern, lambda _: block, text, count=1, flags=re.DOTALL)
+    atomic_write(readme, partial(_write, text=replaced))
+    return [page, readme]
+
+
+def readme_block(folder: Path) -> str:
+    """What the README shows: the road's table and the baselines, or what there is of them."""
+    parts = []
+    for name, words in (
+        ("road-reacher-easy.json", "`make demo`, the arm that plans by imagining:"),
+        ("baselines.json", "Trivial baselines, experts and the true-simulator oracle:"),
+    ):
+        if (folder / name).exists():
+            parts.append(f"{words}\n\n{headline(load(folder / name))}")
+    return "\n".join(parts).rstrip()
+
+
+def _section(result: Result, name: str) -> str:
+    lines = [f"## {name}\n", f"`{result.command}` at `{result.git[:12]}`, {result.created[:10]}.\n"]
+    if result.conditions:
+        lines.append(headline(result))
+    measured = measurement_table(result)
+    if measured.rows:
+        lines.append(to_markdown(measured))
+    source = result.config.get("source")
+    if source:
+        figures = ", ".join(f"{what} {value:g}" for what, value in source.items())
+        lines.append(f"The source documents report: {figures}.\n")
+        key = f"{result.config['headline']}/{result.tasks[0]}"
+        if key in result.summary:
+            lines.append(f"Ours: {interval(result.summary[key])}.\n")
+    return "\n".join(lines)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
