@@ -73,7 +73,7 @@ def test_bfloat16_is_close(tiny, tiny_encoder, clip):
 
 def test_a_pixel_reaches_the_token_of_its_place(clip):
     torch.manual_seed(0)
-    embedding = PatchEmbedding(torch.nn.Conv3d(3, 8, (2, 8, 8), (2, 8, 8)), torch.float32)
+    embedding = PatchEmbedding(torch.nn.Conv3d(3, 8, (2, 8, 8), (2, 8, 8)))
     frames = torch.from_numpy(clip(batch=1))
     changed = frames.clone()
     changed[0, 3, 17, 9, 2] ^= 255  # second tubelet, third row, second column

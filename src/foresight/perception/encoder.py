@@ -32,7 +32,7 @@ class Encoder:
         tubelet: frames per token.
         dim: features per token (D).
         device: where it runs.
-        dtype: dtype of weights and activations; tokens always come out in fp32.
+        dtype: dtype of the products; residual stream and tokens are always fp32.
     """
 
     def __init__(self, trunk: Trunk, name: str, content: str, device: torch.device) -> None:

@@ -7,6 +7,10 @@ several times faster for small encoders because
 - query, key and value are one product;
 - pixels go in as centred bytes: the ImageNet normalisation is folded into the patch embedding,
   which is one product over patches instead of a 3-D convolution.
+
+In bfloat16 only the products and what lies between them are rounded; the patch embedding and the
+residual stream stay in fp32. What changes in one step of a robot is often no more than bfloat16's
+rounding of a whole token.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from torch.nn import functional
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# Bytes minus 128 are exact in bfloat16 and small enough that the folded bias cancels little.
+# Small numbers of both signs, so that the folded bias cancels little.
 CENTRE = 128.0
 
 
@@ -31,7 +35,7 @@ class PatchEmbedding(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, convolution: nn.Conv3d, dtype: torch.dtype) -> None:
+    def __init__(self, convolution: nn.Conv3d) -> None:
         super().__init__()
         self.tubelet, self.patch, _ = (int(n) for n in convolution.kernel_size)
         kernel = convolution.weight.detach().double()  # [D, C, tubelet, patch, patch]
@@ -41,9 +45,9 @@ class PatchEmbedding(nn.Module):
         shift = torch.einsum("dctij,c->d", kernel, CENTRE - mean)
         # Channels last, as frames are stored.
         weight = kernel.permute(0, 2, 3, 4, 1).flatten(1)
-        self.register_buffer("weight", weight.to(dtype))
+        self.register_buffer("weight", weight.float())
         assert convolution.bias is not None
-        self.register_buffer("bias", (convolution.bias.detach().double() + shift).to(dtype))
+        self.register_buffer("bias", (convolution.bias.detach().double() + shift).float())
 
     def forward(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b n d"]:
         """Tokens ``[B, N, D]`` of frames ``[B, T, H, W, 3]``, before any block."""
@@ -59,11 +63,11 @@ class PatchEmbedding(nn.Module):
             channels,
         )
         patches = split.permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(batch, -1, self.weight.shape[1])
-        return functional.linear(patches.to(self.weight.dtype) - CENTRE, self.weight, self.bias)
+        return functional.linear(patches.float() - CENTRE, self.weight, self.bias)
 
 
 class Block(nn.Module):
-    """One pre-norm transformer block with fused query, key and value.
+    """One pre-norm transformer block on an fp32 residual stream, products in ``dtype``.
 
     The rows of query and key are reordered within each head to (even channels, odd channels), so
     that the rotation's channel pairs become two halves. Dot products do not see the order.
@@ -87,8 +91,9 @@ class Block(nn.Module):
             biases = [part.bias.detach() for part in parts]
             bias = torch.cat([biases[0][order], biases[1][order], biases[2]]).to(dtype)
         self.register_buffer("qkv_bias", bias)
-        self.norm1 = layer.norm1.to(dtype)
-        self.norm2 = layer.norm2.to(dtype)
+        self.dtype = dtype
+        self.norm1 = layer.norm1
+        self.norm2 = layer.norm2
         self.proj = attention.proj.to(dtype)
         self.fc1 = layer.mlp.fc1.to(dtype)
         self.fc2 = layer.mlp.fc2.to(dtype)
@@ -102,7 +107,7 @@ class Block(nn.Module):
     ) -> Float[Tensor, "b n d"]:
         """Tokens ``[B, N, D]`` after this block; tables as `rotary_tables` gives them."""
         batch, tokens, dim = x.shape
-        qkv = functional.linear(self.norm1(x), self.qkv_weight, self.qkv_bias)
+        qkv = functional.linear(self.norm1(x).to(self.dtype), self.qkv_weight, self.qkv_bias)
         pairs = qkv[..., : 2 * dim].view(batch, tokens, 2 * self.heads, self.head_dim)
         half = self.head_dim // 2
         swapped = torch.cat((pairs[..., half:], pairs[..., :half]), dim=-1)
@@ -112,7 +117,7 @@ class Block(nn.Module):
             turned[:, : self.heads], turned[:, self.heads :], value
         )
         x = x + self.proj(mixed.transpose(1, 2).reshape(batch, tokens, dim))
-        return x + self.fc2(self.activation(self.fc1(self.norm2(x))))
+        return x + self.fc2(self.activation(self.fc1(self.norm2(x).to(self.dtype))))
 
 
 class Trunk(nn.Module):
@@ -121,7 +126,7 @@ class Trunk(nn.Module):
     Args:
         encoder: ``transformers``' ``VJEPA2Encoder`` with its weights in fp32; its layers are taken
             over and emptied one by one, so that large models are not held twice.
-        dtype: dtype of weights and activations.
+        dtype: dtype of the blocks' products.
     """
 
     def __init__(self, encoder: Any, dtype: torch.dtype) -> None:
@@ -129,7 +134,7 @@ class Trunk(nn.Module):
         config = encoder.config
         self.dtype = dtype
         self.grid = int(config.crop_size) // int(config.patch_size)
-        self.embedding = PatchEmbedding(encoder.embeddings.patch_embeddings.proj, dtype)
+        self.embedding = PatchEmbedding(encoder.embeddings.patch_embeddings.proj)
         blocks = []
         for index in range(len(encoder.layer)):
             blocks.append(Block(encoder.layer[index], dtype))
@@ -145,7 +150,7 @@ class Trunk(nn.Module):
         cos, sin = self._rotary(x.shape[1] // self.grid**2, x.device)
         for block in self.blocks:
             x = block(x, cos, sin)
-        return self.norm(x.float())
+        return self.norm(x)
 
     def _rotary(self, tubelets: int, device: torch.device) -> tuple[Tensor, Tensor]:
         key = (tubelets, device)
