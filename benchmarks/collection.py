@@ -169,7 +169,8 @@ def plan(options: Options, episodes: int) -> list[EpisodeSpec]:
 
 
 def row(options: Options, measure: str, value: float, **more: Any) -> dict[str, Any]:
-    """One measurement."""
+    """One measurement, told at once: a long run shows how it goes."""
+    print(f"{measure} {more.get('condition', '')}: {value:.2f}", flush=True)
     return {"measure": measure, "value": value, "task": options.task, **more}
 
 
