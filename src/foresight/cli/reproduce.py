@@ -33,6 +33,8 @@ class Config:
     """Where the encoder runs."""
     seeds: int | None = None
     """Evaluation seeds, if not the preset's number."""
+    episodes: int | None = None
+    """Episodes of each dataset of the phases, if not the preset's number."""
     workers: int | None = None
     """Processes; one a core if not given."""
 
@@ -81,6 +83,8 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
         sizes = replace(sizes, eyes=Eyes(config.encoder, "source", config.device))
         if config.seeds is not None:
             sizes = replace(sizes, seeds=config.seeds)
+        if config.episodes is not None:
+            sizes = replace(sizes, episodes=config.episodes)
         result = phases.run(config.name, sizes, folder, workers)
     result.save(out)
     return result
