@@ -7,7 +7,16 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("foresight", "torch", "transformers", "mujoco", "dm_control", "gymnasium", "numpy", "av")
+PACKAGES = (
+    "foresight",
+    "torch",
+    "transformers",
+    "mujoco",
+    "dm_control",
+    "gymnasium",
+    "numpy",
+    "av",
+)
 
 
 def git_revision() -> str:
