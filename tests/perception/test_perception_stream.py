@@ -41,6 +41,24 @@ def test_live_frames_give_the_episode(tiny_encoder, clip, readout):
     np.testing.assert_allclose(stream.episode(frames), whole, rtol=1e-4, atol=1e-5)
 
 
+def test_threads_change_nothing(tiny_encoder, clip):
+    frames = clip(batch=1, time=23)[0]
+    stream = FeatureStream(tiny_encoder, READOUTS["tubelet"])
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        threaded = stream.episode(frames, batch=4)
+        assert torch.get_num_threads() == 3
+        torch.set_num_threads(1)
+        assert np.array_equal(stream.episode(frames, batch=4), threaded)
+        torch.set_num_threads(3)
+        with pytest.raises(ForesightError, match="uint8"):
+            stream.episode(frames.astype(np.int16), batch=4)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_live_frames_in_bfloat16(tiny, clip):
     frames = clip(batch=1, time=6)[0]
     stream = FeatureStream(load_encoder(tiny, dtype="bfloat16"), READOUTS["tubelet"])
