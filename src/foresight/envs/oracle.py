@@ -8,10 +8,9 @@ of its physics and the task's own reward.
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
-from gymnasium import spaces
 
 from foresight.envs.oracle_search import Population
 from foresight.envs.oracle_settings import OracleSettings, oracle_settings
@@ -106,7 +105,7 @@ class _Episode:
         self._reward: BatchedReward = batched_reward(task, model)
         self._shaping: Shaping | None = settings.shaping and settings.shaping(model)
         rng = np.random.default_rng([seed, zlib.crc32(Oracle.name.encode())])
-        space = cast(spaces.Box, env.action_space)
+        space = env.action_space
         low, high = space.low.astype(np.float64), space.high.astype(np.float64)
         horizon = min(settings.horizon, self._decisions)
         self._population = Population(settings.search, horizon, low, high, rng)
@@ -174,5 +173,7 @@ class _Episode:
         with np.errstate(all="ignore"):
             rewards = self._reward(states, sensordata, controls)
             if self._shaping is not None:
-                rewards = rewards + self._shaping(states, sensordata)
+                bonus = self._shaping(states, sensordata)
+                bonus[:, -1] *= 1.0 + self._settings.terminal
+                rewards = rewards + bonus
         return np.nan_to_num(rewards, nan=_UNSTABLE, posinf=_UNSTABLE, neginf=_UNSTABLE).sum(-1)

@@ -32,6 +32,8 @@ class OracleSettings:
     """How candidates are drawn."""
     shaping: Callable[[Any], Shaping] | None = None
     """Extra reward that steers the search where the task's own reward is flat."""
+    terminal: float = 0.0
+    """How many steps of extra reward the last state of a plan is worth: what comes after it."""
 
 
 ORACLE_SETTINGS: dict[str, OracleSettings] = {
@@ -58,6 +60,7 @@ ORACLE_SETTINGS: dict[str, OracleSettings] = {
         replan_every=2,
         search=SearchSettings(samples=64, knots=(3, 6, 12)),
         shaping=upright_hopping,
+        terminal=20.0,
     ),
     "cup-catch": OracleSettings(
         horizon=75,
