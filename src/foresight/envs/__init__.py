@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from foresight.envs.dm_env import DMControlEnv, make
     from foresight.envs.episode import Episode, EpisodeSpec, run_episode
     from foresight.envs.gl import choose_gl
+    from foresight.envs.oracle import Oracle
     from foresight.envs.parallel import run_episodes
     from foresight.envs.protocol import PROTOCOLS, Protocol, get_protocol
     from foresight.envs.render import FrameRenderer, RenderSettings
@@ -30,6 +31,7 @@ _HOMES = {
     "EpisodeSpec": "episode",
     "run_episode": "episode",
     "choose_gl": "gl",
+    "Oracle": "oracle",
     "run_episodes": "parallel",
     "PROTOCOLS": "protocol",
     "Protocol": "protocol",
@@ -49,6 +51,7 @@ __all__ = [
     "Episode",
     "EpisodeSpec",
     "FrameRenderer",
+    "Oracle",
     "Protocol",
     "RenderSettings",
     "best_constant",
