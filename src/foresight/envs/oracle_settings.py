@@ -50,7 +50,7 @@ ORACLE_SETTINGS: dict[str, OracleSettings] = {
         search=SearchSettings(samples=48, knots=(3, 8, 20)),
     ),
     "walker-walk": OracleSettings(
-        horizon=30, first_iterations=5, search=SearchSettings(samples=48)
+        horizon=30, first_iterations=5, search=SearchSettings(samples=96)
     ),
     "cheetah-run": OracleSettings(horizon=50, first_iterations=5, iterations=3),
     "finger-spin": OracleSettings(horizon=40, iterations=2, shaping=spinning),

@@ -123,12 +123,18 @@ def _no_context(error: Exception) -> ForesightError:
 
 def _free(renderer: mujoco.Renderer) -> None:
     """Close ``renderer``, whose own ``close`` deletes from whatever context is current."""
-    if renderer._gl_context:
-        renderer._gl_context.make_current()
-    if renderer._mjr_context:
-        renderer._mjr_context.free()
-        renderer._mjr_context = None
-    renderer.close()
+    try:
+        if renderer._gl_context:
+            renderer._gl_context.make_current()
+        if renderer._mjr_context:
+            renderer._mjr_context.free()
+            renderer._mjr_context = None
+        renderer.close()
+    except Exception as error:
+        # At exit another renderer's end may have closed the display that the two shared.
+        if type(error).__name__ not in ("EGLError", "GLError"):
+            raise
+        renderer._gl_context = None
     _tell_dm_control()
 
 
