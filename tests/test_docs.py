@@ -116,3 +116,12 @@ def test_folders_of_the_readme_exist():
         if path.is_dir() and any(path.glob("*.py"))
     }
     assert rooms == here
+
+
+def test_the_readme_shows_the_results_as_they_are():
+    from foresight.report.summary import BEGIN, END, readme_block, results_page
+
+    text = (ROOT / "README.md").read_text()
+    shown = text.split(BEGIN)[1].split(END)[0].strip()
+    assert shown == readme_block(ROOT / "results").strip()
+    assert (ROOT / "results" / "README.md").read_text() == results_page(ROOT / "results")
