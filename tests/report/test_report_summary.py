@@ -38,7 +38,7 @@ def test_tables_come_from_the_files_and_stand_beside_the_sources(tmp_path):
     assert "## phase-4b.json" in page and "15.0 [10.0, 20.0]" in page
     assert "The source documents report: return (one episode) 6." in page
     text = readme.read_text()
-    assert "STALE" not in text and "2.0 [1.0, 3.0]" in text
+    assert "STALE" not in text and "2.00 [1.00, 3.00]" in text
     assert text.startswith("before\n") and text.endswith("after\n")
     assert readme_block(tmp_path) in text
 
