@@ -185,4 +185,5 @@ def _shorten(message: str, limit: int = 200) -> str:
 
 
 def _command_line() -> str:
-    return shlex.join([Path(sys.argv[0]).name or "python", *sys.argv[1:]])
+    program = Path(sys.argv[0]).name
+    return shlex.join(["foresight" if program == "__main__.py" else program, *sys.argv[1:]])
