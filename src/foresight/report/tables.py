@@ -153,7 +153,7 @@ def to_markdown(table: Table) -> str:
 def number(value: float) -> str:
     """A number with about three digits that matter."""
     size = abs(value)
-    if size >= 10 or value == 0:
+    if size >= 10 or size < 1e-9:  # the tails of smooth rewards are nothing
         text = f"{value:.1f}"
     else:
         text = f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
