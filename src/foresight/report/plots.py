@@ -125,22 +125,15 @@ def error_per_horizon(
         for name, entries in series.items():
             horizons = sorted(entries)
             colour = colours[name]
-            axes.plot(horizons, [entries[h]["mean"] for h in horizons], "o-", ms=4, color=colour)
+            means = [entries[h]["mean"] for h in horizons]
+            axes.plot(horizons, means, "o-", ms=4, color=colour, label=name)
             low = [entries[h]["low"] for h in horizons]
             high = [entries[h]["high"] for h in horizons]
             axes.fill_between(horizons, low, high, color=colour, alpha=0.18, lw=0)
-            axes.annotate(
-                name,
-                (horizons[-1], entries[horizons[-1]]["mean"]),
-                xytext=(8, 0),
-                textcoords="offset points",
-                va="center",
-                color=_INK,
-                annotation_clip=False,
-            )
         axes.set_ylim(bottom=0)
         axes.set_xlabel("horizon (steps ahead)")
         axes.set_ylabel(ylabel)
+        axes.legend(loc="upper left")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return _svg(figure)
 
