@@ -22,7 +22,7 @@ SEEDS = range(2)
 
 
 def write(path: Path) -> None:
-    """What collecting does: append what is missing, in two sessions."""
+    """What collecting does: append what is missing, in two goes."""
     for last in (1, 2):
         with EpisodeStore.open_or_create(path, control_timestep=TIMESTEP) as store:
             for seed in SEEDS[len(store) : last]:

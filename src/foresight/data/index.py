@@ -247,7 +247,7 @@ def _episodes_table(root: Path, index: Index) -> pa.Table:
     for first in range(0, len(tail), ROWS_AT_ONCE):
         paths = [data_path(root, meta.data_file) for meta in tail[first : first + ROWS_AT_ONCE]]
         parts.append(table_of([read_footer(path)[0] for path in paths], index.schema))
-    # One chunk, so that the file's bytes do not depend on how many sessions wrote it.
+    # One chunk, so that the file's bytes do not depend on how many runs wrote it.
     return pa.concat_tables(parts).combine_chunks() if parts else schema.empty_table()
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.errors import ForesightError
-from foresight.files import atomic_write, read_json, write_json
+from foresight.worldmodel.checkpoint import load_checkpoint, save_checkpoint
 from foresight.worldmodel.latent import LatentConfig, LatentState
-from foresight.worldmodel.model import load_weights
 
 
 @dataclass(frozen=True)
@@ -81,10 +78,7 @@ class ClonedPolicy(nn.Module):
 
     def save(self, folder: Path | str) -> None:
         """Write ``config.json`` and ``model.safetensors``."""
-        folder = Path(folder)
-        tensors = {name: value.contiguous() for name, value in self.state_dict().items()}
-        atomic_write(folder / "model.safetensors", lambda path: save_file(tensors, path))
-        write_json(folder / "config.json", asdict(self.config))
+        save_checkpoint(self, self.config, folder)
 
     @classmethod
     def load(cls, folder: Path | str) -> ClonedPolicy:
@@ -93,17 +87,4 @@ class ClonedPolicy(nn.Module):
         Raises:
             ForesightError: a file is missing, damaged or of another model.
         """
-        folder = Path(folder)
-        raw = read_json(folder / "config.json")
-        try:
-            raw["latent"] = LatentConfig(**raw["latent"])
-            raw["action_low"] = tuple(raw["action_low"])
-            raw["action_high"] = tuple(raw["action_high"])
-            policy = cls(CloningConfig(**raw))
-        except (KeyError, TypeError) as error:
-            raise ForesightError(
-                f"{folder / 'config.json'} is not a cloned policy's configuration ({error}): point "
-                "to a folder that was written by behaviour cloning."
-            ) from error
-        load_weights(policy, folder / "model.safetensors")
-        return policy.eval()
+        return load_checkpoint(folder, lambda raw: cls(CloningConfig(**raw)), "cloned policy")
