@@ -131,10 +131,10 @@ def _free(renderer: mujoco.Renderer) -> None:
             renderer._mjr_context = None
         renderer.close()
     except Exception as error:
-        # At exit another renderer's end may have closed the display that the two shared.
+        # At exit MuJoCo may have closed the display first: nothing is left to be freed.
         if type(error).__name__ not in ("EGLError", "GLError"):
             raise
-        renderer._gl_context = None
+        renderer._gl_context._context = None  # else its own __del__ would try once more
     _tell_dm_control()
 
 
