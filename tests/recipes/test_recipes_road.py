@@ -141,7 +141,7 @@ def test_ctrl_c_leaves_a_resumable_run(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "foresight", *words], stderr=subprocess.PIPE, text=True
     )
-    while process.poll() is None and not list(out.rglob("*.mp4")):
+    while process.poll() is None and not list((out / "data").rglob("*.parquet")):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=60)[1]
