@@ -9,7 +9,7 @@ import pytest
 
 from foresight.errors import ForesightError
 from foresight.evaluation import baselines
-from foresight.evaluation.baselines import RowBook, has_expert, paired_baselines
+from foresight.evaluation.baselines import RowBook, has_teacher, paired_baselines
 from foresight.evaluation.results import load
 from foresight.recipes.baselines import BaselinesConfig, run
 
@@ -50,7 +50,8 @@ def test_all_conditions_on_the_same_seeds(quick_constant: list[str]) -> None:
         for seed in (0, 1)
     ]
     assert rows[4]["behaviour"] == "constant:0.5"
-    assert has_expert("reacher-easy") and not has_expert("cheetah-run")
+    assert has_teacher("expert", "reacher-easy") and not has_teacher("expert", "cheetah-run")
+    assert has_teacher("oracle", "cheetah-run") and not has_teacher("oracle", "dog-run")
     rows = paired_baselines("cheetah-run", [0], conditions=("zero", "expert"), steps=2)
     assert [row["condition"] for row in rows] == ["zero"]
 
@@ -136,3 +137,10 @@ def test_recipe_smoke(tmp_path: Path, counted: list[tuple]) -> None:
     assert len([json.loads(line) for line in lines]) == len(result.rows)
     assert run(config).rows == result.rows
     assert len(counted) == len(result.rows)
+
+
+def test_a_task_without_teachers_is_set_beside_the_trivial_conditions_only():
+    rows = paired_baselines(
+        "pendulum-swingup", [0], conditions=("zero", "expert", "oracle"), steps=2
+    )
+    assert [row["condition"] for row in rows] == ["zero"]

@@ -93,8 +93,8 @@ def paired_baselines(
 ) -> list[Row]:
     """Rows of all baseline conditions on the same seeds.
 
-    ``constant`` is the best constant action found on ``training_seeds``; ``expert`` is left out
-    where the task has none.
+    ``constant`` is the best constant action found on ``training_seeds``; ``expert`` and ``oracle``
+    are left out where the task has none.
 
     Args:
         task: for example ``reacher-easy``.
@@ -143,10 +143,10 @@ def _baseline_spec(
     seeds: Sequence[int],
     training_seeds: Sequence[int],
 ) -> str | None:
-    """The behaviour behind a condition; None for an expert that does not exist."""
+    """The behaviour behind a condition; None for a teacher that the task does not have."""
     if condition not in CONDITIONS:
         raise ForesightError(f"Condition {condition!r}: expected one of {', '.join(CONDITIONS)}.")
-    if condition == "expert" and not has_expert(task):
+    if condition in ("expert", "oracle") and not has_teacher(condition, task):
         return None
     if condition != "constant":
         return condition
@@ -159,10 +159,10 @@ def _baseline_spec(
     return book.constant(task, protocol, training_seeds)
 
 
-def has_expert(task: str) -> bool:
-    """Whether there is a scripted expert for ``task``."""
+def has_teacher(teacher: str, task: str) -> bool:
+    """Whether ``task`` has a scripted ``expert``, or an ``oracle`` that knows its reward."""
     try:
-        make_behaviour("expert", task)
+        make_behaviour(teacher, task)
     except ForesightError:
         return False
     return True

@@ -16,6 +16,7 @@ from foresight.envs.episode import EpisodeSpec
 from foresight.envs.render import RenderSettings
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
+from foresight.evaluation.baselines import has_teacher
 from foresight.evaluation.statistics import Row
 from foresight.perception.encode import encode_dataset
 from foresight.perception.eyes import Eyes
@@ -81,11 +82,8 @@ class DataPlan:
 def default_behaviours(task: str) -> tuple[str, ...]:
     """A third random, the rest the task's expert (or oracle, or nothing) at ε = 0.3."""
     for teacher in ("expert", "oracle"):
-        try:
-            make_behaviour(teacher, task)
-        except ForesightError:
-            continue
-        return ("random", f"eps:0.3:{teacher}", f"eps:0.3:{teacher}")
+        if has_teacher(teacher, task):
+            return ("random", f"eps:0.3:{teacher}", f"eps:0.3:{teacher}")
     return ("random",)
 
 
