@@ -147,7 +147,12 @@ def test_workers_end_with_their_caller(tmp_path, how):
     script = tmp_path / "collect.py"
     script.write_text(SCRIPT)
     caller = subprocess.Popen(
-        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A suite started in the background inherits an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert caller.stdout.readline()
     workers = psutil.Process(caller.pid).children(recursive=True)

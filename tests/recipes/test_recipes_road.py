@@ -139,7 +139,11 @@ def test_ctrl_c_leaves_a_resumable_run(tmp_path):
     words = ["collect", "reacher-easy", "--out", str(out), "--episodes", "40", "--steps", "200"]
     words += ["--behaviours", "random", "--workers", "1"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "foresight", *words], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "foresight", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A suite started in the background inherits an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and not list((out / "data").rglob("*.parquet")):
         time.sleep(0.05)
