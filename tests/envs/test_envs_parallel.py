@@ -152,7 +152,7 @@ def test_workers_end_with_their_caller(tmp_path, how):
         stderr=subprocess.PIPE,
         text=True,
         # A suite started in the background inherits an ignored SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     assert caller.stdout.readline()
     workers = psutil.Process(caller.pid).children(recursive=True)

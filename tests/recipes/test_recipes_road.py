@@ -143,7 +143,7 @@ def test_ctrl_c_leaves_a_resumable_run(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         # A suite started in the background inherits an ignored SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     while process.poll() is None and not list((out / "data").rglob("*.parquet")):
         time.sleep(0.05)
