@@ -65,10 +65,20 @@ def atomic_write(path: Path | str, write: Callable[[Path], None]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path | str, text: str) -> None:
+    """Write UTF-8 text, atomically."""
+    atomic_write(path, lambda temporary: _fill(temporary, text.encode()))
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write bytes, atomically."""
+    atomic_write(path, lambda temporary: _fill(temporary, data))
+
+
 def write_json(path: Path | str, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically; NaN is refused."""
     text = json.dumps(value, indent=1, allow_nan=False, default=plain_json) + "\n"
-    atomic_write(path, lambda temporary: _write_text(temporary, text))
+    write_text(path, text)
 
 
 def read_json(path: Path | str) -> Any:
@@ -102,8 +112,8 @@ def file_fingerprint(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+def _fill(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
 
 
 def plain_json(value: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foresight.errors import ForesightError
-from foresight.files import atomic_write, disk_errors
+from foresight.files import disk_errors, write_text
 
 Row = dict[str, Any]
 
@@ -54,7 +54,7 @@ class MetricsLog:
         kept = [row for row in rows if row["step"] <= step]
         if len(kept) < len(rows):
             text = "".join(json.dumps(row) + "\n" for row in kept)
-            atomic_write(self.path, lambda file: _write_text(file, text))
+            write_text(self.path, text)
 
     def close(self) -> None:
         """Close the TensorBoard writer, if there is one."""
@@ -156,7 +156,3 @@ def _summary_writer(folder: Path) -> Any:
             "TensorBoard off (metrics are always written as JSON lines)."
         ) from error
     return SummaryWriter(str(folder))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -25,9 +25,9 @@ from foresight.data.schema import (
 from foresight.data.stats import histogram, image_stats, numeric_stats
 from foresight.data.verify import content_problems, meta_problems, place_problems, survey
 from foresight.data.video import decode_video
-from foresight.data.writing import FolderLock, write_bytes
+from foresight.data.writing import FolderLock
 from foresight.errors import ForesightError
-from foresight.files import disk_errors
+from foresight.files import disk_errors, write_bytes
 
 
 def repair(path: Path | str) -> list[str]:

@@ -20,7 +20,7 @@ from foresight.data.schema import (
 )
 from foresight.data.stats import image_stats, numeric_stats
 from foresight.errors import ForesightError
-from foresight.files import atomic_write, disk_errors, fingerprint
+from foresight.files import disk_errors, fingerprint, write_bytes
 
 
 class FolderLock:
@@ -134,15 +134,6 @@ def write_episode(root: Path, index: Index, episode: EncodedEpisode, number: int
     index.metas.append(meta)
     index.complete = False
     return meta
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_bytes(content)
-
-    atomic_write(path, write)
 
 
 _NAMES = {

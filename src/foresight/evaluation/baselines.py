@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from foresight.envs.behaviours import make_behaviour
-from foresight.envs.constant import best_constant, constant_spec
+from foresight.envs.constant import TRAINING_SEED, best_constant, constant_spec
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
 from foresight.evaluation.episodes import behaviour_hash, evaluate_behaviour, simulator_version
@@ -16,7 +16,7 @@ from foresight.metrics import append_json_line, mend_json_lines, read_json_lines
 
 CONDITIONS = ("zero", "random", "constant", "expert", "oracle")
 
-TRAINING_SEEDS = tuple(range(10_000, 10_010))
+TRAINING_SEEDS = tuple(range(TRAINING_SEED, TRAINING_SEED + 10))
 """Seeds on which the best constant action is searched: apart from those of evaluation."""
 
 

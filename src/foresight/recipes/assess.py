@@ -9,7 +9,7 @@ import numpy as np
 
 from foresight.agents.factory import PlannerFactory, PolicyFactory
 from foresight.envs.render import RenderSettings
-from foresight.evaluation.baselines import RowBook, paired_baselines
+from foresight.evaluation.baselines import TRAINING_SEEDS, RowBook, paired_baselines
 from foresight.evaluation.episodes import agent_hash, evaluate_agent
 from foresight.evaluation.statistics import Row
 from foresight.files import file_fingerprint
@@ -89,7 +89,7 @@ def assess_agent(
 
 def assess_baselines(trial: Trial, conditions: Sequence[str], book: RowBook) -> list[Row]:
     """Rows of zero, random, the best constant action, expert and oracle."""
-    training: dict = {} if trial.steps is None else {"training_seeds": (10_000,)}
+    training: dict = {} if trial.steps is None else {"training_seeds": TRAINING_SEEDS[:1]}
     return paired_baselines(
         trial.task,
         trial.seeds,

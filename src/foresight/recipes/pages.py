@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from foresight.evaluation.results import load
-from foresight.files import atomic_write
+from foresight.files import write_bytes
 from foresight.metrics import read_metrics
 from foresight.report.page import Video, write_result_page
 from foresight.report.videos import encode_mp4
@@ -22,7 +21,7 @@ def film_path(folder: Path, name: str) -> Path:
 def save_films(folder: Path, films: dict[str, np.ndarray]) -> None:
     """Write frames uint8 `[T, H, W, 3]` as films."""
     for name, frames in films.items():
-        atomic_write(film_path(folder, name), partial(_write, data=encode_mp4(frames)))
+        write_bytes(film_path(folder, name), encode_mp4(frames))
 
 
 def road_page(folder: Path) -> Path:
@@ -36,7 +35,3 @@ def road_page(folder: Path) -> Path:
     videos = [Video(film.read_bytes(), film.stem.replace("-", " ")) for film in films]
     metrics = read_metrics(folder / "model" / "metrics.jsonl")
     return write_result_page(folder / "report.html", result, metrics, videos)
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)

@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from foresight.evaluation.results import Result
-from foresight.files import atomic_write
+from foresight.files import write_text
 from foresight.metrics import Row
 from foresight.report.plots import (
     error_per_horizon,
@@ -102,7 +102,7 @@ def write_page(path: Path | str, title: str, sections: Sequence[Section], lead: 
     shown = [section for section in sections if section.blocks]
     style = Markup(_read("style.css"))
     html = _template().render(title=title, lead=lead, sections=shown, style=style)
-    atomic_write(path, lambda temporary: _write(temporary, html))
+    write_text(path, html)
     return Path(path)
 
 
@@ -184,7 +184,3 @@ def _template() -> jinja2.Template:
 
 def _read(name: str) -> str:
     return resources.files("foresight.report").joinpath(name).read_text("utf-8")
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from pathlib import Path
 
 from foresight.errors import ForesightError
 from foresight.evaluation.results import Result, load
-from foresight.files import atomic_write
+from foresight.files import write_text
 from foresight.report.tables import (
     episode_table,
     interval,
@@ -50,7 +49,7 @@ def write_results(folder: Path, readme: Path | None = None) -> list[Path]:
         ForesightError: see :func:`results_page`; or the README lacks the markers.
     """
     page = folder / "README.md"
-    atomic_write(page, partial(_write, text=results_page(folder)))
+    write_text(page, results_page(folder))
     if readme is None:
         return [page]
     text = readme.read_text(encoding="utf-8")
@@ -61,7 +60,7 @@ def write_results(folder: Path, readme: Path | None = None) -> list[Path]:
     block = f"{BEGIN}\n{readme_block(folder)}\n{END}"
     pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
     replaced = re.sub(pattern, lambda _: block, text, count=1, flags=re.DOTALL)
-    atomic_write(readme, partial(_write, text=replaced))
+    write_text(readme, replaced)
     return [page, readme]
 
 
@@ -92,7 +91,3 @@ def _section(result: Result, name: str) -> str:
         if key in result.summary:
             lines.append(f"Ours: {interval(result.summary[key])}.\n")
     return "\n".join(lines)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

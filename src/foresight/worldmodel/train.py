@@ -135,15 +135,15 @@ def train_world_model(
         return _loss(model, batch)
 
     starts = validation_windows(arrays, experience, 1, config.fit.seed)
+    still = functional.smooth_l1_loss(starts["z"][:, 0], starts["z"][:, 1])
+    baselines = {
+        "validation/persistence": float(still),
+        "validation/reward_variance": float(starts["reward"].var()),
+    }
 
     def validate() -> Record:
         _, logs = _loss(model, starts)
-        still = functional.smooth_l1_loss(starts["z"][:, 0], starts["z"][:, 1])
-        variance = float(starts["reward"].var())
-        return {f"validation/{k}": v for k, v in logs.items()} | {
-            "validation/persistence": float(still),
-            "validation/reward_variance": variance,
-        }
+        return {f"validation/{k}": v for k, v in logs.items()} | baselines
 
     identity = fingerprint(
         {"config": config, "base": model.config, "actions": float(experience.actions.sum())}
