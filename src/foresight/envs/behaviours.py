@@ -12,7 +12,10 @@ from foresight.envs.dm_env import DMControlEnv
 from foresight.envs.tasks import canonical, resolve
 from foresight.errors import ForesightError
 
-SPECS = "zero, random, constant:0.5, constant:0.1,-0.3, expert, source, oracle, eps:0.3:expert"
+SPECS = (
+    "zero, random, smooth:0.9, constant:0.5, constant:0.1,-0.3, expert, source, oracle, "
+    "eps:0.3:expert"
+)
 
 UNBOUNDED = 1e6
 """Bounds beyond this are no bounds: dm_control writes 1e10 for an actuator without limits."""
@@ -75,6 +78,37 @@ class Random:
         return uniform_action(self._generator, env.action_space)
 
 
+class Smooth:
+    """First-order autoregressive noise: random pushes that last, and so reach far.
+
+    ``noise[t] = memory * noise[t-1] + sqrt(1 - memory**2) * fresh``, with fresh standard normal
+    draws. An action is the noise squashed by tanh into the bounds.
+    """
+
+    def __init__(self, name: str, memory: float) -> None:
+        self.name = name
+        self._memory = memory
+        self._generator = np.random.default_rng(0)
+        self._noise: np.ndarray | None = None
+
+    def reset(self, env: DMControlEnv, seed: int) -> None:
+        """Seed the generator and draw the first noise."""
+        self._generator = generator(self.name, seed)
+        self._noise = self._generator.standard_normal(env.action_space.shape)
+
+    def act(self, env: DMControlEnv, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """The next action of the walk."""
+        if self._noise is None:
+            self.reset(env, 0)
+        assert self._noise is not None
+        fresh = self._generator.standard_normal(self._noise.shape)
+        self._noise = self._memory * self._noise + np.sqrt(1 - self._memory**2) * fresh
+        low, high = env.action_space.low, env.action_space.high
+        bounded = np.maximum(np.abs(low), np.abs(high)) < UNBOUNDED
+        low, high = np.where(bounded, low, -1), np.where(bounded, high, 1)
+        return (low + (high - low) * (np.tanh(self._noise) + 1) / 2).astype(np.float32)
+
+
 class EpsilonGreedy:
     """With probability epsilon a random action, else the one of another behaviour.
 
@@ -104,7 +138,7 @@ def make_behaviour(spec: str, task: str) -> Behaviour:
     """The behaviour that ``spec`` names.
 
     Args:
-        spec: ``zero``; ``random``; ``constant:0.5`` or ``constant:0.1,-0.3``; ``expert``;
+        spec: ``zero``; ``random``; ``smooth:0.9``; ``constant:0.5`` or ``constant:0.1,-0.3``; ``expert``;
             ``source`` (the source documents' own poor reacher controller); ``oracle`` (planning
             in the true simulator); ``eps:0.3:SPEC``.
         task: the task id; experts are made for one task.
@@ -118,6 +152,8 @@ def make_behaviour(spec: str, task: str) -> Behaviour:
         return Constant(spec, _numbers(spec, rest))
     if kind == "eps" and rest:
         return _epsilon_greedy(spec, rest, task)
+    if kind == "smooth" and rest:
+        return _smooth(spec, rest)
     if spec == "zero":
         return Constant(spec, (0.0,))
     if spec == "random":
@@ -157,6 +193,16 @@ def _epsilon_greedy(spec: str, rest: str, task: str) -> EpsilonGreedy:
             "eps:0.3:expert, with a probability from 0 to 1."
         )
     return EpsilonGreedy(spec, values[0], make_behaviour(other, task))
+
+
+def _smooth(spec: str, rest: str) -> Smooth:
+    values = _numbers(spec, rest)
+    if len(values) != 1 or not 0 <= values[0] < 1:
+        raise ForesightError(
+            f"Behaviour {spec!r} is not smooth:MEMORY: write for example smooth:0.9, with a memory "
+            "from 0 up to, but not, 1."
+        )
+    return Smooth(spec, values[0])
 
 
 def _numbers(spec: str, text: str) -> tuple[float, ...]:
