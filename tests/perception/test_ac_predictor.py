@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 import foresight
@@ -34,7 +36,7 @@ def io():
 
 
 @pytest.fixture(scope="module")
-def given(io):
+def sequence(io):
     return normalise(io["tokens_BND"]), io["actions_BTA"], io["states_BTS"]
 
 
@@ -53,8 +55,8 @@ def test_equals_the_reference(predictor, io):
 
 def test_steps_with_a_cache_equal_the_reference(predictor, io):
     cache = predictor.new_cache(2)
-    given = (io["tokens_BND"], io["actions_BTA"], io["states_BTS"])
-    out = stepwise(predictor, cache, *given, range(5))
+    inputs = (io["tokens_BND"], io["actions_BTA"], io["states_BTS"])
+    out = stepwise(predictor, cache, *inputs, range(5))
     assert (out - io["predictions_BND"]).abs().max() <= 1e-5
     assert cache.frames == 5
 
@@ -66,16 +68,16 @@ def test_full_size_has_the_published_number_of_parameters():
 
 
 @pytest.mark.parametrize("seen", [1, 3])
-def test_cached_rollout_equals_uncached(predictor, given, seen):
-    tokens, actions, states = given
+def test_cached_rollout_equals_uncached(predictor, sequence, seen):
+    tokens, actions, states = sequence
     part = (tokens[:, : seen * N], actions, states[:, :seen])
     fast, slow = predictor.rollout(*part), predictor.rollout(*part, cached=False)
     assert fast.shape == (2, (6 - seen) * N, 192)
     assert (fast - slow).abs().max() <= 1e-5
 
 
-def test_rollout_is_the_loop_over_the_whole_model(predictor, given):
-    tokens, actions, states = given
+def test_rollout_is_the_loop_over_the_whole_model(predictor, sequence):
+    tokens, actions, states = sequence
     frames, poses = tokens[:, :N], states[:, :1]
     for t in range(5):
         new = predictor(frames, actions[:, : t + 1], poses)[:, -N:]
@@ -86,8 +88,8 @@ def test_rollout_is_the_loop_over_the_whole_model(predictor, given):
     assert (out - frames[:, N:]).abs().max() <= 1e-5
 
 
-def test_later_frames_change_nothing_before_them(predictor, given):
-    tokens, actions, states = (x.clone() for x in given)
+def test_later_frames_change_nothing_before_them(predictor, sequence):
+    tokens, actions, states = (x.clone() for x in sequence)
     before = predictor(tokens, actions, states)
     tokens[:, 3 * N :] += 1
     actions[:, 3:] += 1
@@ -96,8 +98,8 @@ def test_later_frames_change_nothing_before_them(predictor, given):
     assert not torch.allclose(before[:, 3 * N :], after[:, 3 * N :])
 
 
-def test_a_fork_shares_the_past_and_goes_its_own_way(predictor, given):
-    tokens, actions, states = given
+def test_a_fork_shares_the_past_and_goes_its_own_way(predictor, sequence):
+    tokens, actions, states = sequence
     cache = predictor.new_cache(2)
     stepwise(predictor, cache, tokens, actions, states, range(2))
     fork = cache.fork(3, frames=2)
@@ -113,26 +115,26 @@ def test_a_fork_shares_the_past_and_goes_its_own_way(predictor, given):
     assert fork.store.numel() < cache.store.numel()  # six rollouts hold only their own frames
 
 
-def test_a_fork_of_a_fork(predictor, given):
-    tokens, actions, states = given
+def test_a_fork_of_a_fork(predictor, sequence):
+    tokens, actions, states = sequence
     first = predictor.new_cache(2)
     stepwise(predictor, first, tokens, actions, states, range(2))
     second = first.fork(2)
-    spread = [x.repeat_interleave(2, 0) for x in given]
+    spread = [x.repeat_interleave(2, 0) for x in sequence]
     stepwise(predictor, second, *spread, [2])
     third = second.fork(2)
     spread = [x.repeat_interleave(2, 0) for x in spread]
     out = stepwise(predictor, third, *spread, [3])
-    whole = predictor(*given)[:, 3 * N : 4 * N].repeat_interleave(4, 0)
+    whole = predictor(*sequence)[:, 3 * N : 4 * N].repeat_interleave(4, 0)
     assert (out - whole).abs().max() <= 1e-5
 
 
-def test_extrinsics_add_a_token(predictor, given):
+def test_extrinsics_add_a_token(predictor, sequence):
     camera = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(1))
-    out = predictor(*given, camera)
-    assert not torch.allclose(out, predictor(*given))
+    out = predictor(*sequence, camera)
+    assert not torch.allclose(out, predictor(*sequence))
     cache = predictor.new_cache(2, extrinsics=True)
-    tokens, actions, states = given
+    tokens, actions, states = sequence
     parts = [
         predictor.step(
             tokens[:, t * N : (t + 1) * N], actions[:, t], states[:, t], cache, camera[:, t]
@@ -142,12 +144,29 @@ def test_extrinsics_add_a_token(predictor, given):
     assert (torch.cat(parts, 1) - out).abs().max() <= 1e-5
 
 
-def test_bfloat16_is_close(given):
+def test_bfloat16_is_close(sequence):
     rounded = load_ac_predictor(WEIGHTS, dtype="bfloat16")
     assert rounded.dtype == torch.bfloat16
-    out, exact = rounded(*given), load_ac_predictor(WEIGHTS)(*given)
+    out, exact = rounded(*sequence), load_ac_predictor(WEIGHTS)(*sequence)
     assert out.dtype == torch.float32
     assert torch.cosine_similarity(out, exact, dim=-1).min() > 0.999
+
+
+@given(cuts=st.sets(st.integers(1, 4)), batch=st.integers(1, 3), seed=st.integers(0, 99))
+@settings(max_examples=15, deadline=None)
+def test_any_way_of_feeding_frames_gives_the_same(cuts, batch, seed):
+    small = random_ac_predictor(ACConfig(16, 64, 2, 1, 64, 2, 5), seed)
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randn(batch, 5 * 4, 16, generator=generator)
+    actions, states = torch.randn(2, batch, 5, 7, generator=generator)
+    cache = small.new_cache(batch)
+    ends = [*sorted(cuts), 5]
+    parts = [
+        small(tokens[:, 4 * a : 4 * b], actions[:, a:b], states[:, a:b], cache=cache)
+        for a, b in zip([0, *ends[:-1]], ends, strict=True)
+    ]
+    whole = small(tokens, actions, states)
+    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=0)
 
 
 def test_rotary_tables_are_those_of_the_encoder_and_conditions_stand_in_the_corner():
@@ -179,14 +198,14 @@ def test_the_cache_passes_no_gradient_but_training_needs_none():
         (lambda *x: tuple(torch.cat([v, v], 1) for v in x), "10 frames are too many .* limit is 8"),
     ],
 )
-def test_bad_input_is_one_sentence(predictor, given, change, words):
+def test_bad_input_is_one_sentence(predictor, sequence, change, words):
     with pytest.raises(ForesightError, match=words) as error:
-        predictor(*change(*given))
+        predictor(*change(*sequence))
     assert str(error.value).count(". ") == 0
 
 
-def test_a_rollout_knows_its_limits(predictor, given):
-    tokens, actions, states = given
+def test_a_rollout_knows_its_limits(predictor, sequence):
+    tokens, actions, states = sequence
     with pytest.raises(ForesightError, match="too many"):
         predictor.rollout(tokens[:, :N], torch.cat([actions, actions], 1), states[:, :1])
     with pytest.raises(ForesightError, match="got 2 states"):

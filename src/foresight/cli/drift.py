@@ -32,7 +32,7 @@ def main(config: Config) -> None:
 
     result = measure(config.source, config.drift)
     console = Console()
-    for table in drift_tables(result):
+    for table in drift_tables(result, brief=True):
         console.print(to_rich(table))
     for note in result.config["notes"]:
         print(note)

@@ -55,7 +55,10 @@ class Config:
 
 def main(config: Config) -> None:
     """Run it, write the result file and print our figures beside the sources'."""
-    from foresight.report.tables import print_result
+    from rich.console import Console
+
+    from foresight.report.drift import drift_tables
+    from foresight.report.tables import print_result, to_rich
 
     smoke = config.preset == "smoke"
     kinds = {"phase": "phases", "day36": "ac", "day37": "ac"}
@@ -63,7 +66,10 @@ def main(config: Config) -> None:
     folder = config.run or Path("runs") / (f"{kind}-smoke" if smoke else kind)
     out = config.out or (folder / f"{config.name}.json" if smoke else _result_path(config.name))
     result = _run(config, folder, out)
-    print_result(result)
+    if config.name == "day37-drift":
+        Console().print(*map(to_rich, drift_tables(result, brief=True)))
+    else:
+        print_result(result)
     source = result.config.get("source")
     if source:
         print("the source documents: " + ", ".join(f"{k} {v:g}" for k, v in source.items()))

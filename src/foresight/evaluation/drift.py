@@ -76,7 +76,8 @@ def drift(
         forecaster: the model.
         tracks: clips or episodes; one row each for every number.
         horizons: steps ahead; those that no track and no forecaster can fit are left out.
-        starts: windows per track, evenly spread.
+        starts: windows per track, evenly spread; all horizons of a track share them, so they
+            must leave room for the longest.
         mean: the feature that centres; None takes the mean over the other tracks, or, for a
             single track, over itself.
         batch: windows that are imagined at once.

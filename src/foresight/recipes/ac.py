@@ -47,7 +47,7 @@ class ACRecipeConfig:
     encoder: str | None = None
     """Another encoder than the checkpoint's own; without a checkpoint random-small."""
     clip: Path | None = None
-    """A video or .npy frames; without one, rendered expert episodes."""
+    """A video or .npy frames; without one, rendered episodes of random actions."""
     clips: int = 5
     """How many episodes are rendered."""
     frames: int = 32
@@ -127,7 +127,8 @@ def _clips(config: ACRecipeConfig, model: ACModel, folder: Path, workers: int) -
         clips = [fit_frames(read_clip(config.clip, config.every, config.frames), size)]
     else:
         steps = config.frames * config.every
-        plan = DataPlan(TASK, config.clips, ("expert",), steps=steps)
+        # Not the expert: it arrives within seconds and then nothing moves.
+        plan = DataPlan(TASK, config.clips, ("random",), steps=steps)
         name = f"clips-{size}px-{config.clips}x{steps}"
         store = collect(folder / name, plan.specs(size), workers)
         clips = [store.frames(i)[:: config.every] for i in range(len(store))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from foresight.evaluation.drift import LOOPS
@@ -9,7 +10,7 @@ from foresight.evaluation.results import Result
 from foresight.files import write_text
 from foresight.report.page import Plot, Section, TableBlock, write_page
 from foresight.report.plots import Entry, horizon_panels, standalone
-from foresight.report.tables import Cell, Table, interval, provenance_table
+from foresight.report.tables import Cell, Table, interval, number, provenance_table
 
 MEASURES = {
     "cosine-raw": "cosine",
@@ -23,18 +24,30 @@ NOTE = (
 )
 
 
-def drift_tables(result: Result) -> list[Table]:
-    """One table for each measure: horizons down, model and baselines across."""
+def drift_tables(result: Result, brief: bool = False) -> list[Table]:
+    """One table for each measure: horizons down, model and baselines across.
+
+    Args:
+        result: what ``drift`` measured.
+        brief: intervals only for the model, so that a table fits a terminal.
+    """
     tables = []
     for measure, title in MEASURES.items():
         series = drift_series(result, measure)
         horizons = sorted({h for entries in series.values() for h in entries})
         rows = [
-            [Cell(str(h)), *(Cell(interval(entries[h])) for entries in series.values())]
+            [Cell(str(h)), *(_cell(name, entries[h], brief) for name, entries in series.items())]
             for h in horizons
         ]
-        tables.append(Table(title, ("horizon", *series), rows, labels=1, note=NOTE))
+        tables.append(Table(title, ("horizon", *series), rows, labels=1))
+    tables[-1] = replace(tables[-1], note=NOTE)
     return tables
+
+
+def _cell(name: str, entry: Entry, brief: bool) -> Cell:
+    mine = name.endswith("loop")
+    text = number(entry["mean"]) if brief and not mine else interval(entry)
+    return Cell(text, "" if mine else "muted")
 
 
 def drift_series(result: Result, measure: str) -> dict[str, dict[int, Entry]]:
