@@ -26,6 +26,7 @@ VERBS = {
     "encode": "read a dataset with the frozen eyes and cache the features",
     "train": "learn a world model or a policy from cached features",
     "evaluate": "let an agent act, beside its baselines on the same seeds",
+    "drift": "measure how far a model's imagined features drift from the true ones",
     "report": "make the HTML page of a finished run",
     "data": "look into a dataset, check it or repair it",
     "doctor": "say what this machine can do and what it lacks",
