@@ -11,7 +11,10 @@ __version__ = "0.1.0"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Loaded when first asked for, so that `import foresight` stays light.
-_LAZY = {"load_ac_predictor": "foresight.perception.ac_checkpoint"}
+_LAZY = {
+    "load_ac_predictor": "foresight.perception.ac_checkpoint",
+    "load_encoder": "foresight.perception.encoder",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -87,7 +87,14 @@ class Attention(nn.Module):
         self.heads = heads
         self.qkv = nn.Linear(dim, 3 * dim, bias=bias)
         self.proj = nn.Linear(dim, dim)
-        self.register_buffer("swap", pair_swap(dim // heads), persistent=False)
+        self.make_swap()
+
+    def make_swap(self) -> None:
+        """The constant matrix of `rotate`; no weight."""
+        dim = self.qkv.in_features
+        with torch.device("cpu"):
+            swap = pair_swap(dim // self.heads)
+        self.register_buffer("swap", swap, persistent=False)
 
     def forward(
         self,
