@@ -11,7 +11,10 @@ def test_table_warnings_and_file(tmp_path, capsys):
     moving_squares(tmp_path / "data", 64, 36, length=9)
     out = tmp_path / "features.json"
     words = ["features", str(tmp_path / "data"), "--readout", "tubelet:grid=2", "difference:grid=1"]
-    assert main([*words, "--conditioning", "pca", "--dim", "4", "--out", str(out)]) == 0
+    assert (
+        main([*words, "--conditioning", "pca", "--dim", "4", "--episodes", "3", "--out", str(out)])
+        == 0
+    )
     said = capsys.readouterr().out
     assert "effective rank" in said and "cosine random" in said
     assert "warning tubelet:grid=2, raw: random steps have a cosine of" in said

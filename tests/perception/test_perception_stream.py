@@ -203,6 +203,9 @@ def test_encoding_resumes_by_episode(tmp_path, tiny_encoder):
     third = Store()
     encode_dataset(third, tiny_encoder, readout, tmp_path / "cut")
     assert third.read == []
+    some = Store()
+    partial = encode_dataset(some, tiny_encoder, readout, tmp_path / "some", [2, 0])
+    assert some.read == [2, 0] and partial.done.tolist() == [True, False, True]
 
 
 def test_features_of_two_encoders_or_readouts_are_kept_apart(tmp_path, tiny, tiny_encoder):

@@ -36,6 +36,8 @@ class Config:
     """Also fit this on four fifths of the episodes and measure all on the others."""
     dim: int = 128
     """Axes that `pca` and `whiten` keep."""
+    episodes: int = 50
+    """Episodes to look at, spread evenly over the dataset; only these are encoded. 0 for all."""
     cache: Path | None = None
     """Where feature caches live; the folder `cache` beside the dataset if not given."""
     out: Path | None = None
@@ -74,11 +76,15 @@ def _measure(config: Config, store: EpisodeStore, spec: str) -> dict[str, Health
 
     encoder, readout = Eyes(config.encoder, spec, config.device).load()
     root = config.cache or config.dataset.parent / "cache"
-    cache = encode_dataset(store, encoder, readout, root)
+    count = min(config.episodes or len(store), len(store))
+    chosen = [index * len(store) // count for index in range(count)]
+    cache = encode_dataset(store, encoder, readout, root, chosen)
     features = cache.array.reshape(len(cache.array), -1)
     if config.conditioning == "none":
-        return feature_health(features, cache.offsets)
-    train, held_out = split_episodes(len(store), HELD_OUT, 0)
+        return feature_health(features, cache.offsets, chosen)
+    train, held_out = (
+        [chosen[place] for place in part] for part in split_episodes(count, HELD_OUT, 0)
+    )
     settings = ConditioningConfig(config.conditioning, min(config.dim, features.shape[1]))
     fitted = cached_conditioning(cache, train, settings)
     return feature_health(features, cache.offsets, held_out, fitted)

@@ -204,14 +204,14 @@ def gemm_peak(device: torch.device, dtype: torch.dtype, repeats: int = 8) -> flo
 
 
 def _turn(pair: Pair, size: str, turn: int) -> list[Row]:
-    """One round of the peak and both sides, whose order changes from round to round."""
+    """One round: the peak, then both sides call by call."""
     if turn == 0:
         pair.run_ours()
         pair.run_theirs()
     peak = gemm_peak(pair.device, pair.dtype)
     sides = {"foresight": pair.run_ours, "transformers": pair.run_theirs}
-    order = sorted(sides, reverse=turn % 2 == 1)
-    speed = {side: pair.batch / _typical(sides[side], pair.device) for side in order}
+    taken = _typical(list(sides.values()), pair.device)
+    speed = {side: pair.batch / seconds for side, seconds in zip(sides, taken, strict=True)}
 
     def row(measure: str, value: float, condition: str | None = None) -> Row:
         found: Row = {"measure": measure, "value": value, "task": size, "turn": turn}
@@ -232,12 +232,12 @@ def _turn(pair: Pair, size: str, turn: int) -> list[Row]:
     ]
 
 
-def _typical(run: Callable[[], Tensor], device: torch.device) -> float:
-    """Median seconds of a call, over about a second and at least three calls."""
-    taken: list[float] = []
-    while len(taken) < 3 or (sum(taken) < SECOND and len(taken) < 1000):
-        taken.append(_seconds(run, device))
-    return float(np.median(taken))
+def _typical(runs: Sequence[Callable[[], Tensor]], device: torch.device) -> list[float]:
+    """Median seconds of a call of each, in turns, over about a second each and three calls."""
+    taken = np.empty((0, len(runs)))
+    while len(taken) < 3 or (taken.sum() < SECOND * len(runs) and len(taken) < 1000):
+        taken = np.vstack([taken, [_seconds(run, device) for run in runs]])
+    return [float(seconds) for seconds in np.median(taken, axis=0)]
 
 
 def _seconds(run: Callable[[], Any], device: torch.device) -> float:
