@@ -106,4 +106,6 @@ def _table(health: dict[str, Health], title: str) -> Table:
 
 
 def _number(name: str, value: float) -> str:
-    return f"{value:.4f}" if name.startswith("cosine") else f"{value:.4g}"
+    # The mean of centred numbers is nothing but rounding.
+    tiny = abs(value) < 1e-6
+    return f"{value:.4f}" if name.startswith("cosine") or tiny else f"{value:.4g}"

@@ -186,6 +186,13 @@ def _warnings(kind: str, found: Health) -> Iterator[str]:
             f"{kind}: random steps have a cosine of {found.cosine_random:.3f}, so the cosine to a "
             "goal is nearly blind: centre or whiten the features first."
         )
+    if kind == "centred":  # distances are those of the raw features
+        if found.effective_rank < COLLAPSED_RANK:
+            yield (
+                f"{kind}: the features vary along {found.effective_rank:.1f} directions only, "
+                "they have collapsed: use another encoder or readout."
+            )
+        return
     share = found.l2_consecutive / found.l2_random if found.l2_random > 0 else 1.0
     if share > FLICKER:
         yield (
@@ -198,9 +205,4 @@ def _warnings(kind: str, found: Health) -> Iterator[str]:
             f"{kind}: two steps lie nearer ({found.l2_two_steps:.3g}) than one "
             f"({found.l2_consecutive:.3g}), as where sliding windows pair frames into alternating "
             "tubelets: use the readout tubelet or difference."
-        )
-    if kind != "raw" and found.effective_rank < COLLAPSED_RANK:
-        yield (
-            f"{kind}: the features vary along {found.effective_rank:.1f} directions only, they "
-            "have collapsed: use another encoder or readout."
         )

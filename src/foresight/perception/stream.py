@@ -132,7 +132,7 @@ class FeatureStream:
         """Clips per encoder call of a live step, the present one and padding.
 
         The smallest power of two whose result is that of an episode's call to the last bit; found
-        by trying, once. One thread and an episode's batch are compared with the threads of now.
+        by trying, once, with the threads of that moment.
         """
         if self._live_batch is None:
             self._live_batch = self._find_live_batch()
@@ -146,7 +146,8 @@ class FeatureStream:
         )
         batch = 1
         if full > 1:
-            expected = self._encode(noise, full)
+            with _single_threaded(1) as pool:  # as the lanes of an episode run
+                expected = pool.submit(self._encode, noise, full).result()
             while batch < full and not np.array_equal(self._encode(noise, batch), expected):
                 batch *= 2
         return min(batch, full)
