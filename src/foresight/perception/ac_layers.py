@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foresight.perception.ac_cache import FrameCache
+from foresight.perception.rope import grid_positions, rotary_tables
 
 EXTRINSICS = 6
 
@@ -122,25 +123,17 @@ class Block(nn.Module):
 def frame_tables(config: ACConfig, conditions: int) -> tuple[Tensor, Tensor]:
     """Cosines and signed sines ``[frames, conditions + N, 1, head_dim]`` (fp64).
 
-    A third of a head turns with the frame, a third with the row, a third with the column, the
-    remainder not at all; condition tokens turn like the patch at row 0, column 0. The angles are
-    repeated as a tile over neighbouring channel pairs, as the published weights were trained
-    (see `trunk.rotary_tables`), and stand in (even, odd) order.
+    As the encoder's (see `rope.rotary_tables`), with the frame in place of the tubelet; condition
+    tokens turn like the patch at row 0, column 0. Channels stand in (even, odd) order.
     """
     head_dim = config.width // config.heads
-    width = 2 * ((head_dim // 3) // 2)
-    frequencies = 10000.0 ** -(torch.arange(width // 2, dtype=torch.float64) / (width / 2))
-    side = torch.arange(config.grid)
-    corner = torch.zeros(conditions, dtype=torch.long)
-    rows = torch.cat([corner, side.repeat_interleave(config.grid)])
-    columns = torch.cat([corner, side.repeat(config.grid)])
-    shape = (config.max_frames, len(rows))
-    frames = torch.arange(config.max_frames)[:, None].expand(shape)
-    axes = (frames, rows.expand(shape), columns.expand(shape))
-    parts = [axis[..., None].double() * frequencies.repeat(2) for axis in axes]
-    still = torch.zeros(*shape, head_dim - 3 * width, dtype=torch.float64)
-    angle = torch.cat([*parts, still], dim=-1)
-    angle = torch.cat([angle[..., 0::2], angle[..., 1::2]], dim=-1)[:, :, None]
+    corners = torch.zeros(config.max_frames, conditions, 3, dtype=torch.long)
+    corners[..., 0] = torch.arange(config.max_frames)[:, None]
+    patches = grid_positions(config.max_frames, config.grid, config.grid)
+    places = torch.cat([corners, patches.view(config.max_frames, -1, 3)], dim=1)
+    cos, sin = rotary_tables(places.flatten(0, 1), head_dim)
+    order = torch.cat((torch.arange(0, head_dim, 2), torch.arange(1, head_dim, 2)))
     sign = torch.ones(head_dim, dtype=torch.float64)
     sign[: head_dim // 2] = -1.0
-    return angle.cos(), angle.sin() * sign
+    shape = (*places.shape[:2], 1, head_dim)
+    return cos[:, order].view(shape), (sin[:, order] * sign).view(shape)

@@ -1,4 +1,4 @@
-"""Encoders that need no download: ``foresight-small`` in the package, ``random-small`` on demand."""
+"""Encoders without a download: ``foresight-small`` in the package, ``random-small`` on demand."""
 
 from __future__ import annotations
 

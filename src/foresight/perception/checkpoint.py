@@ -119,11 +119,13 @@ def checked_size(config: VitConfig, source: str) -> VitConfig:
 def first_line(error: Exception) -> str:
     """Kind and first line of an error of another library, short."""
     text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:160].rstrip('.: ')}" if text else type(error).__name__
+    return (
+        f"{type(error).__name__}: {text[0][:160].rstrip('.: ')}" if text else type(error).__name__
+    )
 
 
 def _folder(folder: Path, name: str, size: tuple[int, int] | None) -> Checkpoint:
-    config = _transformers_config(read_json(folder / "config.json"), folder / "config.json")
+    config = transformers_config(read_json(folder / "config.json"), folder / "config.json")
     if size is not None:
         config = replace(config, height=size[0], width=size[1])
     checked_size(config, str(folder))
@@ -156,7 +158,7 @@ def _file(path: Path, size: tuple[int, int] | None) -> Checkpoint:
     beside = path.parent / "config.json"
     values = read_json(beside) if beside.is_file() else {}
     if values.get("model_type") == "vjepa2":
-        config = _transformers_config(values, beside)
+        config = transformers_config(values, beside)
         if size is not None:
             config = replace(config, height=size[0], width=size[1])
     elif size is None and "img_size" in values.get("encoder", {}):  # as Meta's configurations say
@@ -165,7 +167,12 @@ def _file(path: Path, size: tuple[int, int] | None) -> Checkpoint:
     return Checkpoint(path.stem, (path,), config, size, read_safetensors)
 
 
-def _transformers_config(values: Any, source: Path) -> VitConfig:
+def transformers_config(values: Any, source: Path | str) -> VitConfig:
+    """Sizes from a ``config.json`` of ``transformers``.
+
+    Raises:
+        ForesightError: another kind of model, or values that no V-JEPA 2 has.
+    """
     kind = values.get("model_type") if isinstance(values, dict) else None
     if kind != "vjepa2":
         raise ForesightError(

@@ -23,12 +23,12 @@ def run_in_lanes(function: Callable[[T], R], parts: Sequence[T]) -> list[R]:
     lanes = min(torch.get_num_threads(), len(parts))
     if lanes <= 1:
         return [function(part) for part in parts]
-    with _single_threaded(lanes) as pool:
+    with single_threaded(lanes) as pool:
         return list(pool.map(function, parts))
 
 
 @contextmanager
-def _single_threaded(lanes: int) -> Iterator[ThreadPoolExecutor]:
+def single_threaded(lanes: int) -> Iterator[ThreadPoolExecutor]:
     """A pool whose threads each run torch's operations alone."""
     threads = torch.get_num_threads()
     try:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
 from foresight.errors import ForesightError
-from foresight.perception.encoder import Encoder
+from foresight.perception.encoder import CPU_TOKENS, Encoder
+from foresight.perception.lanes import run_in_lanes, single_threaded
 from foresight.perception.readout import Readout
 
-# Tokens per encoder call. On a CPU the activations of about 1k tokens stay in the caches; a GPU
-# wants more work at once, but a live step may have to be padded to as much (see `live_batch`).
-CPU_TOKENS = 1024
+# Tokens per encoder call: a GPU wants more work at once than a CPU, but a live step may have to be
+# padded to as much (see `live_batch`).
 GPU_TOKENS = 16384
 
 
@@ -77,11 +74,8 @@ class FeatureStream:
             pooled[start : start + batch] = self._encode(pixels[rows], batch)
 
         starts = range(0, len(clips), batch)
-        lanes = min(torch.get_num_threads(), len(starts))
-        if lanes > 1 and self.encoder.device.type == "cpu":
-            with _single_threaded(lanes) as pool:
-                for _ in pool.map(fill, starts):
-                    pass
+        if self.encoder.device.type == "cpu":
+            run_in_lanes(fill, starts)
         else:
             for start in starts:
                 fill(start)
@@ -146,7 +140,7 @@ class FeatureStream:
         )
         batch = 1
         if full > 1:
-            with _single_threaded(1) as pool:  # as the lanes of an episode run
+            with single_threaded(1) as pool:  # as the lanes of an episode run
                 expected = pool.submit(self._encode, noise, full).result()
             while batch < full and not np.array_equal(self._encode(noise, batch), expected):
                 batch *= 2
@@ -181,20 +175,3 @@ class FeatureStream:
         if self.readout.pool == "difference":
             now = np.concatenate([now, now - past], axis=2)
         return np.ascontiguousarray(now.reshape(len(now), -1))
-
-
-@contextmanager
-def _single_threaded(lanes: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool whose threads each run torch's operations alone.
-
-    One batch for each thread, instead of every small operation shared by all threads: those meet
-    after each operation, and where another program holds one core they all wait for it, which has
-    been seen to cost a factor of 40.
-    """
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
-    finally:
-        # What a thread sets for itself is also what threads to come begin with.
-        torch.set_num_threads(threads)

@@ -109,7 +109,9 @@ class FastBlock(nn.Module):
         self.heads = attention.heads
         dim = attention.qkv.in_features
         self.head_dim = dim // self.heads
-        order = torch.cat((_halves_order(2 * self.heads, self.head_dim), torch.arange(dim) + 2 * dim))
+        order = torch.cat(
+            (_halves_order(2 * self.heads, self.head_dim), torch.arange(dim) + 2 * dim)
+        )
         bias = attention.qkv.bias
         self.qkv = Linear(attention.qkv.weight[order], None if bias is None else bias[order], dtype)
         self.proj = _linear(attention.proj, dtype)
@@ -219,7 +221,7 @@ def _linear(linear: nn.Linear, dtype: torch.dtype) -> Linear:
 def _can_pack(dtype: torch.dtype) -> bool:
     """Whether oneDNN's layout helps; the operation is not part of torch's public interface."""
     operations: Any = getattr(torch.ops, "mkldnn", None)
-    return (
+    return bool(
         dtype in (torch.bfloat16, torch.float32)
         and torch.backends.mkldnn.is_available()
         and torch.backends.mkldnn.enabled

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from foresight.errors import ForesightError
-from foresight.perception.vit import VisionTransformer, VitConfig
+from foresight.perception.vit import Attention, VisionTransformer, VitConfig
 
 State = dict[str, Tensor]
 
@@ -68,19 +68,23 @@ def meta_names(tensors: State, source: str) -> State:
         ForesightError: the weights are of V-JEPA 2.1.
     """
     found: State = {}
-    for name, value in tensors.items():
-        name = name.removeprefix("vjepa2.")
-        if name.startswith(NOT_ENCODER):
+    for full, value in tensors.items():
+        whole = full.removeprefix("vjepa2.")
+        if whole.startswith(NOT_ENCODER):
             continue
-        name = PREFIX.sub("", name)
+        name = PREFIX.sub("", whole)
         if any(part in name for part in LATER_PARTS):
             raise ForesightError(_later(source))
         if name == "pos_embed":  # of training runs without rotary embedding; never used here
             continue
-        for pattern, replacement in _NAMES:
-            name = pattern.sub(replacement, name)
-        found[name] = value
+        found[_meta_name(name)] = value
     return _joined(found)
+
+
+def _meta_name(name: str) -> str:
+    for pattern, replacement in _NAMES:
+        name = pattern.sub(replacement, name)
+    return name
 
 
 def _joined(tensors: State) -> State:
@@ -89,7 +93,9 @@ def _joined(tensors: State) -> State:
     for name, value in tensors.items():
         head, dot, tail = name.partition(".attn.query.")
         if dot:
-            parts = [tensors.get(f"{head}.attn.{part}.{tail}") for part in ("query", "key", "value")]
+            parts = [
+                tensors.get(f"{head}.attn.{part}.{tail}") for part in ("query", "key", "value")
+            ]
             whole = [part for part in parts if part is not None]
             if len(whole) == 3:
                 found[f"{head}.attn.qkv.{tail}"] = torch.cat(whole)
@@ -166,8 +172,9 @@ def build(tensors: State, config: VitConfig, source: str) -> VisionTransformer:
                 "the weights do not fit the configuration, fetch or make it again."
             )
     module.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
-    for block in module.blocks:  # the one constant that was made on the meta device
-        block.attn.make_swap()
+    for child in module.modules():  # the one constant that was made on the meta device
+        if isinstance(child, Attention):
+            child.make_swap()
     return module.eval().requires_grad_(False)
 
 

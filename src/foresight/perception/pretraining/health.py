@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.data.windows import split_episodes
-from foresight.perception.pretraining.frames import HELD_OUT, SPLIT_SEED, FrameBank
 from foresight.perception.preprocess import normalise
+from foresight.perception.pretraining.frames import HELD_OUT, SPLIT_SEED, FrameBank
 from foresight.perception.vit import VisionTransformer
 
 PROBE_TASKS = 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +10,14 @@ from jaxtyping import Int
 from torch import Tensor
 
 from foresight.errors import ForesightError
+from foresight.perception.pretraining.config import MASK_NAMES
 
 ASPECT = (0.75, 1.5)
 """Height over width of a block, drawn log-uniformly (V-JEPA)."""
+
+
+MARGIN = 0.8
+TRIES = 100
 
 
 @dataclass(frozen=True)
@@ -47,21 +51,22 @@ CLOSE = Mask(blocks=8, space=0.15, time=0.5)
 WIDE = Mask(blocks=2, space=0.7, time=0.5)
 """The same in half of the time: a small thing hidden now can be known from before or after."""
 
-MASKS = {"short": SHORT, "long": LONG, "close": CLOSE, "wide": WIDE}
+MASKS = dict(zip(MASK_NAMES, (SHORT, LONG, CLOSE, WIDE), strict=True))
 
 
-def named_masks(names: Sequence[str]) -> list[Mask]:
-    """Masks by name.
+def mask_sizes(mask: Mask, grid: tuple[int, int, int]) -> tuple[int, int]:
+    """Numbers of seen and of hidden tokens, ``K`` and ``M``, that every clip gets.
 
-    Raises:
-        ForesightError: an unknown name, or none.
+    Fixed for a kind of mask and a grid, so that a batch has one shape and compiled code one size:
+    a margin below what the blocks leave and cover on average.
     """
-    if not names:
-        raise ForesightError(f"No mask was named: choose from {', '.join(MASKS)}.")
-    for name in names:
-        if name not in MASKS:
-            raise ForesightError(f"Unknown mask {name!r}: choose from {', '.join(MASKS)}.")
-    return [MASKS[name] for name in names]
+    tokens = grid[0] * grid[1] * grid[2]
+    time = max(1, round(mask.time * grid[0])) / grid[0]
+    covered = 1 - (1 - mask.space * time) ** mask.blocks
+    return (
+        max(1, int(MARGIN * (1 - covered) * tokens)),
+        max(1, int(MARGIN * covered * tokens)),
+    )
 
 
 def draw_masks(
@@ -69,8 +74,7 @@ def draw_masks(
 ) -> tuple[Int[Tensor, "b k"], Int[Tensor, "b m"]]:
     """Indices of seen and of hidden tokens for every clip of a batch.
 
-    Every clip has its own blocks. As a batch needs equal lengths, surplus tokens of either kind
-    are left out at random. A clip keeps at least one token on both sides.
+    Every clip has its own blocks; surplus tokens of either kind are left out at random.
 
     Args:
         mask: the kind of blocks.
@@ -79,18 +83,19 @@ def draw_masks(
         random: source of randomness.
 
     Returns:
-        ``keep [B, K]`` and ``hidden [B, M]``, each sorted.
+        ``keep [B, K]`` and ``hidden [B, M]``, each sorted; K and M as `mask_sizes` says.
     """
-    hidden = np.stack([_one(mask, grid, random) for _ in range(batch)])
-    most = int(hidden.sum(1).min())
-    fewest_seen = int((~hidden).sum(1).min())
-    return _choose(~hidden, fewest_seen, random), _choose(hidden, most, random)
+    seen, unseen = mask_sizes(mask, grid)
+    hidden = np.stack([_one(mask, grid, seen, unseen, random) for _ in range(batch)])
+    return _choose(~hidden, seen, random), _choose(hidden, unseen, random)
 
 
-def _one(mask: Mask, grid: tuple[int, int, int], random: np.random.Generator) -> np.ndarray:
-    """One clip's hidden tokens, flat booleans; never all, never none."""
+def _one(
+    mask: Mask, grid: tuple[int, int, int], seen: int, unseen: int, random: np.random.Generator
+) -> np.ndarray:
+    """One clip's hidden tokens, flat booleans: at least ``unseen``, leaving at least ``seen``."""
     tubelets, rows, columns = grid
-    while True:
+    for _ in range(TRIES):
         hidden = np.zeros(grid, bool)
         for _ in range(mask.blocks):
             aspect = np.exp(random.uniform(*np.log(ASPECT)))
@@ -101,8 +106,13 @@ def _one(mask: Mask, grid: tuple[int, int, int], random: np.random.Generator) ->
             t = random.integers(tubelets - last + 1)
             i, j = random.integers(rows - height + 1), random.integers(columns - width + 1)
             hidden[t : t + last, i : i + height, j : j + width] = True
-        if not hidden.all():
+        count = int(hidden.sum())
+        if count >= unseen and hidden.size - count >= seen:
             return hidden.ravel()
+    # Tiny grids, where blocks hardly vary: single tokens instead.
+    flat = np.zeros(hidden.size, bool)
+    flat[random.permutation(hidden.size)[:unseen]] = True
+    return flat
 
 
 def _choose(members: np.ndarray, count: int, random: np.random.Generator) -> Int[Tensor, "b n"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,28 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.errors import ForesightError
-from foresight.perception.pretraining.predictor import Predictor, PredictorConfig
+from foresight.perception.pretraining.config import PredictorConfig, Weights
+from foresight.perception.pretraining.predictor import Predictor
 from foresight.perception.vit import VisionTransformer
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Weights of the loss terms; a term of weight 0 costs nothing."""
-
-    latent: float = 1.0
-    """L1 to the target encoder's layer-normed tokens at hidden places (V-JEPA 2)."""
-    dense: float = 0.0
-    """The same at the places that were seen (V-JEPA 2.1), so that tokens keep what they show."""
-    pixels: float = 0.0
-    """Mean square to the hidden patches' own pixels, each patch normalised (VideoMAE)."""
-
-    def __post_init__(self) -> None:
-        values = (self.latent, self.dense, self.pixels)
-        if min(values) < 0 or max(values) == 0:
-            raise ForesightError(
-                f"Loss weights {values} are refused: none may be negative, one must be positive."
-            )
 
 
 class MaskedPrediction(nn.Module):
@@ -99,7 +79,7 @@ class MaskedPrediction(nn.Module):
                 shown = _take(target, keep)
                 found["dense"] = functional.l1_loss(seen[..., :size].float(), shown)
         if patches is not None:
-            wanted = normalised_patches(_take(patches, hidden))
+            wanted = _take(patches, hidden)
             found["pixels"] = functional.mse_loss(unseen[..., size:].float(), wanted)
         return found
 
@@ -125,13 +105,6 @@ class Target:
         """``target = momentum * target + (1 - momentum) * encoder``."""
         own: list[Any] = list(self.encoder.parameters())
         torch._foreach_lerp_(own, list(encoder.parameters()), 1.0 - momentum)
-
-
-def normalised_patches(patches: Float[Tensor, "b m p"]) -> Float[Tensor, "b m p"]:
-    """Patches with mean 0 and variance 1 each, flat ones near 0."""
-    mean = patches.mean(-1, keepdim=True)
-    spread = patches.var(-1, keepdim=True, unbiased=False)
-    return (patches - mean) / (spread + 1e-3).sqrt()
 
 
 def _take(tokens: Float[Tensor, "b n d"], index: Int[Tensor, "b m"]) -> Float[Tensor, "b m d"]:

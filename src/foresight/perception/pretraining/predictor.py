@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from foresight.perception.pretraining.config import PredictorConfig
 from foresight.perception.rope import grid_positions, rotary_tables
 from foresight.perception.vit import Block, initialise
-
-
-@dataclass(frozen=True)
-class PredictorConfig:
-    """Sizes of the predictor (V-JEPA 2's has 384 channels, 12 blocks and 12 heads)."""
-
-    dim: int = 96
-    """Channels."""
-    depth: int = 3
-    """Blocks."""
-    heads: int = 3
-    """Attention heads."""
 
 
 class Predictor(nn.Module):

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,86 +23,15 @@ from foresight.files import atomic_write, fingerprint
 from foresight.metrics import MetricsLog
 from foresight.perception.encoder import default_dtype
 from foresight.perception.preprocess import normalise
+from foresight.perception.pretraining.config import PretrainConfig
 from foresight.perception.pretraining.frames import Clips, FrameBank
 from foresight.perception.pretraining.health import RunningProbe, effective_rank
-from foresight.perception.pretraining.masks import draw_masks, named_masks
-from foresight.perception.pretraining.objective import MaskedPrediction, Target, Weights
-from foresight.perception.pretraining.predictor import PredictorConfig
+from foresight.perception.pretraining.masks import MASKS, draw_masks
+from foresight.perception.pretraining.objective import MaskedPrediction, Target
 from foresight.perception.vit import VisionTransformer, VitConfig, initialise
 from foresight.progress import console
 
 STATE = "pretraining.safetensors"
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    """How to pretrain an encoder."""
-
-    minutes: float | None = None
-    """Length as time; the schedules follow the clock. Exactly one of minutes and updates."""
-    updates: int | None = None
-    """Length as a number of updates."""
-    batch: int = 64
-    """Clips per update and process."""
-    frames: tuple[int, ...] = (4,)
-    """Frames per clip, even numbers, taken in turn from update to update."""
-    strides: tuple[int, ...] = (1, 2, 3, 4)
-    """Environment steps between frames, one drawn for each clip."""
-    masks: tuple[str, ...] = ("short", "long")
-    """Kinds of masks, each used on every clip: short, long, close, wide."""
-    loss: Weights = field(default_factory=Weights)
-    """Weights of the loss terms."""
-    predictor: PredictorConfig = field(default_factory=PredictorConfig)
-    """Sizes of the mask predictor."""
-    patch: int = 8
-    """Side of a patch in pixels."""
-    dim: int = 192
-    """Channels of a token."""
-    depth: int = 6
-    """Blocks."""
-    heads: int = 3
-    """Attention heads."""
-    lr: float = 1e-3
-    """Peak learning rate: linear warm-up, then a cosine down to a hundredth."""
-    warmup: float = 0.05
-    """Part of the training that warms up."""
-    weight_decay: float = 0.04
-    """AdamW's decoupled weight decay, on matrices only."""
-    clip: float = 1.0
-    """Largest gradient norm."""
-    momentum: tuple[float, float] = (0.996, 0.9999)
-    """The target's momentum at the start and, along a cosine, at the end."""
-    shift: int = 4
-    """Pictures are moved by up to so many pixels."""
-    device: str = "cpu"
-    """cpu, cuda, cuda:1."""
-    compile: bool = False
-    """Let torch.compile fuse the trained half; needs a C++ compiler on a CPU."""
-    probe_every: int = 2000
-    """Updates between two running probes; 0 never."""
-    save_every: int = 500
-    """Updates between two saved states."""
-    log_every: int = 50
-    """Updates between two lines of the log."""
-    seed: int = 0
-    """Seeds weights, clips and masks."""
-
-    def __post_init__(self) -> None:
-        if (self.minutes is None) == (self.updates is None):
-            raise ForesightError(
-                f"Exactly one of minutes ({self.minutes}) and updates ({self.updates}) says how "
-                "long to train: give --minutes 10, or --updates 20000."
-            )
-        if not (self.minutes or self.updates or 0) > 0:
-            raise ForesightError("The training has no length: give more than 0.")
-        if any(n < 2 or n % 2 for n in self.frames) or not self.frames:
-            raise ForesightError(f"Clips of {self.frames} frames are refused: give even numbers.")
-        if self.dim % self.heads or (self.dim // self.heads) % 2 or self.dim // self.heads < 6:
-            raise ForesightError(
-                f"{self.heads} heads over {self.dim} channels do not fit: heads need an even "
-                "number of at least 6 channels each."
-            )
-        named_masks(self.masks)
 
 
 def pretrain(bank: FrameBank, config: PretrainConfig, folder: Path) -> VisionTransformer:
@@ -133,7 +62,7 @@ class _Training:
         if self.device.type == "cuda" and self.device.index is None:
             self.device = torch.device("cuda", rank % torch.cuda.device_count())
         self.dtype = default_dtype(self.device)
-        self.masks = named_masks(config.masks)
+        self.masks = [MASKS[name] for name in config.masks]
         torch.manual_seed(config.seed)
         encoder = VisionTransformer(_sizes(bank, config))
         initialise(encoder)
@@ -174,7 +103,6 @@ class _Training:
         """Part of the training that is done; every process takes that of the first."""
         if self.config.updates is not None:
             return self.step / self.config.updates
-        assert self.config.minutes is not None
         done = torch.tensor(seconds / (60 * self.config.minutes), device=self.device)
         if self.world > 1:
             torch.distributed.broadcast(done, 0)
@@ -214,7 +142,7 @@ class _Training:
         probing = config.probe_every and self.step % config.probe_every == 0
         if log is None or not (probing or self.step % config.log_every == 0):
             return
-        values = {name: float(value) for name, value in record.items()}
+        values = {name: float(value.detach()) for name, value in record.items()}
         values |= {"progress": progress, "seconds": self.seconds, "lr": _rate(config, progress)}
         if wanted is not None:
             flat = wanted.flatten(0, 1)
@@ -229,7 +157,7 @@ class _Training:
         if probing or self.step % (10 * config.log_every) == 0:
             shown = {k: v for k, v in values.items() if "/" not in k and k not in ("lr", "seconds")}
             text = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
-            console().print(f"update {self.step}  {text}", highlight=False)
+            console.print(f"update {self.step}  {text}", highlight=False)
 
     def _identity(self) -> str:
         settings = asdict(self.config)
