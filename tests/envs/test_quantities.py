@@ -112,7 +112,7 @@ def test_walker_and_hopper_against_their_accessors():
 
 
 def test_exchanging_the_walkers_legs_changes_nothing_that_is_asked():
-    episode, found = measured("walker-walk", steps=2)
+    episode, _ = measured("walker-walk", steps=2)
     state = episode.states[1].copy()
     mirrored = state.copy()
     mirrored[3:6], mirrored[6:9] = state[6:9], state[3:6]

@@ -110,7 +110,7 @@ def _camera(distance: float, elevation: float, fovy: float) -> Camera:
     return Camera(distance * backward, fovy, np.stack([right, np.cross(backward, right), backward]))
 
 
-CAMERA = _camera(distance=3.6, elevation=42.0, fovy=45.0)
+CAMERA = _camera(distance=5.0, elevation=42.0, fovy=34.0)
 
 # Textures: first colour, second colour and pattern, and how often it is repeated over a metre.
 FLOORS = (
@@ -135,7 +135,7 @@ def scene_xml() -> str:
     )
     # The wall stands where the upper edge of the picture looks over it.
     walls = "".join(
-        f'<geom name="wall{n}" type="plane" size="12 12 1" pos="0 3.4 0" euler="90 0 0" '
+        f'<geom name="wall{n}" type="plane" size="12 12 1" pos="0 2.4 0" euler="90 0 0" '
         f'material="wall{n}"/>'
         for n in range(len(WALLS))
     )

@@ -39,12 +39,12 @@ DIRECTIONS = (
 LABELS = ("object x", "object y", "object size", "object depth", "object class", "direction")
 """Columns of the labels. Place and depth are those in the last frame, the present one."""
 
-SIZES = (0.2, 0.42)
+SIZES = (0.4, 0.75)
 """Half the extent of the smallest and the largest object, in metres."""
 SPEEDS = (0.07, 0.12)
 """Metres from one frame to the next."""
-REACH = 0.62
-"""Objects stand within this share of the picture, so that all of them can be seen."""
+REACH = 0.5
+"""The middle of a path lies within this share of the picture, so that all of it can be seen."""
 MOST_TURN = 0.45
 """Radians that an object may be turned out of the camera's view: a T stays a T."""
 
@@ -101,8 +101,7 @@ def draw_scene(seed: int, index: int, frames: int) -> Scene:
     angle = direction * np.pi / 4
     step = random.uniform(*SPEEDS) * np.array([np.cos(angle), np.sin(angle), 0.0])
     # The middle of the path is drawn in the picture, so that every part of it is used alike.
-    middle = on_floor(random.uniform(-REACH, REACH, 2))
-    middle[2] = SHAPES[shape].height * size
+    middle = unproject(random.uniform(-REACH, REACH, 2), SHAPES[shape].height * size)
     ray = np.array([random.uniform(-0.7, 0.7), random.uniform(-0.2, 0.9), -1.0])
     return Scene(
         shape=shape,
@@ -113,7 +112,7 @@ def draw_scene(seed: int, index: int, frames: int) -> Scene:
         colours=_colours(random),
         floor=int(random.integers(len(FLOORS))),
         wall=int(random.integers(len(WALLS))),
-        light=(float(random.uniform(0.45, 0.8)), float(random.uniform(0.2, 0.4))),
+        light=(float(random.uniform(0.5, 0.85)), float(random.uniform(0.2, 0.4))),
         ray=ray / np.linalg.norm(ray),
     )
 
@@ -139,11 +138,19 @@ def project(point: Float[np.ndarray, "3"]) -> tuple[float, float, float]:
     return float(x / half), float(y / half), float(-depth)
 
 
-def on_floor(picture: Float[np.ndarray, "2"]) -> Float[np.ndarray, "3"]:
-    """The point of the floor that the camera sees at ``picture`` (as `project` gives it)."""
+def unproject(picture: Float[np.ndarray, "2"], height: float) -> Float[np.ndarray, "3"]:
+    """The point at ``height`` above the floor that the camera sees at ``picture``.
+
+    Args:
+        picture: x to the right and y upwards, from -1 to 1, as `project` gives them.
+        height: metres.
+
+    Returns:
+        The point in metres, ``[3]``.
+    """
     slope = np.tan(np.radians(CAMERA.fovy) / 2)
     ray = CAMERA.axes.T @ np.array([picture[0] * slope, picture[1] * slope, -1.0])
-    return CAMERA.position - ray * CAMERA.position[2] / ray[2]
+    return CAMERA.position - ray * (CAMERA.position[2] - height) / ray[2]
 
 
 class SceneRenderer:

@@ -1,0 +1,192 @@
+"""All probes on one set of features; the best by validation, measured on the test episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from foresight.errors import ForesightError
+from foresight.evaluation.probes.data import ProbeData, Split
+from foresight.evaluation.probes.fit import FitSettings, Goals, fit_network
+from foresight.evaluation.probes.linear import logistic, ridge
+from foresight.evaluation.probes.networks import AttentiveProbe, MlpProbe
+from foresight.evaluation.probes.scores import (
+    accuracy,
+    accuracy_interval,
+    r_squared,
+    r_squared_interval,
+)
+from foresight.evaluation.statistics import Interval
+
+Predictions = Float[np.ndarray, "n q"]
+FINE_FEATURES = 2**16
+"""Linear probes read all tokens up to so many features, else only coarser readouts."""
+GRID = 4
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one set of features tells about one measure.
+
+    Attributes:
+        measure: for example ``position-r2``.
+        probe: the one that was best on the validation windows.
+        interval: its mean over the targets on the test episodes, with the bootstrap interval.
+        targets: name → the same for a single target.
+        others: probe → (validation score, test score), all of them.
+    """
+
+    measure: str
+    probe: str
+    interval: Interval
+    targets: dict[str, Interval]
+    others: dict[str, tuple[float, float]]
+
+
+def read_features(
+    features: Float[Tensor, "n *f"],
+    data: ProbeData,
+    split: Split,
+    settings: FitSettings,
+    label: str = "",
+) -> list[Reading]:
+    """Fit every probe and report the best one for each measure.
+
+    Args:
+        features: tokens ``[N, T, h, w, D]`` or vectors ``[N, F]``, any float dtype, finite.
+        data: the labels.
+        split: which windows are for what.
+        settings: of the network probes.
+        label: shown beside progress bars.
+
+    Raises:
+        ForesightError: a target that does not vary, or features that are not finite.
+    """
+    for rows in features.split(256):
+        if not torch.isfinite(rows.sum(dtype=torch.float32)):
+            raise ForesightError(
+                f"The features of {label or data.name} are not finite: check the encoder's weights "
+                "or use dtype float32."
+            )
+    found = list(_predictions(features, data, split, settings, label))
+    return [_reading(measure, found, data, split) for measure in data.measures]
+
+
+def _predictions(
+    features: Tensor, data: ProbeData, split: Split, settings: FitSettings, label: str
+) -> Iterator[tuple[str, Predictions]]:
+    """Each probe's name and what it says of all windows."""
+    goals = Goals(data, split)
+    if features.ndim == 2:
+        yield "linear", _linear(features, data, split)
+        shape: int = features.shape[1]
+        yield (
+            "mlp",
+            fit_network(lambda n: MlpProbe(shape, n), features, goals, split, settings, label),
+        )
+        return
+    for name, readout in _readouts(features):
+        yield f"linear on {name}", _linear(readout, data, split)
+    grid = (features.shape[1], features.shape[2], features.shape[3])
+    dim = features.shape[4]
+    tokens = _unit(features.flatten(1, 3), split)
+    yield (
+        "attentive",
+        fit_network(lambda n: AttentiveProbe(grid, dim, n), tokens, goals, split, settings, label),
+    )
+
+
+def _readouts(tokens: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Vectors made of tokens, from the coarsest to the finest, one at a time."""
+    count, _, height, width, _ = tokens.shape
+    yield "mean", tokens.mean(dim=(2, 3), dtype=torch.float32).flatten(1)
+    if min(height, width) > GRID:
+        parts = [
+            torch.nn.functional.adaptive_avg_pool2d(
+                rows.flatten(0, 1).permute(0, 3, 1, 2).float(), GRID
+            ).reshape(len(rows), -1)
+            for rows in tokens.split(256)
+        ]
+        yield "grid", torch.cat(parts)
+    if tokens[0].numel() <= FINE_FEATURES:
+        yield "tokens", tokens.reshape(count, -1)
+
+
+def _unit(tokens: Tensor, split: Split) -> Tensor:
+    """Tokens less their mean at each position, over one spread: what differs between windows."""
+    mean = torch.zeros(tokens.shape[1:])
+    for rows in torch.from_numpy(split.train).split(256):
+        mean += tokens[rows].float().sum(dim=0)
+    mean /= len(split.train)
+    square = sum(
+        float((tokens[rows].float() - mean).square().sum())
+        for rows in torch.from_numpy(split.train).split(256)
+    )
+    spread = max((square / (len(split.train) * mean.numel())) ** 0.5, 1e-12)
+    out = torch.empty_like(tokens, dtype=torch.float16)
+    for start in range(0, len(tokens), 256):
+        part = (tokens[start : start + 256].float() - mean) / spread
+        out[start : start + 256] = part.half()
+    return out
+
+
+def _linear(features: Tensor, data: ProbeData, split: Split) -> Predictions:
+    """Ridge for numbers, logistic regression for classes."""
+    train, validation = torch.from_numpy(split.train), torch.from_numpy(split.validation)
+    labels = torch.from_numpy(data.labels)
+    found = np.empty_like(data.labels)
+    numbers = [i for i, target in enumerate(data.targets) if not target.classes]
+    if numbers:
+        found[:, numbers] = ridge(features, labels[:, numbers], train, validation).numpy()
+    for i, target in enumerate(data.targets):
+        if target.classes:
+            wanted = labels[:, i].long()
+            predicted = logistic(features, wanted, target.classes, train, validation)
+            found[:, i] = predicted.numpy()
+    return found
+
+
+def _reading(
+    measure: str, found: list[tuple[str, Predictions]], data: ProbeData, split: Split
+) -> Reading:
+    columns = data.columns(measure)
+    scores = {
+        name: (
+            _score(data, columns, predicted, split.validation),
+            _score(data, columns, predicted, split.test),
+        )
+        for name, predicted in found
+    }
+    best = max(scores, key=lambda name: scores[name][0])
+    predicted = dict(found)[best]
+    targets = {data.targets[i].name: _interval(data, [i], predicted, split.test) for i in columns}
+    return Reading(measure, best, _interval(data, columns, predicted, split.test), targets, scores)
+
+
+def _score(data: ProbeData, columns: list[int], predicted: Predictions, rows: np.ndarray) -> float:
+    """Mean score over some targets in some windows."""
+    kinds = (accuracy if data.targets[i].classes else r_squared for i in columns)
+    return float(
+        np.mean(
+            [
+                score(data.labels[rows, i], predicted[rows, i])
+                for i, score in zip(columns, kinds, strict=True)
+            ]
+        )
+    )
+
+
+def _interval(
+    data: ProbeData, columns: list[int], predicted: Predictions, rows: np.ndarray
+) -> Interval:
+    episodes = data.episodes[rows]
+    if data.targets[columns[0]].classes:
+        column = columns[0]
+        return accuracy_interval(data.labels[rows, column], predicted[rows, column], episodes)
+    chosen = np.ix_(rows, columns)
+    return r_squared_interval(data.labels[chosen], predicted[chosen], episodes)
