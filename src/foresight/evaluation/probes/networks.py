@@ -11,25 +11,25 @@ MOST_PARAMETERS = 500_000
 
 
 class AttentiveProbe(nn.Module):
-    """A few learned queries attend to the tokens; an MLP reads what they bring.
+    """A few learned queries attend to the places of a picture; an MLP reads what they bring.
 
-    The queries are the same for every window, so no key is ever computed for them: a score is
-    the product of a token with one learned vector. Position embeddings are added to the keys and,
-    so that a query can say where it has looked, to the values.
+    The queries are the same for every window, so a score is the product of a key with one learned
+    vector. Position embeddings are added to the keys, and the keys are what is brought back, so
+    that a query can say where it has looked.
 
     Args:
-        grid: tokens over (time, rows, columns).
-        dim: features of a token D.
+        grid: places over (rows, columns).
+        dim: features of a place D.
         outputs: numbers to give.
         queries: learned queries.
-        width: features of keys and values.
+        width: features of a key.
         hidden: of the head.
         dropout: in the head.
     """
 
     def __init__(
         self,
-        grid: tuple[int, int, int],
+        grid: tuple[int, int],
         dim: int,
         outputs: int,
         queries: int = 16,
@@ -38,7 +38,9 @@ class AttentiveProbe(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim)
+        # Inputs have spread 1 over all places. Where little differs from the mean picture, a
+        # plain LayerNorm would blow nothing up to the size of everything: hence the large eps.
+        self.norm = nn.LayerNorm(dim, eps=1.0)
         self.key = nn.Linear(dim, width)
         self.position = nn.Parameter(_position_start(grid, width))
         self.query = nn.Parameter(torch.randn(width, queries) * width**-0.5)
@@ -53,9 +55,9 @@ class AttentiveProbe(nn.Module):
             nn.Linear(hidden, outputs),
         )
 
-    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
-        """Outputs ``[B, O]`` of centred tokens ``[B, N, D]``."""
-        keys = nn.functional.gelu(self.key(self.norm(tokens)) + self.position)
+    def forward(self, places: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        """Outputs ``[B, O]`` of centred places ``[B, N, D]``."""
+        keys = nn.functional.gelu(self.key(self.norm(places)) + self.position)
         weights = (keys @ self.query).softmax(dim=1)
         found = weights.transpose(1, 2) @ keys
         return self.head(self.value(found).flatten(1))
@@ -94,10 +96,10 @@ def parameters(network: nn.Module) -> int:
     return sum(weight.numel() for weight in network.parameters())
 
 
-def _position_start(grid: tuple[int, int, int], width: int) -> Tensor:
-    """Embeddings ``[N, width]`` to start from: smooth waves over time, rows and columns."""
+def _position_start(grid: tuple[int, int], width: int) -> Tensor:
+    """Embeddings ``[N, width]`` to start from: smooth waves over rows and columns."""
     axes = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in grid), indexing="ij")
-    places = torch.stack([axis.flatten() for axis in axes], dim=1)  # [N, 3]
-    waves = torch.randn(3, width) * 2.0
+    places = torch.stack([axis.flatten() for axis in axes], dim=1)  # [N, 2]
+    waves = torch.randn(2, width) * 2.0
     phase = torch.rand(width) * 2 * torch.pi
     return 0.5 * torch.sin(places @ waves + phase)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,12 +92,12 @@ def _predictions(
         return
     for name, readout in _readouts(features):
         yield f"linear on {name}", _linear(readout, data, split)
-    grid = (features.shape[1], features.shape[2], features.shape[3])
-    dim = features.shape[4]
-    tokens = _unit(features.flatten(1, 3), split)
+    grid = (features.shape[2], features.shape[3])
+    places = columns_of(features, split)
+    dim = places.shape[2]
     yield (
         "attentive",
-        fit_network(lambda n: AttentiveProbe(grid, dim, n), tokens, goals, split, settings, label),
+        fit_network(lambda n: AttentiveProbe(grid, dim, n), places, goals, split, settings, label),
     )
 
 
@@ -117,22 +117,43 @@ def _readouts(tokens: Tensor) -> Iterator[tuple[str, Tensor]]:
         yield "tokens", tokens.reshape(count, -1)
 
 
-def _unit(tokens: Tensor, split: Split) -> Tensor:
-    """Tokens less their mean at each position, over one spread: what differs between windows."""
-    mean = torch.zeros(tokens.shape[1:])
-    for rows in torch.from_numpy(split.train).split(256):
-        mean += tokens[rows].float().sum(dim=0)
-    mean /= len(split.train)
-    square = sum(
-        float((tokens[rows].float() - mean).square().sum())
-        for rows in torch.from_numpy(split.train).split(256)
-    )
-    spread = max((square / (len(split.train) * mean.numel())) ** 0.5, 1e-12)
-    out = torch.empty_like(tokens, dtype=torch.float16)
-    for start in range(0, len(tokens), 256):
-        part = (tokens[start : start + 256].float() - mean) / spread
-        out[start : start + 256] = part.half()
+def columns_of(tokens: Tensor, split: Split) -> Float[Tensor, "n p c"]:
+    """What stands at each place: the present token beside its differences to the earlier ones.
+
+    Motion is a difference at one place; side by side, a probe sees it without having to bring two
+    tokens together first. Both parts are centred at each place and have spread 1 over all places.
+
+    Args:
+        tokens: ``[N, T, h, w, D]``.
+        split: statistics are those of the training windows.
+
+    Returns:
+        float16 ``[N, h w, T D]``.
+    """
+    count, time, height, width, dim = tokens.shape
+    out = torch.empty(count, height * width, time * dim, dtype=torch.float16)
+    for back in range(time):
+
+        def part(rows: Tensor, back: int = back) -> Tensor:
+            now = tokens[rows, -1].float()
+            return (now - tokens[rows, -1 - back].float() if back else now).flatten(1, 2)
+
+        mean, spread = _statistics(part, torch.from_numpy(split.train))
+        for rows in torch.arange(count).split(256):
+            out[rows, :, back * dim : (back + 1) * dim] = ((part(rows) - mean) / spread).half()
     return out
+
+
+def _statistics(part: Callable[[Tensor], Tensor], train: Tensor) -> tuple[Tensor, float]:
+    """Mean at each place ``[P, D]``, and the one root mean square about it."""
+    sums, squares = torch.zeros(()), torch.zeros(())
+    for rows in train.split(256):
+        values = part(rows).double()
+        sums = sums + values.sum(dim=0)
+        squares = squares + values.square().sum(dim=0)
+    mean = sums / len(train)
+    variance = float((squares / len(train) - mean.square()).mean().clamp_min(0.0))
+    return mean.float(), max(variance**0.5, 1e-12)
 
 
 def _linear(features: Tensor, data: ProbeData, split: Split) -> Predictions:
@@ -188,5 +209,4 @@ def _interval(
     if data.targets[columns[0]].classes:
         column = columns[0]
         return accuracy_interval(data.labels[rows, column], predicted[rows, column], episodes)
-    chosen = np.ix_(rows, columns)
-    return r_squared_interval(data.labels[chosen], predicted[chosen], episodes)
+    return r_squared_interval(data.labels[rows][:, columns], predicted[rows][:, columns], episodes)
