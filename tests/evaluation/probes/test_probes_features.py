@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from synthetic import planted
 
 from foresight.errors import ForesightError
 from foresight.evaluation.probes.data import scene_data
@@ -100,8 +99,3 @@ def test_dino_gives_patch_tokens_of_every_frame(tmp_path):
     (folder / "config.json").write_text('{"model_type": "vit"}')
     with pytest.raises(ForesightError, match=r"type 'vit'.*dinov2"):
         load_dino(folder, 16)
-
-
-def test_planted_data_are_what_they_say():
-    tokens, data = planted(count=30, episodes=6)
-    assert len(tokens) == len(data) == 30

@@ -63,10 +63,10 @@ def test_columns_hold_the_present_and_its_differences():
     assert found.shape == (60, 36, 32)
     now = tokens[:, 1].flatten(1, 2).double()
     change = now - tokens[:, 0].flatten(1, 2).double()
-    for part, wanted in zip(found.split(16, dim=2), (now, change), strict=True):
-        wanted = wanted - wanted[split.train].mean(dim=0)
-        wanted = wanted / wanted[split.train].square().mean().sqrt()
-        np.testing.assert_allclose(part, wanted, atol=2e-2)
+    for part, raw in zip(found.split(16, dim=2), (now, change), strict=True):
+        wanted = raw - raw[split.train].mean(dim=0)
+        spread = wanted[split.train].square().mean().sqrt()
+        np.testing.assert_allclose(part, wanted / spread, atol=2e-2)
 
 
 def test_probes_are_small():

@@ -19,7 +19,7 @@ def naive(score, draws=1500):
     values = []
     for _ in range(draws):
         chosen = random.integers(20, size=20)
-        rows = np.concatenate([np.flatnonzero(EPISODES == e) for e in chosen])
+        rows = np.concatenate([np.flatnonzero(e == EPISODES) for e in chosen])
         values.append(score(rows))
     return np.quantile(values, [0.025, 0.975])
 
