@@ -7,12 +7,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-PENALTIES = tuple(10.0**power for power in range(-6, 3))
+PENALTIES = tuple(10.0**power for power in range(-5, 2))
 """Ridge penalties, as shares of the features' mean square."""
 DECAYS = (1e-5, 1e-3, 1e-1)
 """Weight penalties of the logistic probe, as shares of the same."""
 CHUNK = 4096
-"""Features that are made fp32 at once: the whole may not fit twice."""
+"""Rows or columns that are converted at once: the whole may not fit twice."""
 
 
 def ridge(
@@ -68,9 +68,8 @@ def logistic(
         validation: windows to choose the penalty by.
         decays: penalties to choose from.
     """
-    x = features.float()
-    x = x - x[train].mean(dim=0)
-    x = x / x[train].square().mean().sqrt().clamp_min(1e-12)
+    x = features.float() - features[train].float().mean(dim=0)
+    x /= x[train].square().mean().sqrt().clamp_min(1e-12)
     best, found = -1.0, torch.zeros_like(classes)
     for decay in decays:
         predicted = _fit_logistic(x, classes, count, train, decay)
@@ -82,14 +81,19 @@ def logistic(
 
 def _primal(x: Tensor, y: Tensor, train: Tensor, penalties: tuple[float, ...]) -> Tensor:
     """Predictions ``[P, N, Q]`` from the features' covariance."""
-    fitted = x[train].double()
-    centre = fitted.mean(dim=0)
-    fitted -= centre
-    values, vectors = torch.linalg.eigh(fitted.T @ fitted)
-    scale = values.clamp_min(0).mean().clamp_min(1e-300)
-    rotated = vectors.T @ (fitted.T @ y)
-    weights = [vectors @ (rotated / (values.clamp_min(0) + p * scale)[:, None]) for p in penalties]
-    return torch.stack([(x.double() - centre) @ w for w in weights])
+    centre = x[train].double().mean(dim=0)
+    fitted = x[train].double() - centre
+    products, aims = fitted.T @ fitted, fitted.T @ y
+    scale = products.diagonal().mean().clamp_min(1e-300)
+    unit = torch.eye(len(products), dtype=torch.float64, device=x.device)
+    predictions = []
+    for p in penalties:
+        # A little is always added, so that features which are copies of others do no harm.
+        factor = torch.linalg.cholesky(products + max(p, 1e-9) * scale * unit)
+        weights = torch.cholesky_solve(aims, factor)
+        parts = [(rows.double() - centre) @ weights for rows in x.split(CHUNK)]
+        predictions.append(torch.cat(parts))
+    return torch.stack(predictions)
 
 
 def _dual(x: Tensor, y: Tensor, train: Tensor, penalties: tuple[float, ...]) -> Tensor:

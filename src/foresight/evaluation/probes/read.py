@@ -24,8 +24,9 @@ from foresight.evaluation.probes.scores import (
 from foresight.evaluation.statistics import Interval
 
 Predictions = Float[np.ndarray, "n q"]
-FINE_FEATURES = 2**16
-"""Linear probes read all tokens up to so many features, else only coarser readouts."""
+FINE_NUMBERS = 160_000_000
+"""Linear probes read whole tokens up to so many numbers in all, else only coarser readouts: they
+would take minutes, and seldom win."""
 GRID = 4
 
 
@@ -113,7 +114,7 @@ def _readouts(tokens: Tensor) -> Iterator[tuple[str, Tensor]]:
             for rows in tokens.split(256)
         ]
         yield "grid", torch.cat(parts)
-    if tokens[0].numel() <= FINE_FEATURES:
+    if tokens.numel() <= FINE_NUMBERS:
         yield "tokens", tokens.reshape(count, -1)
 
 
