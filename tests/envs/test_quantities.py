@@ -54,7 +54,7 @@ def test_reacher_from_its_geometry():
     target = env.physics.named.data.geom_xpos["target"]
     np.testing.assert_allclose(found["target x"], target[0])
     np.testing.assert_allclose(found["target y"], target[1])
-    # Two links; the finger's geom stands .12 from the hand's joint plus .11 for its own centre.
+    # Two links in the plane; the fingertip is the origin of the finger's body.
     model = env.physics.named.model
     upper = model.body_pos["hand", "x"]
     lower = model.body_pos["finger", "x"]

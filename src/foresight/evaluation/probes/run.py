@@ -173,8 +173,9 @@ def _feature_sets(settings: ProbeSettings, encoder: Any) -> list[FeatureSet]:
     ]
     if settings.dino is not None:
         dino = load_dino(settings.dino, encoder.image_size, settings.device)
-        make = lambda data, split: encode_windows(dino, data)  # noqa: E731 (one of a list)
-        sets.append(FeatureSet(DINO, dino.fingerprint, make))
+        sets.append(
+            FeatureSet(DINO, dino.fingerprint, lambda data, split: encode_windows(dino, data))
+        )
     return sets
 
 
