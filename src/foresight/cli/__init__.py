@@ -28,6 +28,7 @@ VERBS = {
     "train": "learn a world model or a policy from cached features",
     "evaluate": "let an agent act, beside its baselines on the same seeds",
     "drift": "measure how far a model's imagined features drift from the true ones",
+    "probe": "say what the eyes can see of a task, before any training",
     "report": "make the HTML page of a finished run",
     "data": "look into a dataset, check it or repair it",
     "doctor": "say what this machine can do and what it lacks",
