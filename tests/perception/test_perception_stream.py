@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from foresight.data.cache import FeatureCache
 from foresight.errors import ForesightError
@@ -11,25 +13,61 @@ from foresight.perception.encoder import load_encoder
 from foresight.perception.readout import READOUTS, Readout
 from foresight.perception.stream import FeatureStream
 
-SHAPES = [READOUTS["source"], READOUTS["tubelet"], Readout(4, "grid", 2)]
+SHAPES = [
+    READOUTS["source"],
+    READOUTS["tubelet"],
+    Readout(4, "grid", 2),
+    Readout(4, "last", 2, stride=2),
+    READOUTS["difference"],
+    Readout(6, "difference", 2, stride=2),
+    Readout(4, "tokens", tubelets="last"),
+]
+WHOLE = [readout for readout in SHAPES if readout.pool != "difference"]
 
 
-@pytest.mark.parametrize("readout", SHAPES)
+@pytest.mark.parametrize("readout", WHOLE)
 def test_feature_is_that_of_the_window_that_ends_there(tiny_encoder, clip, readout):
     frames = clip(batch=1, time=11)[0]
     features = FeatureStream(tiny_encoder, readout).episode(frames, batch=3)
     assert features.dtype == np.float32
     for t in (0, 2, 10):
-        window = [frames[max(0, t - back)] for back in reversed(range(readout.window))]
-        expected = readout.apply(tiny_encoder.encode(np.stack(window)[None]))[0]
+        steps = [t - readout.stride * back for back in reversed(range(readout.window))]
+        window = np.stack([frames[max(0, step)] for step in steps])
+        expected = readout.apply(tiny_encoder.encode(window[None]))[0]
         np.testing.assert_allclose(features[t], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(4, 1), (4, 3), (8, 1)])
+def test_difference_is_between_pairs_encoded_alone(tiny_encoder, clip, window, stride):
+    frames = clip(batch=1, time=14)[0]
+    readout = Readout(window, "difference", 2, stride)
+    features = FeatureStream(tiny_encoder, readout).episode(frames)
+
+    def pair(t):
+        steps = [max(0, t - stride), max(0, t)]
+        return Readout(2, "grid", 2).apply(tiny_encoder.encode(frames[steps][None]))[0].numpy()
+
+    for t in (0, 1, 5, 13):
+        past = pair(t - (window - 2) * stride)
+        expected = np.concatenate([pair(t), pair(t) - past])
+        np.testing.assert_allclose(features[t], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_difference_has_one_phase(tiny_encoder, clip):
+    """A scene that repeats every second frame looks the same at all its repetitions."""
+    frames = clip(batch=1, time=12)[0]
+    frames[::2], frames[1::2] = frames[0], frames[1]
+    still = FeatureStream(tiny_encoder, READOUTS["difference"]).episode(frames)
+    np.testing.assert_allclose(still[6], still[8], atol=1e-5)
+    change = still[5:, still.shape[1] // 2 :]
+    np.testing.assert_allclose(change, 0, atol=1e-5)
 
 
 @pytest.mark.parametrize("readout", SHAPES)
 def test_live_frames_give_the_episode(tiny_encoder, clip, readout):
     frames = clip(batch=1, time=11)[0]
     stream = FeatureStream(tiny_encoder, readout)
-    whole = stream.episode(frames, batch=1)
+    whole = stream.episode(frames)
     for _ in range(2):
         stream.reset()
         live = []
@@ -38,7 +76,7 @@ def test_live_frames_give_the_episode(tiny_encoder, clip, readout):
             reused[:] = frame  # as renderers do
             live.append(stream.push(reused))
         assert np.array_equal(np.stack(live), whole)
-    np.testing.assert_allclose(stream.episode(frames), whole, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(stream.episode(frames, batch=3), whole, rtol=1e-4, atol=1e-4)
 
 
 def test_threads_change_nothing(tiny_encoder, clip):
@@ -59,23 +97,63 @@ def test_threads_change_nothing(tiny_encoder, clip):
         torch.set_num_threads(before)
 
 
-def test_live_frames_in_bfloat16(tiny, clip):
-    frames = clip(batch=1, time=6)[0]
-    stream = FeatureStream(load_encoder(tiny, dtype="bfloat16"), READOUTS["tubelet"])
-    live = np.stack([stream.push(frame) for frame in frames])
+@pytest.mark.parametrize("spec", ["source", "tubelet", "difference", "tokens"])
+def test_bfloat16_is_the_same_live_cached_and_in_any_company(tmp_path, tiny, spec):
+    encoder, readout = load_encoder(tiny, dtype="bfloat16"), READOUTS[spec]
+    stream = FeatureStream(encoder, readout)
+    cache = encode_dataset(Store(), encoder, readout, tmp_path)
+    for index in range(3):
+        stream.reset()
+        frames = Store().frames(index)
+        whole = stream.episode(frames)
+        live = np.stack([stream.push(frame) for frame in frames])
+        assert np.array_equal(cache.episode(index), whole)
+        assert np.abs(live - whole).max() <= 1e-3
+    # The clip beside which another is encoded does not matter, nor its place in the batch.
+    frames = Store().frames(2)
+    shorter = stream.episode(frames[:5])
+    assert np.array_equal(shorter, stream.episode(frames)[:5])
+
+
+def test_live_frames_are_padded_until_they_give_equal_bits(tiny_encoder, clip):
+    """A stand-in encoder whose last bits change with the batch size, below four clips."""
+
+    class Moody:
+        device, tubelet, grid, dim, image_size = torch.device("cpu"), 2, 4, 3, 32
+        calls: list[int] = []  # noqa: RUF012
+
+        def encode(self, clips):
+            self.calls.append(len(clips))
+            mood = 1.0 if len(clips) < 4 else 0.0
+            return clips.float().mean(dim=(1, 2, 3))[:, None, None, None].expand(
+                -1, 1, 4, 4, -1
+            ) + torch.tensor(mood)
+
+    stream = FeatureStream(Moody(), READOUTS["tubelet"])
+    assert (stream.default_batch, stream.live_batch) == (64, 4)
+    Moody.calls.clear()
+    frames = clip(batch=1, time=70)[0]
     whole = stream.episode(frames)
-    assert np.abs(live - whole).mean() < 1e-3 * np.abs(whole).mean() + 1e-3
+    live = np.stack([stream.push(frame) for frame in frames])
+    assert np.array_equal(live, whole)
+    assert Moody.calls == [64] * 2 + [4] * 70
 
 
-@pytest.mark.parametrize("readout", SHAPES)
-def test_the_future_does_not_leak(tiny_encoder, clip, readout):
-    frames = clip(batch=1, time=12)[0]
-    stream = FeatureStream(tiny_encoder, readout)
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from(["mean", "grid", "last", "difference", "tokens"]),
+    st.sampled_from([4, 6]),
+    st.integers(1, 3),
+    st.integers(1, 11),
+)
+def test_the_future_does_not_leak(tiny_encoder, pool, window, stride, cut):
+    frames = np.random.default_rng(cut).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    stream = FeatureStream(tiny_encoder, Readout(window, pool, 2, stride))
     before = stream.episode(frames, batch=4)
-    frames[7:] = 255 - frames[7:]
+    frames[cut:] = 255 - frames[cut:]
     after = stream.episode(frames, batch=4)
-    assert np.array_equal(before[:7], after[:7])
-    assert (np.abs(before[7:] - after[7:]).max(axis=1) > 1e-3).all()
+    assert np.array_equal(before[:cut], after[:cut])
+    assert np.abs(before[cut] - after[cut]).max() > 1e-3  # the present is seen
 
 
 def test_refusals(tiny_encoder, clip):
@@ -125,6 +203,9 @@ def test_encoding_resumes_by_episode(tmp_path, tiny_encoder):
     third = Store()
     encode_dataset(third, tiny_encoder, readout, tmp_path / "cut")
     assert third.read == []
+    some = Store()
+    partial = encode_dataset(some, tiny_encoder, readout, tmp_path / "some", [2, 0])
+    assert some.read == [2, 0] and partial.done.tolist() == [True, False, True]
 
 
 def test_features_of_two_encoders_or_readouts_are_kept_apart(tmp_path, tiny, tiny_encoder):

@@ -24,12 +24,15 @@ VERBS = {
     "run": "collect, encode, train and evaluate one task, and write the report",
     "collect": "record episodes of a task into a dataset",
     "encode": "read a dataset with the frozen eyes and cache the features",
+    "features": "say what distances between a dataset's features can tell apart",
     "train": "learn a world model or a policy from cached features",
     "evaluate": "let an agent act, beside its baselines on the same seeds",
     "probe": "say what the eyes can see of a task, before any training",
+    "drift": "measure how far a model's imagined features drift from the true ones",
     "report": "make the HTML page of a finished run",
     "data": "look into a dataset, check it or repair it",
     "doctor": "say what this machine can do and what it lacks",
+    "bench": "measure how fast this machine is, beside the usual route",
     "reproduce": "run one of the experiments by its name",
 }
 

@@ -59,7 +59,7 @@ def main(config: Config) -> None:
     seeds = tuple(range(config.seeds))
     trial = Trial(model.config.task, seeds, config.protocol, config.steps, workers)
     book = RowBook(config.model / "rows.jsonl")
-    render = RenderSettings(encoder.image_size, config.camera, config.quality)
+    render = RenderSettings(config.eyes.frame_size(), config.camera, config.quality)
     factory = PlannerFactory(
         str(config.model), config.eyes, config.planner, config.protocol, render
     )

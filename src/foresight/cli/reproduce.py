@@ -14,10 +14,19 @@ from foresight.perception.eyes import Eyes
 
 @dataclass(frozen=True)
 class Config:
-    """Repeat an experiment: baselines, faults, or a phase of the source documents."""
+    """Repeat an experiment: baselines, faults, or a phase or day of the source documents."""
 
     name: Annotated[
-        Literal["baselines", "faults", "phase-1", "phase-3", "phase-4", "phase-4b"],
+        Literal[
+            "baselines",
+            "faults",
+            "phase-1",
+            "phase-3",
+            "phase-4",
+            "phase-4b",
+            "day36-zero-shot",
+            "day37-drift",
+        ],
         tyro.conf.Positional,
     ]
     """Which one."""
@@ -28,30 +37,44 @@ class Config:
     run: Path | None = None
     """Folder for data and finished episodes: a stopped run, started again, goes on from there."""
     encoder: str = "random-small"
-    """Folder or hub id of a V-JEPA 2 checkpoint, for the phases."""
+    """Folder or hub id of a V-JEPA 2 checkpoint, for phases and days; with --ac its own encoder
+    stays unless another is named here."""
     device: str = "cpu"
     """Where the encoder runs."""
     seeds: int | None = None
     """Evaluation seeds, if not the preset's number."""
     episodes: int | None = None
-    """Episodes of each dataset of the phases, if not the preset's number."""
+    """Episodes of each dataset of the phases, or rendered clips, if not the preset's number."""
     workers: int | None = None
     """Processes; one a core if not given."""
+    ac: Path | None = None
+    """V-JEPA 2-AC checkpoint, for the days; small random weights without one."""
+    clip: Path | None = None
+    """Video or .npy frames, for the days; rendered episodes without one."""
 
 
 def main(config: Config) -> None:
     """Run it, write the result file and print our figures beside the sources'."""
-    from foresight.report.tables import print_result
+    from rich.console import Console
+
+    from foresight.report.drift import drift_tables
+    from foresight.report.tables import print_result, to_rich
 
     smoke = config.preset == "smoke"
-    kind = "phases" if config.name.startswith("phase") else config.name
+    kinds = {"phase": "phases", "day36": "ac", "day37": "ac"}
+    kind = kinds.get(config.name.partition("-")[0], config.name)
     folder = config.run or Path("runs") / (f"{kind}-smoke" if smoke else kind)
     out = config.out or (folder / f"{config.name}.json" if smoke else _result_path(config.name))
     result = _run(config, folder, out)
-    print_result(result)
+    if config.name == "day37-drift":
+        Console().print(*map(to_rich, drift_tables(result, brief=True)))
+    else:
+        print_result(result)
     source = result.config.get("source")
     if source:
         print("the source documents: " + ", ".join(f"{k} {v:g}" for k, v in source.items()))
+    for note in result.config.get("notes", []):
+        print(note)
     print(f"result: {out}")
 
 
@@ -76,6 +99,20 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
 
         small = faults.FaultsConfig(moments=1, episodes=4, steps=40, epochs=3)
         result = faults.run(small if smoke else faults.FaultsConfig(), folder)
+    elif config.name.startswith("day"):
+        from foresight.recipes import ac
+
+        own = config.encoder == "random-small"  # the checkpoint's own, if there is one
+        shown = replace(
+            ac.presets()[config.preset],
+            ac=config.ac,
+            encoder=None if own else config.encoder,
+            clip=config.clip,
+            device=config.device,
+        )
+        if config.episodes is not None:
+            shown = replace(shown, clips=config.episodes)
+        result = ac.run(config.name, shown, folder, workers)
     else:
         from foresight.recipes import phases
 

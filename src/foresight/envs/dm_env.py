@@ -102,6 +102,7 @@ class DMControlEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         observation = self._environment.reset().observation
         if self._renderer is not None:
             self._renderer.model_changed()
+            self._renderer.new_episode(self._seed)
         self._steps_left = self.protocol.steps
         return self._observe(observation), self._info()
 
@@ -166,6 +167,7 @@ class DMControlEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
             return None
         if self._renderer is None:  # made late: a renderer belongs to the process that uses it
             self._renderer = FrameRenderer(self.physics.model.ptr, self.render_settings)
+            self._renderer.new_episode(self._seed)
         return self._renderer.render(self.physics.data.ptr)
 
     def close(self) -> None:

@@ -1,174 +1,241 @@
-"""V-JEPA 2 checkpoints: find the folder, check it, read the encoder's weights, name its content.
+"""V-JEPA 2 checkpoints on disk: find one, read its configuration, name its content.
 
-Every failure that a user can cause ends in one sentence: an unknown folder, a hub that cannot be
-reached, a damaged or truncated file, a model of another kind, missing weights.
+A checkpoint is a folder as ``save_pretrained`` of ``transformers`` writes it, a hub id of one,
+Meta's own ``.pt`` file, or a safetensors file with either kind of names. Every failure that a user
+can cause ends in one sentence.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from foresight.errors import ForesightError
 from foresight.files import file_fingerprint, fingerprint, read_json
+from foresight.perception import bundled
+from foresight.perception.vit import VisionTransformer, VitConfig
+from foresight.perception.weights import State, build, encoder_part, infer_config, meta_names
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-# What decides the encoder's output; the predictor's part of a configuration does not.
-ENCODER_FIELDS = (
-    "patch_size",
-    "tubelet_size",
-    "in_chans",
-    "hidden_size",
-    "num_attention_heads",
-    "num_hidden_layers",
-    "mlp_ratio",
-    "layer_norm_eps",
-    "qkv_bias",
-    "hidden_act",
-)
+TORCH_FILES = (".pt", ".pth", ".tar", ".bin")
+
+Size = int | tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A V-JEPA 2 checkpoint on disk whose configuration has been read and checked.
+    """A checkpoint whose configuration has been read; its weights are read by `load`.
 
     Attributes:
-        folder: folder with ``config.json`` and the weights.
-        name: what the user called it (folder name or hub id).
-        config: ``transformers.VJEPA2Config``; ``crop_size`` is the wanted frame size.
-        weights: the weight files, sorted.
+        name: what the user called it (folder or file name, hub id).
+        files: the weight files, sorted.
+        config: sizes; None until the weights are read where only they can tell.
+        size: height and width of frames, None for the checkpoint's own.
+        read: reads the files into weights under Meta's names.
     """
 
-    folder: Path
     name: str
-    config: Any
-    weights: tuple[Path, ...]
+    files: tuple[Path, ...]
+    config: VitConfig | None
+    size: tuple[int, int] | None
+    read: Callable[[], State]
+
+    def load(self) -> VisionTransformer:
+        """The encoder, frozen, in fp32.
+
+        Raises:
+            ForesightError: damaged files, weights missing, unknown or of the wrong shape, or a
+                frame size that does not fit.
+        """
+        source = str(self.files[0] if len(self.files) == 1 else self.files[0].parent)
+        try:
+            tensors = self.read()
+        except ForesightError:
+            raise
+        except Exception as error:  # safetensors, torch, zip and pickle raise many kinds here
+            raise ForesightError(
+                f"{source} cannot be loaded ({first_line(error)}): the file is damaged or cut "
+                "short, fetch or make it again."
+            ) from error
+        config = self.config or infer_config(tensors, source, self.size)
+        return build(tensors, checked_size(config, source), source)
 
     def fingerprint(self) -> str:
-        """Hash over the weight files' bytes and the encoder's configuration."""
-        fields = {name: getattr(self.config, name) for name in ENCODER_FIELDS}
-        return fingerprint(
-            {"config": fields, "weights": [file_fingerprint(p) for p in self.weights]}
-        )
+        """Hash over the weight files' bytes and the configuration that came with them."""
+        sizes = None if self.config is None else replace(self.config, height=0, width=0)
+        return fingerprint({"config": sizes, "weights": [file_fingerprint(p) for p in self.files]})
 
 
-def open_checkpoint(path_or_id: str | Path, image_size: int | None = None) -> Checkpoint:
-    """Find and check a V-JEPA 2 checkpoint.
+def open_checkpoint(path_or_id: str | Path, image_size: Size | None = None) -> Checkpoint:
+    """Find a V-JEPA 2 checkpoint.
 
     Args:
-        path_or_id: a folder written by ``save_pretrained``, or a hub id ``owner/name``.
-        image_size: frame size in pixels; sets ``crop_size``, on which no weight depends but every
-            position id does. None keeps the checkpoint's own.
+        path_or_id: a folder, a file, a hub id ``owner/name``, or the name of a bundled encoder.
+        image_size: frame size in pixels (one number, or height and width) if other than the
+            checkpoint's own: no weight depends on it, but every token's position does.
 
     Raises:
         ForesightError: nothing there, not reachable, damaged, or not a V-JEPA 2 model.
     """
-    folder = find_folder(path_or_id)
-    name = folder.name if Path(path_or_id).expanduser().is_dir() else str(path_or_id)
-    config = _read_config(folder)
-    if image_size is not None:
-        config.crop_size = image_size
-    _check_geometry(config, folder)
-    return Checkpoint(folder, name, config, _weight_files(folder))
-
-
-def find_folder(path_or_id: str | Path) -> Path:
-    """A local folder as it is, or the snapshot of a hub id, downloaded when it is not cached."""
-    folder = Path(path_or_id).expanduser()
-    if folder.is_dir():
-        return folder.resolve()
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if str(path_or_id) in bundled.NAMES:
+        return _folder(bundled.folder(str(path_or_id)), str(path_or_id), size)
+    path = Path(path_or_id).expanduser()
+    if path.is_file():
+        return _file(path.resolve(), size)
+    if path.is_dir():
+        return _folder(path.resolve(), path.resolve().name, size)
     if isinstance(path_or_id, Path) or not HUB_ID.fullmatch(str(path_or_id)):
         raise ForesightError(
-            f"There is no encoder folder {str(path_or_id)!r}: give a folder with config.json and "
-            "model.safetensors, a hub id such as facebook/vjepa2-vitl-fpc64-256, or random-small."
+            f"There is no encoder {str(path_or_id)!r}: give a folder with config.json and "
+            "model.safetensors, one of Meta's .pt files, a hub id such as "
+            f"facebook/vjepa2-vitl-fpc64-256, or {' or '.join(bundled.NAMES)}."
         )
-    return _download(str(path_or_id))
+    return _folder(_download(str(path_or_id)), str(path_or_id), size)
 
 
-def load_encoder_module(checkpoint: Checkpoint) -> Any:
-    """Read the encoder's weights (never the predictor's) into a ``VJEPA2Encoder`` in fp32.
+def checked_size(config: VitConfig, source: str) -> VitConfig:
+    """The configuration itself.
 
     Raises:
-        ForesightError: the files are damaged, or weights are missing or of the wrong shape.
+        ForesightError: the frame size is no multiple of the patch.
     """
-    from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2Encoder, VJEPA2PreTrainedModel
-
-    class EncoderOnly(VJEPA2PreTrainedModel):
-        # The predictor costs 18 % of the time and is not needed; a fine-tuned classifier's
-        # pooler neither.
-        _keys_to_ignore_on_load_unexpected = [r"predictor\.", r"pooler\.", r"classifier\."]  # noqa: RUF012
-
-        def __init__(self, config: Any) -> None:
-            super().__init__(config)
-            self.encoder = VJEPA2Encoder(config)
-            self.post_init()
-
-    damaged = f"The encoder folder {checkpoint.folder} cannot be loaded"
-    with quiet_transformers():
-        try:
-            model, report = EncoderOnly.from_pretrained(
-                str(checkpoint.folder), config=checkpoint.config, output_loading_info=True
-            )
-        except Exception as error:  # safetensors, torch and transformers raise many kinds here
+    for size in (config.height, config.width):
+        if isinstance(size, bool) or not isinstance(size, int) or size <= 0 or size % config.patch:
             raise ForesightError(
-                f"{damaged} ({_first_line(error)}): the files are damaged or do not fit its "
-                "config.json, fetch or make them again."
-            ) from error
-    missing = sorted(report["missing_keys"])
-    if missing:
+                f"The frame size {size!r} does not fit {source}: choose a positive multiple of "
+                f"its patch size {config.patch}."
+            )
+    return config
+
+
+def first_line(error: Exception) -> str:
+    """Kind and first line of an error of another library, short."""
+    text = str(error).strip().splitlines()
+    return (
+        f"{type(error).__name__}: {text[0][:160].rstrip('.: ')}" if text else type(error).__name__
+    )
+
+
+def _folder(folder: Path, name: str, size: tuple[int, int] | None) -> Checkpoint:
+    config = transformers_config(read_json(folder / "config.json"), folder / "config.json")
+    if size is not None:
+        config = replace(config, height=size[0], width=size[1])
+    checked_size(config, str(folder))
+    files = _weight_files(folder)
+
+    def read() -> State:
+        return meta_names(_safetensors(files), str(folder))
+
+    return Checkpoint(name, files, config, size, read)
+
+
+def _file(path: Path, size: tuple[int, int] | None) -> Checkpoint:
+    if path.suffix in TORCH_FILES:
+
+        def read() -> State:
+            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            return meta_names(encoder_part(held, str(path)), str(path))
+
+        return Checkpoint(path.stem, (path,), None, size, read)
+    if path.suffix != ".safetensors":
         raise ForesightError(
-            f"{damaged}: {len(missing)} weights are missing, the first is {missing[0]}; it is not "
-            "a whole V-JEPA 2 checkpoint, fetch or make it again."
+            f"{path} is no checkpoint that can be read: expected .safetensors, "
+            f"{', '.join(TORCH_FILES)}, or a folder."
         )
-    return model.encoder.eval().requires_grad_(False).float()
+
+    def read_safetensors() -> State:
+        return meta_names(_safetensors((path,)), str(path))
+
+    config = None
+    beside = path.parent / "config.json"
+    values = read_json(beside) if beside.is_file() else {}
+    if values.get("model_type") == "vjepa2":
+        config = transformers_config(values, beside)
+        if size is not None:
+            config = replace(config, height=size[0], width=size[1])
+    elif size is None and "img_size" in values.get("encoder", {}):  # as Meta's configurations say
+        own = values["encoder"]["img_size"]
+        size = (own, own) if isinstance(own, int) else (own[0], own[1])
+    return Checkpoint(path.stem, (path,), config, size, read_safetensors)
 
 
-def _read_config(folder: Path) -> Any:
-    values = read_json(folder / "config.json")
+def transformers_config(values: Any, source: Path | str) -> VitConfig:
+    """Sizes from a ``config.json`` of ``transformers``.
+
+    Raises:
+        ForesightError: another kind of model, or values that no V-JEPA 2 has.
+    """
     kind = values.get("model_type") if isinstance(values, dict) else None
     if kind != "vjepa2":
         raise ForesightError(
-            f"{folder} holds a model of type {kind!r}, expected 'vjepa2': give a V-JEPA 2 "
+            f"{source} describes a model of type {kind!r}, expected 'vjepa2': give a V-JEPA 2 "
             "checkpoint such as facebook/vjepa2-vitl-fpc64-256."
         )
-    from transformers import VJEPA2Config
-
-    try:
-        return VJEPA2Config.from_dict(values)
-    except Exception as error:  # strict dataclasses raise their own kinds
-        raise ForesightError(
-            f"{folder / 'config.json'} is not a valid V-JEPA 2 configuration "
-            f"({_first_line(error)}): fetch or make it again."
-        ) from error
-
-
-def _check_geometry(config: Any, folder: Path) -> None:
-    if not isinstance(config.patch_size, int):
-        sides = set(config.patch_size)
-        if len(sides) != 1:
+    own = {**TRANSFORMERS_DEFAULTS, **values}
+    patch = own["patch_size"]
+    patch = patch[0] if isinstance(patch, list) and len(set(patch)) == 1 else patch
+    numbers = {name: own[name] for name in TRANSFORMERS_DEFAULTS if name in WHOLE} | {
+        "patch_size": patch
+    }
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ForesightError(
-                f"{folder} has patches of {tuple(config.patch_size)} pixels, expected squares: use "
-                "another checkpoint."
+                f"{source} is not a valid V-JEPA 2 configuration ({name} is {value!r}, expected a "
+                "positive whole number): fetch or make it again."
             )
-        config.patch_size = int(sides.pop())
-    size, patch = config.crop_size, config.patch_size
-    if not isinstance(size, int) or size <= 0 or size % patch:
+    head, rest = divmod(own["hidden_size"], own["num_attention_heads"])
+    if own["in_chans"] != 3 or rest or head % 2 or head < 6 or own["hidden_act"] != "gelu":
         raise ForesightError(
-            f"The frame size {size!r} does not fit {folder}: choose a positive multiple of its "
-            f"patch size {patch}."
+            f"{source} has {own['in_chans']} colours, {own['num_attention_heads']} heads over "
+            f"{own['hidden_size']} channels and {own['hidden_act']!r}, expected RGB, even heads "
+            "and gelu: use another checkpoint."
         )
-    head, rest = divmod(config.hidden_size, config.num_attention_heads)
-    if config.in_chans != 3 or rest or head % 2 or head < 6:
-        raise ForesightError(
-            f"{folder} has {config.in_chans} channels and {config.num_attention_heads} heads over "
-            f"{config.hidden_size} features, expected RGB and even heads: use another checkpoint."
-        )
+    return VitConfig(
+        height=own["crop_size"],
+        width=own["crop_size"],
+        patch=patch,
+        tubelet=own["tubelet_size"],
+        dim=own["hidden_size"],
+        depth=own["num_hidden_layers"],
+        heads=own["num_attention_heads"],
+        hidden=int(own["hidden_size"] * own["mlp_ratio"]),
+        eps=float(own["layer_norm_eps"]),
+        qkv_bias=bool(own["qkv_bias"]),
+    )
+
+
+# What a configuration means that leaves a value out (ViT-L at 256 pixels).
+TRANSFORMERS_DEFAULTS: dict[str, Any] = {
+    "patch_size": 16,
+    "crop_size": 256,
+    "tubelet_size": 2,
+    "in_chans": 3,
+    "hidden_size": 1024,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 24,
+    "mlp_ratio": 4.0,
+    "layer_norm_eps": 1e-6,
+    "qkv_bias": True,
+    "hidden_act": "gelu",
+}
+WHOLE = ("tubelet_size", "in_chans", "hidden_size", "num_attention_heads", "num_hidden_layers")
+
+
+def _safetensors(files: tuple[Path, ...]) -> State:
+    from safetensors.torch import load_file
+
+    found: State = {}
+    for file in files:
+        found |= load_file(file)
+    return found
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:
@@ -197,28 +264,7 @@ def _download(hub_id: str) -> Path:
     except Exception as error:  # http, hub and file errors of many kinds
         raise ForesightError(
             f"The encoder {hub_id} is neither a folder here nor could it be fetched from the "
-            f"Hugging Face hub ({_first_line(error)}): check the name and the network, or use "
-            "--encoder random-small."
+            f"Hugging Face hub ({first_line(error)}): check the name and the network, or use "
+            f"--encoder {bundled.DEFAULT}."
         ) from error
     return Path(folder)
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bar and no load report: what matters is raised."""
-    from transformers.utils import logging
-
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:160].rstrip('.:')}" if text else type(error).__name__

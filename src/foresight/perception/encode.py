@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +17,11 @@ from foresight.progress import track
 
 
 def encode_dataset(
-    store: EpisodeStore, encoder: Encoder, readout: Readout, cache_root: Path | str
+    store: EpisodeStore,
+    encoder: Encoder,
+    readout: Readout,
+    cache_root: Path | str,
+    episodes: Sequence[int] | None = None,
 ) -> FeatureCache:
     """Encode every episode that the cache does not hold yet.
 
@@ -26,9 +30,10 @@ def encode_dataset(
         encoder: the frozen encoder.
         readout: how its tokens become features.
         cache_root: folder of all caches.
+        episodes: the ones that are needed; all if None. Others stay as they are in the cache.
 
     Returns:
-        The complete cache of float32 features ``[N, F]``.
+        The cache of float32 features ``[N, F]``, complete but for episodes not asked for.
 
     Raises:
         ForesightError: frames do not fit the encoder, the dataset is empty or damaged, the disk
@@ -43,9 +48,11 @@ def encode_dataset(
         store.lengths,
         (stream.dim,),
     )
-    missing = np.flatnonzero(~cache.done).tolist()
-    episodes = track(_read_ahead(store, missing), f"encode with {encoder.name}", len(missing))
-    for index, frames in episodes:
+    done = cache.done
+    wanted = range(len(done)) if episodes is None else episodes
+    missing = [int(index) for index in wanted if not done[index]]
+    read = track(_read_ahead(store, missing), f"encode with {encoder.name}", len(missing))
+    for index, frames in read:
         cache.write_episode(index, stream.episode(frames))
     return cache
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,23 +13,28 @@ from torch import Tensor
 
 from foresight.errors import ForesightError
 from foresight.files import fingerprint
-from foresight.perception.checkpoint import load_encoder_module, open_checkpoint
-from foresight.perception.random_small import NAME as RANDOM_SMALL
-from foresight.perception.random_small import random_small_folder
-from foresight.perception.trunk import IMAGENET_MEAN, IMAGENET_STD, Trunk
+from foresight.perception.checkpoint import Size, open_checkpoint
+from foresight.perception.lanes import run_in_lanes
+from foresight.perception.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from foresight.perception.trunk import Trunk
+from foresight.perception.vit import VisionTransformer, initialise
 
 DEFAULT_HUB_ENCODER = "facebook/vjepa2-vitl-fpc64-256"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+CPU_TOKENS = 1024
+"""Tokens per pass on a CPU core: the activations of about so many stay in its caches."""
 
 
 class Encoder:
     """A frozen V-JEPA 2 encoder; made by `load_encoder`.
 
     Attributes:
-        name: folder name, hub id or ``random-small``.
+        name: folder or file name, hub id, or name of a bundled encoder.
         fingerprint: hash of weights, configuration, preprocessing and dtype: two encoders with
             one fingerprint give the same tokens (up to rounding between devices).
-        image_size: frame height and width in pixels; nothing else is accepted.
+        frame_shape: frame height and width in pixels; nothing else is accepted.
+        image_size: the smaller of the two, which for square frames is both.
+        grid_shape: tokens along height and width; ``grid`` is the smaller of the two.
         patch: patch side in pixels.
         tubelet: frames per token.
         dim: features per token (D).
@@ -35,22 +42,37 @@ class Encoder:
         dtype: dtype of the products; residual stream and tokens are always fp32.
     """
 
-    def __init__(self, trunk: Trunk, name: str, content: str, device: torch.device) -> None:
-        self.trunk = trunk.to(device)
+    def __init__(
+        self, module: VisionTransformer, name: str, content: str, dtype: torch.dtype, device: Any
+    ) -> None:
+        """Take over a module.
+
+        Args:
+            module: the reference encoder with its weights in fp32; emptied.
+            name: what to call it.
+            content: fingerprint of weights and configuration.
+            dtype: of the products.
+            device: where to run.
+        """
+        config = module.config
+        self.device = torch.device(device)
+        self.trunk = Trunk(module, dtype, self.device)
         self.name = name
-        self.device = device
-        self.dtype = trunk.dtype
-        self.patch = trunk.embedding.patch
-        self.tubelet = trunk.embedding.tubelet
-        self.grid = trunk.grid
-        self.image_size = self.grid * self.patch
-        self.dim = int(trunk.norm.weight.shape[0])
+        self.dtype = dtype
+        self.config = config
+        self.patch, self.tubelet, self.dim = config.patch, config.tubelet, config.dim
+        self.frame_shape = (config.height, config.width)
+        self.image_size = min(self.frame_shape)
+        self.grid_shape = config.grid
+        self.grid = min(config.grid)
         self.fingerprint = fingerprint(
             {
                 "content": content,
                 "mean": IMAGENET_MEAN,
                 "std": IMAGENET_STD,
-                "image_size": self.image_size,
+                "image_size": self.image_size
+                if len(set(self.frame_shape)) == 1
+                else self.frame_shape,
                 "dtype": str(self.dtype),
             }
         )
@@ -65,7 +87,7 @@ class Encoder:
         end at the present step.
 
         Args:
-            frames: uint8 RGB ``[B, T, H, W, 3]``, upright, ``H = W = image_size``, T a multiple of
+            frames: uint8 RGB ``[B, T, H, W, 3]``, upright, of ``frame_shape``, T a multiple of
                 ``tubelet`` (an odd clip would silently lose its last, present, frame).
 
         Returns:
@@ -75,16 +97,53 @@ class Encoder:
             ForesightError: wrong dtype, shape, size or length, or the tokens are not finite.
         """
         clips = self._check(frames).to(self.device, non_blocking=True)
-        tokens = self.trunk(clips)
+        return self._finished(self._in_parts(self.trunk, clips))
+
+    @torch.no_grad()
+    def tokens(self, clip: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b n h/p w/p d"]:
+        """Tokens of clips that are ImageNet-normalised already; else as `encode`.
+
+        Args:
+            clip: floats ``[B, T, 3, H, W]`` of ``frame_shape``, T a multiple of ``tubelet``.
+
+        Raises:
+            ForesightError: wrong dtype, shape, size or length, or the tokens are not finite.
+        """
+        if not isinstance(clip, Tensor) or not clip.is_floating_point():
+            raise ForesightError(
+                f"A clip of {getattr(clip, 'dtype', type(clip).__name__)} is not normalised: pass "
+                "float frames [batch, time, 3, height, width], or bytes to encode()."
+            )
+        height, width = self.frame_shape
+        if clip.ndim != 5 or clip.shape[2] != 3 or 0 in clip.shape:
+            raise ForesightError(
+                f"A clip of shape {tuple(clip.shape)} cannot be encoded: expected [batch, time, 3, "
+                f"{height}, {width}] with at least one clip."
+            )
+        self._check_size(clip.shape[3], clip.shape[4])
+        self._check_time(clip.shape[1])
+        return self._finished(self._in_parts(self.trunk.tokens, clip.float().to(self.device)))
+
+    def _in_parts(self, function: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:
+        """The whole batch at once on a GPU; small parts, side by side, on a CPU."""
+        if self.device.type != "cpu" or len(clips) == 1 or torch.get_num_threads() == 1:
+            return function(clips)
+        rows, columns = self.grid_shape
+        tokens = clips.shape[1] // self.tubelet * rows * columns
+        lanes = -(-len(clips) // torch.get_num_threads())
+        parts = clips.split(max(1, min(lanes, CPU_TOKENS // tokens)))
+        return torch.cat(run_in_lanes(torch.no_grad()(function), parts))
+
+    def _finished(self, tokens: Tensor) -> Tensor:
         if not torch.isfinite(tokens.sum()):
             raise ForesightError(
                 f"The encoder {self.name} gave features that are not finite ({self.dtype}): its "
                 "weights are damaged, or use dtype float32."
             )
-        return tokens.view(tokens.shape[0], -1, self.grid, self.grid, self.dim)
+        return tokens.view(tokens.shape[0], -1, *self.grid_shape, self.dim)
 
     def _check(self, frames: Tensor | np.ndarray) -> Tensor:
-        size = self.image_size
+        height, width = self.frame_shape
         if isinstance(frames, np.ndarray):
             if frames.dtype == np.uint8:
                 frames = np.ascontiguousarray(frames)
@@ -96,36 +155,47 @@ class Encoder:
         shape = tuple(frames.shape)
         if len(shape) != 5 or shape[-1] != 3 or 0 in shape:
             raise ForesightError(
-                f"Frames of shape {shape} cannot be encoded: expected [batch, time, {size}, {size},"
-                " 3] with at least one clip."
+                f"Frames of shape {shape} cannot be encoded: expected [batch, time, {height}, "
+                f"{width}, 3] with at least one clip."
             )
-        if shape[2:4] != (size, size):
+        self._check_size(shape[2], shape[3])
+        self._check_time(shape[1])
+        return frames.contiguous()
+
+    def _check_size(self, height: int, width: int) -> None:
+        if (height, width) != self.frame_shape:
+            wanted = "x".join(map(str, self.frame_shape))
             raise ForesightError(
-                f"Frames of {shape[2]}x{shape[3]} pixels do not fit the encoder {self.name}, which "
-                f"expects {size}x{size}: render at {size}, or load it with image_size={shape[2]}."
+                f"Frames of {height}x{width} pixels do not fit the encoder {self.name}, which "
+                f"expects {wanted}: render at {wanted}, or load it with image_size={height}."
             )
-        if shape[1] % self.tubelet:
+
+    def _check_time(self, frames: int) -> None:
+        if frames % self.tubelet:
             raise ForesightError(
-                f"A clip of {shape[1]} frames cannot be encoded: the encoder {self.name} takes "
+                f"A clip of {frames} frames cannot be encoded: the encoder {self.name} takes "
                 f"multiples of {self.tubelet}, else the present frame would be dropped."
             )
-        return frames.contiguous()
 
 
 def load_encoder(
     path_or_id: str | Path,
     device: str | torch.device = "cpu",
     dtype: str | torch.dtype | None = None,
-    image_size: int | None = None,
+    image_size: Size | None = None,
+    random_weights: int | None = None,
 ) -> Encoder:
     """Load a frozen V-JEPA 2 encoder.
 
     Args:
-        path_or_id: a local ``save_pretrained`` folder, a hub id such as
-            ``facebook/vjepa2-vitl-fpc64-256``, or ``random-small`` (made on the spot).
+        path_or_id: a ``save_pretrained`` folder, a hub id such as
+            ``facebook/vjepa2-vitl-fpc64-256``, one of Meta's ``.pt`` files, a safetensors file
+            with either names, or a bundled encoder: ``foresight-small``, ``random-small``.
         device: ``cpu``, ``cuda``, ``cuda:1``, …, or ``auto`` (cuda where there is one).
         dtype: ``bfloat16`` or ``float32``; None takes bfloat16 where the hardware computes in it.
-        image_size: frame size in pixels if other than the checkpoint's; a multiple of the patch.
+        image_size: frame size in pixels (one number, or height and width) if other than the
+            checkpoint's; multiples of the patch.
+        random_weights: a seed; the same architecture untrained, for baselines.
 
     Raises:
         ForesightError: an unknown or damaged checkpoint, one that is not V-JEPA 2, a device or
@@ -133,10 +203,13 @@ def load_encoder(
     """
     place = _device(device)
     kind = _dtype(dtype, place)
-    bundled = str(path_or_id) == RANDOM_SMALL
-    checkpoint = open_checkpoint(random_small_folder() if bundled else path_or_id, image_size)
-    trunk = Trunk(load_encoder_module(checkpoint), kind)
-    return Encoder(trunk, checkpoint.name, checkpoint.fingerprint(), place)
+    checkpoint = open_checkpoint(path_or_id, image_size)
+    module = checkpoint.load()
+    if random_weights is None:
+        return Encoder(module, checkpoint.name, checkpoint.fingerprint(), kind, place)
+    initialise(module, torch.Generator().manual_seed(random_weights))
+    content = fingerprint({"random": random_weights, "config": module.config})
+    return Encoder(module, f"random:{checkpoint.name}", content, kind, place)
 
 
 def default_dtype(device: torch.device) -> torch.dtype:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from foresight.errors import ForesightError
 from foresight.perception.encoder import Encoder, load_encoder
-from foresight.perception.readout import READOUTS, Readout
+from foresight.perception.readout import Readout
+from foresight.perception.readout_spec import parse_readout
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,10 @@ class Eyes:
     encoder: str = "random-small"
     """Folder or hub id of a V-JEPA 2 checkpoint, for example facebook/vjepa2-vitl-fpc64-256."""
     readout: str = "tubelet"
-    """source: mean over the tokens of 8-frame windows; tubelet: 2 frames, tokens pooled to 4x4."""
+    """source: mean over the tokens of 8-frame windows; tubelet: 2 frames, tokens pooled to 4x4;
+    last: the last tubelet of 8 frames; difference: tubelet and its change; tokens: not pooled.
+    Settings follow a colon: last:grid=8,window=4,stride=2, or tubelet:zoom=.5,.5 for a second,
+    sharp look at the centre of frames rendered at twice the size."""
     device: str = "cpu"
     """Where the encoder runs."""
 
@@ -27,11 +30,13 @@ class Eyes:
         Raises:
             ForesightError: unknown readout, or the encoder cannot be loaded.
         """
-        if self.readout not in READOUTS:
-            raise ForesightError(
-                f"Unknown readout {self.readout!r}: choose one of {', '.join(READOUTS)}."
-            )
-        return _load(self.encoder, self.device), READOUTS[self.readout]
+        readout = parse_readout(self.readout)
+        return _load(self.encoder, self.device), readout
+
+    def frame_size(self) -> int:
+        """Height and width in pixels of the frames that these eyes want."""
+        encoder, readout = self.load()
+        return readout.frame_size(encoder)
 
 
 @lru_cache(maxsize=2)

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
 from foresight.errors import ForesightError
-from foresight.perception.encoder import Encoder
+from foresight.perception.encoder import CPU_TOKENS, Encoder
+from foresight.perception.lanes import run_in_lanes, single_threaded
 from foresight.perception.readout import Readout
 
-# Tokens per encoder call. On a CPU the activations of about 1k tokens stay in the caches; a GPU
-# wants more work at once.
-CPU_TOKENS = 1024
-GPU_TOKENS = 65536
+# Tokens per encoder call: a GPU wants more work at once than a CPU, but a live step may have to be
+# padded to as much (see `live_batch`).
+GPU_TOKENS = 16384
 
 
 class FeatureStream:
     """Encoder and readout over time; whole episodes and live frames give the same features.
 
     Feature t depends on frames up to t only. The first windows are filled by repeating frame 0.
+
+    The same clip gives other last bits in a batch of another size, because kernels are chosen by
+    shape, and bfloat16 makes them visible. So every call of an episode has one size, the last one
+    padded, and live frames are padded to the smallest size that was found to give equal bits.
     """
 
     def __init__(self, encoder: Encoder, readout: Readout) -> None:
         self.encoder = encoder
         self.readout = readout
         self.dim = readout.feature_dim(encoder)
-        self._recent: deque[np.ndarray] = deque(maxlen=readout.window)
+        self._pooled_dim = readout.pooled_dim(encoder)
+        self._live_batch: int | None = None
+        # Of each past step: its views, and for `difference` what was pooled from them.
+        self._recent: deque[np.ndarray] = deque(maxlen=1 - int(readout.back[0]))
+        self._pooled: deque[np.ndarray] = deque(maxlen=1 + readout.lag)
+        self._shape: tuple[int, ...] | None = None
 
     def episode(
         self, frames: UInt8[np.ndarray, "t h w 3"], batch: int | None = None
@@ -39,8 +45,8 @@ class FeatureStream:
         """Features of every step of an episode.
 
         Args:
-            frames: uint8 RGB ``[T, H, W, 3]``.
-            batch: windows per encoder call; None chooses for the device.
+            frames: uint8 RGB ``[T, H, W, 3]``; H = W is the readout's ``frame_size``.
+            batch: clips per encoder call; None chooses for the device.
 
         Returns:
             float32 ``[T, F]``.
@@ -55,74 +61,117 @@ class FeatureStream:
                 "height, width, 3] with at least one frame."
             )
         batch = batch or self.default_batch
-        back = np.arange(1 - self.readout.window, 1)
-        out = np.empty((len(frames), self.dim), np.float32)
+        steps = len(frames)
+        views = self._views(frames)
+        # All clips of the first view, then all of the second: rows of `pixels` for each.
+        pixels = views.reshape(-1, *views.shape[2:])
+        clip = np.maximum(np.arange(steps)[:, None] + self.readout.back, 0)
+        clips = np.concatenate([clip + view * steps for view in range(self.readout.views)])
+        pooled = np.empty((len(clips), self._pooled_dim), np.float32)
 
         def fill(start: int) -> None:
-            steps = np.arange(start, min(start + batch, len(frames)))
-            out[steps] = self._features(frames[np.maximum(steps[:, None] + back, 0)])
+            rows = clips[start : start + batch]
+            pooled[start : start + batch] = self._encode(pixels[rows], batch)
 
-        starts = range(0, len(frames), batch)
-        lanes = min(torch.get_num_threads(), len(starts))
-        if lanes > 1 and self.encoder.device.type == "cpu":
-            with _single_threaded(lanes) as pool:
-                for _ in pool.map(fill, starts):
-                    pass
+        starts = range(0, len(clips), batch)
+        if self.encoder.device.type == "cpu":
+            run_in_lanes(fill, starts)
         else:
             for start in starts:
                 fill(start)
-        return out
+        moments = pooled.reshape(self.readout.views, steps, -1).swapaxes(0, 1)
+        past = moments[np.maximum(np.arange(steps) - self.readout.lag, 0)]
+        return self._feature(moments, past)
 
     def reset(self) -> None:
         """Forget the frames seen: the next one starts an episode."""
         self._recent.clear()
+        self._pooled.clear()
+        self._shape = None
 
     def push(self, frame: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, " f"]:
         """Feature ``[F]`` (float32) of the step that shows ``frame`` ``[H, W, 3]``.
 
-        Equal to ``episode`` on all frames since `reset`, up to rounding between batch sizes.
+        Equal to ``episode`` on all frames since `reset`.
 
         Raises:
             ForesightError: a frame of another shape, size or dtype, or features not finite.
         """
         frame = np.array(frame)  # a copy: renderers reuse their buffers
-        window = [*self._recent, frame]
-        window = [window[0]] * (self.readout.window - len(window)) + window
-        window = window[-self.readout.window :]
-        if any(past.shape != frame.shape for past in window):
+        if self._shape is not None and frame.shape != self._shape:
             raise ForesightError(
-                f"A frame of shape {frame.shape} follows frames of shape {window[0].shape}: call "
+                f"A frame of shape {frame.shape} follows frames of shape {self._shape}: call "
                 "reset() between episodes and keep one size."
             )
-        feature = self._features(np.stack(window)[None])[0]
-        self._recent.append(frame)
-        return feature
+        seen = [*self._recent, self._views(frame[None])[:, 0]]
+        newest = len(seen) - 1
+        clip = np.stack([seen[max(0, newest + int(back))] for back in self.readout.back], axis=1)
+        moment = self._encode(clip, self.live_batch)
+        # Only now: a frame that was refused leaves no trace.
+        self._recent.append(seen[-1])
+        self._pooled.append(moment)
+        self._shape = frame.shape
+        return self._feature(moment[None], self._pooled[0][None])[0]
 
     @property
     def default_batch(self) -> int:
-        """Windows per encoder call that keep this device busy without leaving its caches."""
+        """Clips per encoder call that keep this device busy without leaving its caches."""
         encoder = self.encoder
-        tokens = self.readout.window // encoder.tubelet * encoder.grid**2
+        tokens = self.readout.clip // encoder.tubelet * encoder.grid**2
         wanted = CPU_TOKENS if encoder.device.type == "cpu" else GPU_TOKENS
         return max(1, wanted // tokens)
 
-    def _features(self, windows: np.ndarray) -> np.ndarray:
-        tokens = self.encoder.encode(torch.from_numpy(windows))
-        return self.readout.apply(tokens).cpu().numpy()
+    @property
+    def live_batch(self) -> int:
+        """Clips per encoder call of a live step, the present one and padding.
 
+        The smallest power of two whose result is that of an episode's call to the last bit; found
+        by trying, once, with the threads of that moment.
+        """
+        if self._live_batch is None:
+            self._live_batch = self._find_live_batch()
+        return self._live_batch
 
-@contextmanager
-def _single_threaded(lanes: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool whose threads each run torch's operations alone.
+    def _find_live_batch(self) -> int:
+        full = self.default_batch
+        size = self.encoder.image_size
+        noise = np.random.default_rng(0).integers(
+            0, 256, (1, self.readout.clip, size, size, 3), np.uint8
+        )
+        batch = 1
+        if full > 1:
+            with single_threaded(1) as pool:  # as the lanes of an episode run
+                expected = pool.submit(self._encode, noise, full).result()
+            while batch < full and not np.array_equal(self._encode(noise, batch), expected):
+                batch *= 2
+        return min(batch, full)
 
-    One batch for each thread, instead of every small operation shared by all threads: those meet
-    after each operation, and where another program holds one core they all wait for it, which has
-    been seen to cost a factor of 40.
-    """
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
-    finally:
-        # What a thread sets for itself is also what threads to come begin with.
-        torch.set_num_threads(threads)
+    def _views(self, frames: np.ndarray) -> np.ndarray:
+        """What the encoder looks at: ``[V, T, h, w, 3]``."""
+        zoom = self.readout.zoom
+        if zoom is None:
+            return frames[None]
+        if frames.dtype != np.uint8:
+            raise ForesightError(
+                f"Frames of dtype {frames.dtype} cannot be encoded: expected uint8 RGB from 0 to "
+                "255."
+            )
+        whole = torch.from_numpy(np.require(frames, requirements=["C", "W"]))
+        return zoom.views(whole, self.encoder.image_size).numpy()
+
+    def _encode(self, clips: np.ndarray, batch: int) -> np.ndarray:
+        """Pooled features ``[B, P]`` of clips ``[B, T, h, w, 3]``, every call with ``batch``."""
+        out = np.empty((len(clips), self._pooled_dim), np.float32)
+        for start in range(0, len(clips), batch):
+            part = clips[start : start + batch]
+            missing = batch - len(part)
+            padded = np.concatenate([part, part[-1:].repeat(missing, 0)]) if missing else part
+            pooled = self.readout.apply(self.encoder.encode(torch.from_numpy(padded)))
+            out[start : start + batch] = pooled[: len(part)].cpu().numpy()
+        return out
+
+    def _feature(self, now: np.ndarray, past: np.ndarray) -> np.ndarray:
+        """Features ``[T, F]`` from what was pooled now and ``lag`` steps ago, ``[T, V, P]``."""
+        if self.readout.pool == "difference":
+            now = np.concatenate([now, now - past], axis=2)
+        return np.ascontiguousarray(now.reshape(len(now), -1))

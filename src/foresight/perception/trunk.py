@@ -1,12 +1,10 @@
-"""The V-JEPA 2 encoder's forward pass, computed from the weights that ``transformers`` loads.
+"""The frozen encoder's forward pass: the same function as `vit.VisionTransformer`, made fast.
 
-Same function as ``VJEPA2Model.get_vision_features`` (the tests hold the two against each other),
-several times faster for small encoders because
-
-- the rotary tables are computed once, in fp32, instead of in every layer in the model's dtype;
-- query, key and value are one product;
-- pixels go in as centred bytes: the ImageNet normalisation is folded into the patch embedding,
-  which is one product over patches instead of a 3-D convolution.
+- Query and key rows are reordered within each head to (even channels, odd channels), so that the
+  rotation's channel pairs become two halves. Dot products do not see the order.
+- The rotary tables are computed once, in fp32.
+- Pixels go in as centred bytes: the ImageNet normalisation is folded into the patch embedding.
+- On a CPU the weights are laid out once as oneDNN's kernels want them, instead of at every call.
 
 In bfloat16 only the products and what lies between them are rounded; the patch embedding and the
 residual stream stay in fp32. What changes in one step of a robot is often no more than bfloat16's
@@ -15,7 +13,6 @@ rounding of a whole token.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,31 +20,67 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from foresight.perception.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from foresight.perception.vit import Block, PatchEmbed, VisionTransformer
+
 # Small numbers of both signs, so that the folded bias cancels little.
 CENTRE = 128.0
 
 
+class Linear(nn.Module):
+    """A frozen linear map, its weights laid out for this machine's fastest kernel.
+
+    Args:
+        weight: ``[out, in]``. bias: ``[out]`` or None.
+        dtype: of input, weights and output.
+    """
+
+    weight: Tensor | None
+    bias: Tensor | None
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.to(dtype))
+        self.register_buffer("bias", None if bias is None else bias.to(dtype))
+        self._packed: Tensor | None = None
+
+    def pack(self, rows: int) -> None:
+        """Lay the weights out for inputs of about ``rows`` rows, where oneDNN can."""
+        assert self.weight is not None
+        if self.weight.device.type == "cpu" and _can_pack(self.weight.dtype):
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, rows)
+            self.weight = None  # not held twice
+
+    def forward(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b o"]:
+        """``x @ weight.T + bias``."""
+        if self._packed is None:
+            assert self.weight is not None
+            return functional.linear(x, self.weight, self.bias)
+        return torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
+
+
 class PatchEmbedding(nn.Module):
-    """uint8 frames to one token per ``tubelet`` frames and ``patch`` × ``patch`` pixels."""
+    """uint8 frames to one token per ``tubelet`` frames and ``patch`` × ``patch`` pixels, in fp32.
+
+    Args:
+        embed: the trainable patch embedding, for normalised pixels.
+    """
 
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, convolution: nn.Conv3d) -> None:
+    def __init__(self, embed: PatchEmbed) -> None:
         super().__init__()
-        self.tubelet, self.patch, _ = (int(n) for n in convolution.kernel_size)
-        kernel = convolution.weight.detach().double()  # [D, C, tubelet, patch, patch]
+        self.tubelet, self.patch, _ = (int(n) for n in embed.proj.kernel_size)
+        kernel = embed.proj.weight.detach().double()  # [D, C, tubelet, patch, patch]
         mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64) * 255.0
         std = torch.tensor(IMAGENET_STD, dtype=torch.float64) * 255.0
         kernel = kernel / std[:, None, None, None]
         shift = torch.einsum("dctij,c->d", kernel, CENTRE - mean)
         # Channels last, as frames are stored.
-        weight = kernel.permute(0, 2, 3, 4, 1).flatten(1)
-        self.register_buffer("weight", weight.float())
-        assert convolution.bias is not None
-        self.register_buffer("bias", (convolution.bias.detach().double() + shift).float())
+        self.register_buffer("weight", kernel.permute(0, 2, 3, 4, 1).flatten(1).float())
+        assert embed.proj.bias is not None
+        self.register_buffer("bias", (embed.proj.bias.detach().double() + shift).float())
 
     def forward(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b n d"]:
         """Tokens ``[B, N, D]`` of frames ``[B, T, H, W, 3]``, before any block."""
@@ -66,38 +99,26 @@ class PatchEmbedding(nn.Module):
         return functional.linear(patches.float() - CENTRE, self.weight, self.bias)
 
 
-class Block(nn.Module):
-    """One pre-norm transformer block on an fp32 residual stream, products in ``dtype``.
+class FastBlock(nn.Module):
+    """One pre-norm transformer block on an fp32 residual stream, products in ``dtype``."""
 
-    The rows of query and key are reordered within each head to (even channels, odd channels), so
-    that the rotation's channel pairs become two halves. Dot products do not see the order.
-    """
-
-    qkv_weight: Tensor
-    qkv_bias: Tensor | None
-
-    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
+    def __init__(self, block: Block, dtype: torch.dtype) -> None:
         super().__init__()
-        attention = layer.attention
-        self.heads = int(attention.num_attention_heads)
-        self.head_dim = int(attention.attention_head_size)
-        order = _halves_order(self.heads, self.head_dim)
-        parts = (attention.query, attention.key, attention.value)
-        weights = [part.weight.detach() for part in parts]
-        weights = [weights[0][order], weights[1][order], weights[2]]
-        self.register_buffer("qkv_weight", torch.cat(weights).to(dtype))
-        bias = None
-        if attention.query.bias is not None:
-            biases = [part.bias.detach() for part in parts]
-            bias = torch.cat([biases[0][order], biases[1][order], biases[2]]).to(dtype)
-        self.register_buffer("qkv_bias", bias)
+        attention = block.attn
         self.dtype = dtype
-        self.norm1 = layer.norm1
-        self.norm2 = layer.norm2
-        self.proj = attention.proj.to(dtype)
-        self.fc1 = layer.mlp.fc1.to(dtype)
-        self.fc2 = layer.mlp.fc2.to(dtype)
-        self.activation: Callable[[Tensor], Tensor] = layer.mlp.activation
+        self.heads = attention.heads
+        dim = attention.qkv.in_features
+        self.head_dim = dim // self.heads
+        order = torch.cat(
+            (_halves_order(2 * self.heads, self.head_dim), torch.arange(dim) + 2 * dim)
+        )
+        bias = attention.qkv.bias
+        self.qkv = Linear(attention.qkv.weight[order], None if bias is None else bias[order], dtype)
+        self.proj = _linear(attention.proj, dtype)
+        self.fc1 = _linear(block.mlp.fc1, dtype)
+        self.fc2 = _linear(block.mlp.fc2, dtype)
+        self.norm1 = block.norm1
+        self.norm2 = block.norm2
 
     def forward(
         self,
@@ -105,9 +126,9 @@ class Block(nn.Module):
         cos: Float[Tensor, "n 1 k"],
         sin: Float[Tensor, "n 1 k"],
     ) -> Float[Tensor, "b n d"]:
-        """Tokens ``[B, N, D]`` after this block; tables as `rotary_tables` gives them."""
+        """Tokens ``[B, N, D]`` after this block; ``x`` is changed in place."""
         batch, tokens, dim = x.shape
-        qkv = functional.linear(self.norm1(x).to(self.dtype), self.qkv_weight, self.qkv_bias)
+        qkv = self.qkv(self.norm1(x).to(self.dtype))
         pairs = qkv[..., : 2 * dim].view(batch, tokens, 2 * self.heads, self.head_dim)
         half = self.head_dim // 2
         swapped = torch.cat((pairs[..., half:], pairs[..., :half]), dim=-1)
@@ -116,38 +137,53 @@ class Block(nn.Module):
         mixed = functional.scaled_dot_product_attention(
             turned[:, : self.heads], turned[:, self.heads :], value
         )
-        x = x + self.proj(mixed.transpose(1, 2).reshape(batch, tokens, dim))
-        return x + self.fc2(self.activation(self.fc1(self.norm2(x).to(self.dtype))))
+        x += self.proj(mixed.transpose(1, 2).reshape(batch, tokens, dim))
+        x += self.fc2(functional.gelu(self.fc1(self.norm2(x).to(self.dtype))))
+        return x
 
 
 class Trunk(nn.Module):
-    """The whole frozen encoder: patch embedding, blocks and the final norm (in fp32).
+    """The whole frozen encoder: patch embedding, blocks and the final norm.
 
     Args:
-        encoder: ``transformers``' ``VJEPA2Encoder`` with its weights in fp32; its layers are taken
-            over and emptied one by one, so that large models are not held twice.
+        encoder: the reference module in fp32; its blocks are taken over and emptied one by one,
+            so that large models are not held twice.
         dtype: dtype of the blocks' products.
+        device: where to run.
     """
 
-    def __init__(self, encoder: Any, dtype: torch.dtype) -> None:
+    def __init__(
+        self, encoder: VisionTransformer, dtype: torch.dtype, device: torch.device | str = "cpu"
+    ) -> None:
         super().__init__()
-        config = encoder.config
+        self.config = encoder.config
         self.dtype = dtype
-        self.grid = int(config.crop_size) // int(config.patch_size)
-        self.embedding = PatchEmbedding(encoder.embeddings.patch_embeddings.proj)
+        self.patch_embed = encoder.patch_embed.to(device)
+        self.embedding = PatchEmbedding(encoder.patch_embed.cpu()).to(device)
+        self.patch_embed.to(device)
+        self.norm = encoder.norm.to(device)
+        height, width = encoder.config.grid
         blocks = []
-        for index in range(len(encoder.layer)):
-            blocks.append(Block(encoder.layer[index], dtype))
-            encoder.layer[index] = nn.Identity()
+        for index in range(len(encoder.blocks)):
+            fast = FastBlock(encoder.blocks[index], dtype).to(device)  # type: ignore[arg-type]
+            encoder.blocks[index] = nn.Identity()
+            for linear in (fast.qkv, fast.proj, fast.fc1, fast.fc2):
+                linear.pack(4 * height * width)
+            blocks.append(fast)
         self.blocks = nn.ModuleList(blocks)
-        self.norm = encoder.layernorm.float()
-        self.head_dim = int(config.hidden_size) // int(config.num_attention_heads)
+        self._reference = encoder  # its tables
         self._tables: dict[tuple[int, torch.device], tuple[Tensor, Tensor]] = {}
 
     def forward(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b n d"]:
-        """Tokens in fp32, ordered tubelet-major, then row, then column."""
-        x = self.embedding(frames)
-        cos, sin = self._rotary(x.shape[1] // self.grid**2, x.device)
+        """Tokens in fp32 of bytes, ordered tubelet-major, then row, then column."""
+        return self._blocks(self.embedding(frames), frames.shape[1])
+
+    def tokens(self, clip: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b n d"]:
+        """Tokens in fp32 of pixels that are normalised already."""
+        return self._blocks(self.patch_embed(clip), clip.shape[1])
+
+    def _blocks(self, x: Tensor, frames: int) -> Tensor:
+        cos, sin = self._rotary(frames // self.config.tubelet, x.device)
         for block in self.blocks:
             x = block(x, cos, sin)
         return self.norm(x)
@@ -155,33 +191,40 @@ class Trunk(nn.Module):
     def _rotary(self, tubelets: int, device: torch.device) -> tuple[Tensor, Tensor]:
         key = (tubelets, device)
         if key not in self._tables:
-            cos, sin = rotary_tables(tubelets, self.grid, self.head_dim)
+            cos, sin = rotary_halves(self._reference, tubelets)
             self._tables[key] = (cos.to(device, self.dtype), sin.to(device, self.dtype))
         return self._tables[key]
 
 
-def rotary_tables(tubelets: int, grid: int, head_dim: int) -> tuple[Tensor, Tensor]:
-    """Cosines and signed sines ``[tokens, 1, head_dim]`` (fp64) in the (even, odd) order.
-
-    A third of a head turns with the tubelet, a third with the row, a third with the column, the
-    remainder not at all. V-JEPA 2 pairs neighbouring channels but repeats the angles as a tile
-    (0 1 2 … 0 1 2 …): no true rotation, yet the published weights were trained so.
-    """
-    width = 2 * ((head_dim // 3) // 2)
-    frequencies = 10000.0 ** -(torch.arange(width // 2, dtype=torch.float64) / (width / 2))
-    axes = torch.meshgrid(
-        torch.arange(tubelets), torch.arange(grid), torch.arange(grid), indexing="ij"
-    )
-    angles = [axis.flatten().double()[:, None] * frequencies.repeat(2) for axis in axes]
-    still = torch.zeros(tubelets * grid * grid, head_dim - 3 * width, dtype=torch.float64)
-    angle = torch.cat([*angles, still], dim=1)
+def rotary_halves(
+    encoder: VisionTransformer, tubelets: int
+) -> tuple[Float[Tensor, "n 1 k"], Float[Tensor, "n 1 k"]]:
+    """Cosines and signed sines ``[tokens, 1, head_dim]`` in the (even, odd) order."""
+    cos, sin = encoder.tables(tubelets, *encoder.config.grid, torch.device("cpu"))
+    head_dim = encoder.config.head_dim
     order = _halves_order(1, head_dim)
-    sign = torch.ones(head_dim, dtype=torch.float64)
+    sign = torch.ones(head_dim)
     sign[: head_dim // 2] = -1.0
-    return angle.cos()[:, None, order], (angle.sin()[:, order] * sign)[:, None, :]
+    return cos[:, None, order], (sin[:, order] * sign)[:, None]
 
 
 def _halves_order(heads: int, head_dim: int) -> Tensor:
     """Row order that puts each head's even channels before its odd ones."""
     one = torch.cat((torch.arange(0, head_dim, 2), torch.arange(1, head_dim, 2)))
     return (torch.arange(heads)[:, None] * head_dim + one).flatten()
+
+
+def _linear(linear: nn.Linear, dtype: torch.dtype) -> Linear:
+    return Linear(linear.weight.detach(), linear.bias.detach(), dtype)
+
+
+def _can_pack(dtype: torch.dtype) -> bool:
+    """Whether oneDNN's layout helps; the operation is not part of torch's public interface."""
+    operations: Any = getattr(torch.ops, "mkldnn", None)
+    return bool(
+        dtype in (torch.bfloat16, torch.float32)
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
+        and hasattr(operations, "_reorder_linear_weight")
+        and hasattr(operations, "_linear_pointwise")
+    )

@@ -7,7 +7,7 @@ environments. Everything is batched over B scenes and S candidates.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -22,6 +22,17 @@ class Dynamics(Protocol):
 
     def step(self, z: Tensor, action: Tensor) -> Tensor:
         """``z [..., Z], a [..., A] -> z' [..., Z]``."""
+        ...
+
+
+@runtime_checkable
+class Imagining(Protocol):
+    """A dynamics that is faster over whole futures than step by step."""
+
+    def imagine(
+        self, z0: Float[Tensor, "B Z"], actions: Float[Tensor, "B S H A"]
+    ) -> Float[Tensor, "1 B S H1 Z"]:
+        """What `imagine` would give."""
         ...
 
 
@@ -70,6 +81,8 @@ def imagine(
     dynamics: Dynamics, z0: Float[Tensor, "B Z"], actions: Float[Tensor, "B S H A"]
 ) -> Float[Tensor, "1 B S H1 Z"]:
     """Roll every candidate through the dynamics; the leading 1 is the ensemble axis."""
+    if isinstance(dynamics, Imagining):
+        return dynamics.imagine(z0, actions)
     state = z0[:, None].expand(-1, actions.shape[1], -1)
     states = [state]
     for action in actions.unbind(2):

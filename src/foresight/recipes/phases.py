@@ -133,7 +133,7 @@ def phase_1(place: _Place) -> tuple[list[Row], str]:
     training = CloningTraining(fit=config.fit)
     folder = place.folder / "cloned"
     _, history = train_cloning(experience, cloning, training, folder)
-    render = place.plan("expert").render(eyes.load()[0].image_size)
+    render = place.plan("expert").render(eyes.frame_size())
     name = f"cloned:{base.encoder}"
     rows = assess_agent(
         place.trial, name, PolicyFactory(str(folder), eyes), render, place.book
@@ -180,7 +180,7 @@ def _planned(place: _Place, planner: PlannerConfig, label: str) -> tuple[list[Ro
     if place.config.steps is not None:
         planner = replace(planner, samples=64, elites=8, iterations=2)
     encoder, _ = eyes.load()
-    render = place.plan("expert").render(encoder.image_size)
+    render = place.plan("expert").render(eyes.frame_size())
     name = f"{label}:{encoder.name}"
     factory = PlannerFactory(str(place.folder / "dynamics"), eyes, planner, "seed200", render)
     rows = assess_agent(place.trial, name, factory, render, place.book).rows

@@ -108,7 +108,7 @@ def run(config: RoadConfig, folder: Path, workers: int | None = None) -> Result:
     console.print(f"evaluate on {len(seeds)} seeds beside {', '.join(config.baselines)}")
     trial = Trial(task, seeds, config.data.protocol, config.steps, workers)
     book = RowBook(folder / "rows.jsonl")
-    render = config.data.render(encoder.image_size)
+    render = config.data.render(config.eyes.frame_size())
     factory = PlannerFactory(
         str(folder / "model"), config.eyes, config.planner, config.data.protocol, render
     )

@@ -95,7 +95,7 @@ def gather(
     Both resume: what is finished is not done again.
     """
     encoder, readout = eyes.load()
-    store = collect(folder / "data", plan.specs(encoder.image_size), workers)
+    store = collect(folder / "data", plan.specs(readout.frame_size(encoder)), workers)
     return store, encode_dataset(store, encoder, readout, folder / "cache")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from typing import Any
 
 import matplotlib
@@ -31,6 +32,8 @@ _FIXED = {
     "random": _GREYS[1],
     "constant": _GREYS[2],
     "persistence": _GREYS[2],
+    "last step": _GREYS[1],
+    "mean": _GREYS[0],
     "oracle": _SERIES[2],
     "expert": _SERIES[1],
 }
@@ -136,6 +139,42 @@ def error_per_horizon(
         axes.legend(loc="upper left")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         return _svg(figure)
+
+
+def horizon_panels(panels: Mapping[str, Mapping[str, Mapping[int, Entry]]]) -> str:
+    """Curves over the horizon, one panel each, with intervals.
+
+    Args:
+        panels: label of the upright axis to series as :func:`error_per_horizon` takes them; the
+            same series in every panel, for one legend.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = _figure(3.4 * len(panels), 3.0)
+        for place, (label, series) in enumerate(panels.items(), start=1):
+            axes = figure.add_subplot(1, len(panels), place)
+            colours = condition_colours(list(series))
+            for name, entries in series.items():
+                steps, colour = sorted(entries), colours[name]
+                means = [entries[h]["mean"] for h in steps]
+                axes.plot(steps, means, "o-", ms=4, color=colour, label=name)
+                low = [entries[h]["low"] for h in steps]
+                high = [entries[h]["high"] for h in steps]
+                axes.fill_between(steps, low, high, color=colour, alpha=0.18, lw=0)
+            axes.set_title(label)
+            axes.set_xlabel("horizon (steps)")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if place == 1:
+                handles, names = axes.get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper left", ncols=len(names))
+        return _svg(figure)
+
+
+def standalone(svg: str) -> str:
+    """A plot as a file of its own: the page's colours go with it, light and dark."""
+    css = resources.files("foresight.report").joinpath("style.css").read_text("utf-8")
+    colours = css[: css.index("* {")] + "svg { background: var(--page); }"
+    head = svg.index(">") + 1
+    return f"{svg[:head]}<style>{colours}</style>{svg[head:]}\n"
 
 
 def horizon_series(result: Result, measure: str, task: str) -> dict[str, dict[int, Entry]]:

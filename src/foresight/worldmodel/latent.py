@@ -13,8 +13,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foresight.errors import ForesightError
-
-FIT_ROWS = 20_000
+from foresight.perception.axes import (
+    chosen_steps,
+    mean_and_deviation,
+    principal_axes,
+    standard_scale,
+)
 
 
 @dataclass(frozen=True)
@@ -108,39 +112,21 @@ class LatentState(nn.Module):
         state = cls(config, features.shape[1])
         if config.kind == "raw":
             return state
-        rng = np.random.default_rng(seed)
-        rows = []
-        per_episode = max(1, FIT_ROWS // len(episodes))
-        for index in episodes:
+        stacked = []
+        for index, steps in chosen_steps(offsets, episodes, seed):
             episode = torch.from_numpy(np.array(features[offsets[index] : offsets[index + 1]]))
-            stacked = stack_history(episode.float(), config.history, config.stride)
-            chosen = rng.permutation(len(stacked))[:per_episode]
-            rows.append(stacked[np.sort(chosen)])
-        sample = torch.cat(rows)
-        state.mean.copy_(sample.mean(0))
-        centred = sample - state.mean
+            stacked.append(stack_history(episode.float(), config.history, config.stride)[steps])
+        mean, deviation, _ = mean_and_deviation(lambda: stacked)
+        state.mean.copy_(mean)
         if config.kind == "standardise":
-            deviation = centred.std(0)
-            # A dimension that never moves carries nothing; do not blow its rounding noise up.
-            state.scale.copy_(1 / deviation.clamp(min=1e-3 * float(deviation.mean()) + 1e-8))
-        else:
-            state._fit_pca(centred, seed)
+            state.scale.copy_(standard_scale(deviation))
+            return state
+        # All axes are divided by one number, so that distances keep their meaning.
+        axes = principal_axes(lambda: stacked, mean, state.dim, seed)
+        assert state.projection is not None
+        state.projection.copy_(axes.directions)
+        state.scale.fill_(float(axes.variances.mean().clamp(min=1e-12).rsqrt()))
         return state
-
-    def _fit_pca(self, centred: Float[Tensor, "N X"], seed: int) -> None:
-        """Leading axes, all divided by one number, so that distances keep their meaning."""
-        if len(centred) < self.dim:
-            raise ForesightError(
-                f"A pca latent of {self.dim} dimensions needs as many steps and got "
-                f"{len(centred)}: collect more or choose a smaller dim."
-            )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            _, singular, axes = torch.svd_lowrank(centred, q=self.dim, niter=4)
-        assert self.projection is not None
-        self.projection.copy_(axes)
-        variance = singular.square().mean() / max(1, len(centred) - 1)
-        self.scale.fill_(float(variance.clamp(min=1e-12).rsqrt()))
 
 
 def encode_latents(

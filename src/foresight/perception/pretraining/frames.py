@@ -1,0 +1,149 @@
+"""The frames of many datasets as one array to draw clips from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from foresight.data.store import EpisodeStore
+from foresight.data.windows import split_episodes
+from foresight.errors import ForesightError
+from foresight.files import disk_errors, fingerprint, read_json, write_json
+from foresight.progress import track
+
+HELD_OUT = 0.1
+SPLIT_SEED = 0
+
+
+@dataclass(frozen=True)
+class Clips:
+    """What a clip looks like.
+
+    Attributes:
+        frames: number of frames T.
+        strides: environment steps between two frames; one is drawn for each clip.
+    """
+
+    frames: int
+    strides: tuple[int, ...] = (1, 2, 3, 4)
+
+
+class FrameBank:
+    """Decoded frames of all episodes of some datasets, memory-mapped.
+
+    Args:
+        stores: datasets with frames of one size.
+        folder: where the decoded frames are kept; the same datasets find them again.
+
+    Attributes:
+        frames: uint8 ``[N, H, W, 3]``.
+        stores: the datasets.
+        starts, lengths: first frame and length of every episode, over all datasets in turn.
+        train: episodes (rows of ``starts``) to train on; the others are held out for probes.
+
+    Raises:
+        ForesightError: no dataset, one without frames, sizes that differ, or a full disk.
+    """
+
+    def __init__(self, stores: Sequence[EpisodeStore], folder: Path | str) -> None:
+        self.stores = list(stores)
+        self.size = _common_size(self.stores)
+        self.lengths = np.concatenate([np.asarray(s.lengths, np.int64) for s in self.stores])
+        self.starts = np.concatenate(([0], np.cumsum(self.lengths)[:-1]))
+        self.first = np.concatenate(([0], np.cumsum([len(s) for s in self.stores])))
+        self.train = np.concatenate(
+            [
+                first + np.asarray(_training(len(store)))
+                for first, store in zip(self.first, self.stores, strict=False)
+            ]
+        )
+        self.frames = self._open(Path(folder))
+
+    def draw(
+        self, clips: Clips, batch: int, random: np.random.Generator, shift: int = 0
+    ) -> UInt8[np.ndarray, "b t h w 3"]:
+        """Clips ``[B, T, H, W, 3]`` of training episodes; every frame is as likely as any.
+
+        Args:
+            clips: length and strides.
+            batch: how many.
+            random: source of randomness.
+            shift: the picture is moved by up to so many pixels, its border repeated.
+        """
+        weights = self.lengths[self.train]
+        episodes = random.choice(self.train, batch, p=weights / weights.sum())
+        strides = random.choice(clips.strides, batch)
+        strides = np.minimum(strides, np.maximum(1, self.lengths[episodes] // clips.frames))
+        slack = self.lengths[episodes] - (clips.frames - 1) * strides
+        first = (random.random(batch) * np.maximum(slack, 1)).astype(np.int64)
+        steps = first[:, None] + np.arange(clips.frames) * strides[:, None]
+        steps = np.minimum(steps, self.lengths[episodes][:, None] - 1)
+        found = self.frames[self.starts[episodes][:, None] + steps]
+        return _shifted(found, shift, random) if shift else found
+
+    def _open(self, folder: Path) -> UInt8[np.ndarray, "n h w 3"]:
+        name = fingerprint([store.fingerprint for store in self.stores])
+        path, done = folder / f"{name}.u8", folder / f"{name}.json"
+        shape = (int(self.lengths.sum()), *self.size, 3)
+        if not done.exists() or read_json(done) != {"shape": list(shape)}:
+            with disk_errors(path):
+                folder.mkdir(parents=True, exist_ok=True)
+                out = np.memmap(path, np.uint8, "w+", shape=shape)
+                self._decode(out)
+                out.flush()
+            write_json(done, {"shape": list(shape)})
+        return np.memmap(path, np.uint8, "r", shape=shape)
+
+    def _decode(self, out: np.ndarray) -> None:
+        """Fill ``out``; video decoding leaves Python, so two threads use two cores."""
+        jobs = [(s, i) for s, store in enumerate(self.stores) for i in range(len(store))]
+
+        def fill(job: tuple[int, int]) -> None:
+            s, i = job
+            row = int(self.first[s]) + i
+            start, length = int(self.starts[row]), int(self.lengths[row])
+            out[start : start + length] = self.stores[s].frames(i)
+
+        with ThreadPoolExecutor(2) as pool:
+            for _ in track(pool.map(fill, jobs), "decode frames", len(jobs)):
+                pass
+
+
+def _training(episodes: int) -> list[int]:
+    """Episodes to train on; a dataset of one or two episodes is used whole."""
+    return split_episodes(episodes, HELD_OUT, SPLIT_SEED)[0] if episodes > 2 else [*range(episodes)]
+
+
+def _common_size(stores: Sequence[EpisodeStore]) -> tuple[int, int]:
+    if not stores:
+        raise ForesightError("No dataset was given: name one or more folders of episodes.")
+    sizes = {str(store.path): store.schema.image for store in stores}
+    for path, size in sizes.items():
+        if size is None:
+            raise ForesightError(f"{path} has no frames to learn from: collect it with frames.")
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{path} {size[0]}x{size[1]}" for path, size in sizes.items() if size)
+        raise ForesightError(
+            f"The datasets have frames of different sizes ({listed}): collect them at one size."
+        )
+    found = next(iter(sizes.values()))
+    assert found is not None
+    return found
+
+
+def _shifted(
+    clips: UInt8[np.ndarray, "b t h w 3"], most: int, random: np.random.Generator
+) -> UInt8[np.ndarray, "b t h w 3"]:
+    height, width = clips.shape[2:4]
+    down, right = random.integers(-most, most + 1, (2, len(clips)))
+    rows = np.clip(np.arange(height) + down[:, None], 0, height - 1)
+    columns = np.clip(np.arange(width) + right[:, None], 0, width - 1)
+    out = np.empty_like(clips)
+    for index, clip in enumerate(clips):
+        out[index] = clip[:, rows[index]][:, :, columns[index]]
+    return out

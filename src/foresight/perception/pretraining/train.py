@@ -1,0 +1,280 @@
+"""``foresight pretrain``: the loop, on one process or several under ``torchrun``."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from foresight.errors import ForesightError
+from foresight.files import atomic_write, fingerprint
+from foresight.metrics import MetricsLog
+from foresight.perception.encoder import default_dtype
+from foresight.perception.preprocess import normalise
+from foresight.perception.pretraining.config import PretrainConfig
+from foresight.perception.pretraining.frames import Clips, FrameBank
+from foresight.perception.pretraining.health import RunningProbe, effective_rank
+from foresight.perception.pretraining.masks import MASKS, draw_masks
+from foresight.perception.pretraining.objective import MaskedPrediction, Target
+from foresight.perception.vit import VisionTransformer, VitConfig, initialise
+from foresight.progress import console
+
+STATE = "pretraining.safetensors"
+
+
+def pretrain(bank: FrameBank, config: PretrainConfig, folder: Path) -> VisionTransformer:
+    """Train and return the target encoder (the average, which is the better one), in fp32.
+
+    A killed run goes on from its last saved state. Under ``torchrun`` every process draws its own
+    clips and gradients are averaged.
+
+    Args:
+        bank: the frames.
+        config: everything else.
+        folder: for ``pretraining.safetensors`` and ``metrics.jsonl``.
+
+    Raises:
+        ForesightError: the loss is not finite, the state in ``folder`` belongs to another
+            training, or the frames do not fit the patches.
+    """
+    with _processes(config) as (rank, world):
+        return _Training(bank, config, folder, rank, world).run()
+
+
+class _Training:
+    def __init__(
+        self, bank: FrameBank, config: PretrainConfig, folder: Path, rank: int, world: int
+    ) -> None:
+        self.bank, self.config, self.rank, self.world = bank, config, rank, world
+        self.device = torch.device(config.device)
+        if self.device.type == "cuda" and self.device.index is None:
+            self.device = torch.device("cuda", rank % torch.cuda.device_count())
+        self.dtype = default_dtype(self.device)
+        self.masks = [MASKS[name] for name in config.masks]
+        torch.manual_seed(config.seed)
+        encoder = VisionTransformer(_sizes(bank, config))
+        initialise(encoder)
+        model = MaskedPrediction(encoder, config.predictor, config.loss)
+        self.target = Target(encoder)
+        self.target.encoder.to(self.device)
+        self.model = model.to(self.device)
+        self.optimizer = _optimizer(model, config)
+        self.state = _State(folder / STATE, self._identity(), model, self.target, self.optimizer)
+        self.step, self.seconds = self.state.load()
+        self.log = MetricsLog(folder / "metrics.jsonl") if rank == 0 else None
+        if self.log:
+            self.log.rewind(self.step)
+        self.forward: Any = self.model
+        if world > 1:
+            self.forward = DistributedDataParallel(self.model)
+        if config.compile:
+            self.forward = torch.compile(self.forward, dynamic=True)
+        self.probe = RunningProbe(bank) if config.probe_every and rank == 0 else None
+
+    def run(self) -> VisionTransformer:
+        config, started = self.config, time.monotonic() - self.seconds
+        while (progress := self._progress(time.monotonic() - started)) < 1.0:
+            record = self._update(progress)
+            self.step += 1
+            self.seconds = time.monotonic() - started
+            if self.rank == 0:
+                self._report(record, progress)
+                if self.step % config.save_every == 0:
+                    self.state.store(self.step, self.seconds)
+        if self.rank == 0:
+            self.state.store(self.step, self.seconds)
+            if self.log:
+                self.log.close()
+        return self.target.encoder.float().cpu()
+
+    def _progress(self, seconds: float) -> float:
+        """Part of the training that is done; every process takes that of the first."""
+        if self.config.updates is not None:
+            return self.step / self.config.updates
+        done = torch.tensor(seconds / (60 * self.config.minutes), device=self.device)
+        if self.world > 1:
+            torch.distributed.broadcast(done, 0)
+        return float(done)
+
+    def _update(self, progress: float) -> dict[str, Any]:
+        config = self.config
+        random = np.random.default_rng([config.seed, self.step, self.rank])
+        frames = config.frames[self.step % len(config.frames)]
+        clips = self.bank.draw(Clips(frames, config.strides), config.batch, random, config.shift)
+        sizes = self.model.encoder.config
+        grid = (frames // sizes.tubelet, *sizes.grid)
+        masks = [draw_masks(mask, grid, config.batch, random) for mask in self.masks]
+        masks = [(keep.to(self.device), hidden.to(self.device)) for keep, hidden in masks]
+        for group in self.optimizer.param_groups:
+            group["lr"] = _rate(config, progress)
+        clip = normalise(torch.from_numpy(clips).to(self.device))
+        with torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
+            wanted = self.target(clip) if config.loss.latent or config.loss.dense else None
+            loss, terms = self.forward(clip, wanted, masks, grid)
+        if not torch.isfinite(loss):
+            raise ForesightError(
+                f"The loss became {float(loss)} at update {self.step}: lower the learning rate "
+                f"(now {config.lr})."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        self.optimizer.step()
+        momentum = _momentum(config, progress)
+        self.target.follow(self.model.encoder, momentum)
+        return {"loss": loss.detach(), "gradient": norm, "target": wanted, **terms}
+
+    def _report(self, record: dict[str, Any], progress: float) -> None:
+        config, log = self.config, self.log
+        wanted = record.pop("target")
+        probing = config.probe_every and self.step % config.probe_every == 0
+        if log is None or not (probing or self.step % config.log_every == 0):
+            return
+        values = {name: float(value.detach()) for name, value in record.items()}
+        values |= {"progress": progress, "seconds": self.seconds, "lr": _rate(config, progress)}
+        if wanted is not None:
+            flat = wanted.flatten(0, 1)
+            values["target_spread"] = float(flat.std(0).mean())
+            values["target_rank"] = effective_rank(flat[:: max(1, len(flat) // 2048)])
+        if probing and self.probe is not None:
+            with torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
+                found = self.probe(self.target.encoder, self.device)
+            values |= {f"probe/{task}": value for task, value in found.items()}
+            values["probe"] = float(np.mean(list(found.values())))
+        log.write(self.step, **values)
+        if probing or self.step % (10 * config.log_every) == 0:
+            shown = {k: v for k, v in values.items() if "/" not in k and k not in ("lr", "seconds")}
+            text = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+            console.print(f"update {self.step}  {text}", highlight=False)
+
+    def _identity(self) -> str:
+        settings = asdict(self.config)
+        for name in ("probe_every", "save_every", "log_every", "compile", "device"):
+            del settings[name]
+        data = [store.fingerprint for store in self.bank.stores]
+        return fingerprint({"config": settings, "data": data, "world": self.world})
+
+
+class _State:
+    """Everything a resumed training needs, in one file that appears by rename."""
+
+    def __init__(
+        self,
+        path: Path,
+        identity: str,
+        model: MaskedPrediction,
+        target: Target,
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
+        self.path, self.identity = path, identity
+        self.model, self.target, self.optimizer = model, target, optimizer
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def store(self, step: int, seconds: float) -> None:
+        tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"target/{k}": v for k, v in self.target.encoder.state_dict().items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"adam/{index}/{k}": v for k, v in moments.items()}
+        tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
+        about = {"identity": self.identity, "at": json.dumps({"step": step, "seconds": seconds})}
+        atomic_write(self.path, lambda path: save_file(tensors, path, about))
+
+    def load(self) -> tuple[int, float]:
+        if not self.path.exists():
+            return 0, 0.0
+        try:
+            with safe_open(self.path, "pt") as file:
+                about = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ForesightError(
+                f"{self.path} cannot be read ({error}): it is damaged, delete it to train anew."
+            ) from error
+        if about.get("identity") != self.identity:
+            raise ForesightError(
+                f"{self.path} belongs to a training with other data or settings: choose another "
+                "folder or delete that file."
+            )
+        self.model.load_state_dict(_part(tensors, "model/"))
+        self.target.encoder.load_state_dict(_part(tensors, "target/"))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _part(tensors, "adam/").items():
+            index, key = name.split("/")
+            moments.setdefault(int(index), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        at = json.loads(about["at"])
+        return int(at["step"]), float(at["seconds"])
+
+
+@contextmanager
+def _processes(config: PretrainConfig) -> Iterator[tuple[int, int]]:
+    """Rank and number of processes; joins the group where ``torchrun`` started us."""
+    import os
+
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield 0, 1
+        return
+    backend = "nccl" if config.device.startswith("cuda") else "gloo"
+    torch.distributed.init_process_group(backend)
+    try:
+        yield torch.distributed.get_rank(), world
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def _sizes(bank: FrameBank, config: PretrainConfig) -> VitConfig:
+    height, width = bank.size
+    if height % config.patch or width % config.patch:
+        raise ForesightError(
+            f"Frames of {height}x{width} pixels do not fit patches of {config.patch}: choose a "
+            "patch size that divides them."
+        )
+    return VitConfig(
+        height=height,
+        width=width,
+        patch=config.patch,
+        dim=config.dim,
+        depth=config.depth,
+        heads=config.heads,
+        hidden=4 * config.dim,
+    )
+
+
+def _optimizer(model: nn.Module, config: PretrainConfig) -> torch.optim.Optimizer:
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), fused=True)
+
+
+def _rate(config: PretrainConfig, progress: float) -> float:
+    if progress < config.warmup:
+        return config.lr * max(0.01, progress / config.warmup)
+    along = (progress - config.warmup) / (1 - config.warmup)
+    return config.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, along))))
+
+
+def _momentum(config: PretrainConfig, progress: float) -> float:
+    first, last = config.momentum
+    return last - (last - first) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,98 @@
+"""The frames that ``foresight-small`` was pretrained on: which episodes, seen how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from foresight.data.collect import collect
+from foresight.data.store import EpisodeStore
+from foresight.envs.episode import EpisodeSpec
+from foresight.envs.render import RenderSettings
+from foresight.envs.tasks import SOURCE_TASKS
+
+FIRST_SEED = 500_000
+"""Far from the seeds of data, constants and evaluation: no frame of these is seen elsewhere."""
+
+EXTRA_TASKS = (
+    "pendulum-swingup",
+    "acrobot-swingup",
+    "cartpole-two_poles",
+    "finger-turn_hard",
+    "swimmer-swimmer6",
+    "fish-swim",
+    "manipulator-bring_ball",
+    "quadruped-walk",
+)
+WANDERING = ("smooth:0.9", "random", "smooth:0.97", "smooth:0.8")
+TEACHERS = {
+    "reacher-easy": ("expert", "eps:0.3:expert"),
+    "point_mass-easy": ("expert", "eps:0.3:expert"),
+}
+"""Cheap teachers, taken in turn with what wanders; the other tasks have oracle episodes."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Episodes of one task that look alike; one dataset folder."""
+
+    task: str
+    camera: int
+    look: Literal["plain", "varied"]
+    episodes: int
+    behaviours: tuple[str, ...]
+    steps: int
+
+    @property
+    def name(self) -> str:
+        """Folder name."""
+        who = "-oracle" if self.behaviours == ("oracle",) else ""
+        return f"{self.task}-camera{self.camera}-{self.look}{who}"
+
+    def specs(self, size: int, first_seed: int) -> list[EpisodeSpec]:
+        """The episodes, seeds counted from ``first_seed``."""
+        render = RenderSettings(size, self.camera, "smooth", self.look)
+        turns = self.behaviours
+        return [
+            EpisodeSpec(
+                self.task, first_seed + i, turns[i % len(turns)], "seed200", render, self.steps
+            )
+            for i in range(self.episodes)
+        ]
+
+
+def parts(scale: float = 1.0) -> Iterator[Part]:
+    """All parts; ``scale`` multiplies the numbers of episodes (at least one stays)."""
+
+    def count(episodes: int) -> int:
+        return max(1, round(episodes * scale))
+
+    for task in SOURCE_TASKS:
+        turns = (*WANDERING, *TEACHERS.get(task, ()))
+        yield Part(task, 0, "plain", count(100), turns, 100)
+        yield Part(task, 0, "varied", count(60), turns, 100)
+        yield Part(task, 1, "varied", count(20), turns, 100)
+    for task in EXTRA_TASKS:
+        yield Part(task, 0, "plain", count(16), WANDERING, 100)
+        yield Part(task, 0, "varied", count(24), WANDERING, 100)
+        yield Part(task, 1, "varied", count(16), WANDERING, 100)
+    for task in SOURCE_TASKS:
+        if task not in TEACHERS:
+            yield Part(task, 0, "plain", count(6), ("oracle",), 100)
+
+
+def collect_corpus(
+    folder: Path | str, size: int = 64, scale: float = 1.0, workers: int = 2
+) -> list[EpisodeStore]:
+    """Collect every part below ``folder``; resumes.
+
+    Raises:
+        ForesightError: as `foresight.data.collect.collect`.
+    """
+    stores, seed = [], FIRST_SEED
+    for part in parts(scale):
+        stores.append(collect(Path(folder) / part.name, part.specs(size, seed), workers))
+        seed += 10_000  # parts never share an initial state, whatever their sizes
+    return stores

@@ -1,0 +1,107 @@
+"""``foresight drift`` on the real path: a dataset, a video and frames, both kinds of model."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+
+from foresight import cli
+from foresight.data.collect import collect
+from foresight.data.video import encode_video
+from foresight.evaluation.results import load
+from foresight.perception.ac_checkpoint import random_ac_predictor, reorder_heads
+from foresight.perception.ac_layers import ACConfig
+from foresight.perception.encode import encode_dataset
+from foresight.perception.eyes import Eyes
+from foresight.recipes.stages import DataPlan, model_base
+from foresight.worldmodel.model import WorldModel
+
+STEPS = 8
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A dataset, an untrained world model and AC predictor for it, a clip."""
+    folder = tmp_path_factory.mktemp("drift")
+    plan = DataPlan("reacher-easy", 3, ("random",), steps=STEPS)
+    store = collect(folder / "data", plan.specs(64), 1)
+    eyes = Eyes()
+    encoder, readout = eyes.load()
+    cache = encode_dataset(store, encoder, readout, folder / "cache")
+    WorldModel(model_base("reacher-easy", store, cache, eyes)).save(folder / "model")
+    config = ACConfig(encoder.dim, 64, 1, 1, 64, encoder.grid, 6)
+    tensors = random_ac_predictor(config).state_dict()
+    (folder / "ac").mkdir()
+    save_file(reorder_heads(tensors, config, back=True), folder / "ac" / "ac.safetensors")
+    sizes = '{"predictor": {"img_size": 64, "patch_size": 8, "max_frames": 6}}'
+    (folder / "ac" / "config.json").write_text(sizes)
+    (folder / "clip.mp4").write_bytes(encode_video(store.frames(0), 10))
+    np.save(folder / "clip.npy", store.frames(0))
+    np.save(folder / "poses.npy", np.linspace(0, 0.1, STEPS * 7).reshape(STEPS, 7))
+    return folder
+
+
+def run(place, out, source, *words):
+    command = ["drift", str(place / source), "--out", str(out), "--horizons", "1", "5", "30"]
+    assert cli.main([*command, *words]) == 0
+    return load(out / "drift.json")
+
+
+def ac_words(place):
+    path = str(place / "ac" / "ac.safetensors")
+    return ["--ac", path, "--encoder", "random-small", "--allow-foreign"]
+
+
+def test_world_model_on_a_dataset(place, tmp_path, capsys):
+    result = run(place, tmp_path, "data", "--model", str(place / "model"))
+    printed = capsys.readouterr().out
+    assert "only held-out episodes" in printed and "open loop" in printed
+    for condition in ("", "persistence:", "mean:"):
+        for measure in ("cosine-raw", "cosine-centred", "l1-raw", "l1-centred"):
+            for loop in ("open", "closed"):
+                assert f"{condition}{measure}-{loop}/h5" in result.summary
+    assert "cosine-raw-open/h30" not in result.summary
+    svg = (tmp_path / "drift.svg").read_text()
+    words = [t.text for t in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    assert {"centred cosine", "open loop", "persistence"} <= set(words)
+    assert "--series-1: #" in svg
+    assert "<svg" in (tmp_path / "drift.html").read_text()
+
+
+def test_world_model_on_a_video(place, tmp_path, capsys):
+    result = run(place, tmp_path, "clip.mp4", "--model", str(place / "model"))
+    assert "zero actions are assumed" in capsys.readouterr().out
+    assert result.summary["cosine-raw-open/h5"]["n"] == 1
+
+
+def test_ac_on_a_dataset_and_on_clips(place, tmp_path, capsys):
+    many = run(place, tmp_path / "a", "data", *ac_words(place))
+    assert many.summary["cosine-raw-open/h5"]["n"] == 3
+    assert "zero actions at a constant pose" in capsys.readouterr().out
+    still = run(place, tmp_path / "b", "clip.npy", *ac_words(place))
+    words = [*ac_words(place), "--poses", str(place / "poses.npy")]
+    moving = run(place, tmp_path / "c", "clip.npy", *words)
+    key = "cosine-raw-open/h5"
+    assert still.summary[key]["mean"] != moving.summary[key]["mean"]
+    same = f"persistence:{key}"
+    assert still.summary[same] == moving.summary[same]
+
+
+@pytest.mark.parametrize(
+    ("source", "words", "sentence"),
+    [
+        ("data", [], "needs one model"),
+        ("ac", ["--model", "x"], "is not a dataset"),
+        ("nothing.mp4", ["--model", "model"], "There is no clip"),
+        ("clip.npy", ["--ac", "nothing.pt"], "There is no AC checkpoint"),
+        ("clip.npy", ["--ac", "ac/ac.safetensors", "--encoder", "random-small"], "foreign"),
+    ],
+)
+def test_one_sentence_for_what_is_wrong(place, source, words, sentence, capsys, monkeypatch):
+    monkeypatch.chdir(place)
+    assert cli.main(["drift", str(place / source), *words]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1
