@@ -18,7 +18,7 @@ from foresight.perception.ac_checkpoint import load_ac_predictor, random_ac_pred
 from foresight.perception.ac_layers import ACConfig, frame_tables
 from foresight.perception.ac_predictor import ACPredictor, normalise
 from foresight.perception.pose import integrate_pose
-from foresight.perception.trunk import rotary_tables
+from foresight.perception.rope import grid_positions, rotary_tables
 
 REFERENCE = Path(__file__).parents[1] / "data" / "vjepa2-reference"
 WEIGHTS = REFERENCE / "meta_vjepa2_ac_predictor_small.safetensors"
@@ -169,12 +169,14 @@ def test_any_way_of_feeding_frames_gives_the_same(cuts, batch, seed):
     torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=0)
 
 
-def test_rotary_tables_are_those_of_the_encoder_and_conditions_stand_in_the_corner():
+def test_rotary_tables_turn_patches_as_the_encoder_does_and_conditions_stand_in_the_corner():
     config = ACConfig(dim=8, width=128, heads=2, grid=3, max_frames=4)
     cos, sin = frame_tables(config, 2)
-    ours = (cos[:, 2:].flatten(0, 1), sin[:, 2:].flatten(0, 1))
-    for mine, theirs in zip(ours, rotary_tables(4, 3, 64), strict=True):
-        torch.testing.assert_close(mine, theirs)
+    order = torch.cat((torch.arange(0, 64, 2), torch.arange(1, 64, 2)))
+    sign = torch.cat((-torch.ones(32), torch.ones(32)))
+    theirs_cos, theirs_sin = rotary_tables(grid_positions(4, 3, 3), 64)
+    torch.testing.assert_close(cos[:, 2:].flatten(0, 2), theirs_cos[:, order])
+    torch.testing.assert_close(sin[:, 2:].flatten(0, 2), theirs_sin[:, order] * sign)
     for table in (cos, sin):
         assert torch.equal(table[:, 0], table[:, 2]) and torch.equal(table[:, 1], table[:, 2])
 

@@ -138,9 +138,9 @@ def make_behaviour(spec: str, task: str) -> Behaviour:
     """The behaviour that ``spec`` names.
 
     Args:
-        spec: ``zero``; ``random``; ``smooth:0.9``; ``constant:0.5`` or ``constant:0.1,-0.3``; ``expert``;
-            ``source`` (the source documents' own poor reacher controller); ``oracle`` (planning
-            in the true simulator); ``eps:0.3:SPEC``.
+        spec: ``zero``; ``random``; ``smooth:0.9``; ``constant:0.5`` or ``constant:0.1,-0.3``;
+            ``expert``; ``source`` (the source documents' own poor reacher controller); ``oracle``
+            (planning in the true simulator); ``eps:0.3:SPEC``.
         task: the task id; experts are made for one task.
 
     Raises:
@@ -148,12 +148,8 @@ def make_behaviour(spec: str, task: str) -> Behaviour:
     """
     resolve(task)
     kind, _, rest = str(spec).partition(":")
-    if kind == "constant" and rest:
-        return Constant(spec, _numbers(spec, rest))
-    if kind == "eps" and rest:
-        return _epsilon_greedy(spec, rest, task)
-    if kind == "smooth" and rest:
-        return _smooth(spec, rest)
+    if kind in ("constant", "eps", "smooth") and rest:
+        return _with_numbers(spec, kind, rest, task)
     if spec == "zero":
         return Constant(spec, (0.0,))
     if spec == "random":
@@ -182,6 +178,12 @@ def uniform_action(random: np.random.Generator, space: spaces.Box) -> np.ndarray
     if not bounded.all():
         action = np.where(bounded, action, random.standard_normal(space.shape))
     return action.astype(np.float32)
+
+
+def _with_numbers(spec: str, kind: str, rest: str, task: str) -> Behaviour:
+    if kind == "constant":
+        return Constant(spec, _numbers(spec, rest))
+    return _smooth(spec, rest) if kind == "smooth" else _epsilon_greedy(spec, rest, task)
 
 
 def _epsilon_greedy(spec: str, rest: str, task: str) -> EpsilonGreedy:
