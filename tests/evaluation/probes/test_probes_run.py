@@ -93,7 +93,7 @@ def test_a_killed_run_makes_only_what_is_missing(result, folder, monkeypatch):
         (["--frames", "3"], "3 frames cannot be probed"),
         (["--episodes", "4"], "4 episodes or scenes are too few"),
         (["--stride", "0"], "stride of 0"),
-        (["--encoder", "nowhere"], "no encoder folder 'nowhere'"),
+        (["--encoder", "nowhere"], "'nowhere'"),
     ],
 )
 def test_mistakes_end_in_one_sentence(words, sentence, tmp_path, capsys):

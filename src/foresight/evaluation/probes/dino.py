@@ -12,8 +12,7 @@ from torch.nn import functional
 
 from foresight.errors import ForesightError
 from foresight.files import file_fingerprint, fingerprint, read_json
-from foresight.perception.checkpoint import quiet_transformers
-from foresight.perception.trunk import IMAGENET_MEAN, IMAGENET_STD
+from foresight.perception.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 GRID = 8
 """Patches along a side: frames are enlarged to fit, since DINOv2's patches have 14 pixels."""
@@ -75,13 +74,12 @@ def load_dino(folder: Path, image_size: int, device: str = "cpu") -> DinoEncoder
         )
     from transformers import AutoModel
 
-    with quiet_transformers():
-        try:
-            model = AutoModel.from_pretrained(str(folder), use_safetensors=True)
-        except Exception as error:  # safetensors, torch and transformers raise many kinds here
-            raise ForesightError(
-                f"The DINOv2 folder {folder} cannot be loaded ({type(error).__name__}): fetch or "
-                "make it again."
-            ) from error
+    try:
+        model = AutoModel.from_pretrained(str(folder), use_safetensors=True)
+    except Exception as error:  # safetensors, torch and transformers raise many kinds here
+        raise ForesightError(
+            f"The DINOv2 folder {folder} cannot be loaded ({type(error).__name__}): fetch or make "
+            "it again."
+        ) from error
     place = torch.device(device)
     return DinoEncoder(model.to(place).eval().requires_grad_(False), folder, image_size, place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -13,10 +12,7 @@ from torch import Tensor
 
 from foresight.errors import ForesightError
 from foresight.evaluation.probes.data import ProbeData, Split
-from foresight.perception.checkpoint import open_checkpoint, quiet_transformers
 from foresight.perception.encoder import Encoder, load_encoder
-from foresight.perception.random_small import NAME as RANDOM_SMALL
-from foresight.perception.random_small import random_small_folder
 from foresight.progress import track
 
 CPU_TOKENS, GPU_TOKENS = 1024, 65536
@@ -88,17 +84,7 @@ def randomised(encoder: str, device: str = "cpu", seed: int = RANDOM_SEED) -> En
     Raises:
         ForesightError: there is no such encoder.
     """
-    from transformers import VJEPA2Model
-
-    folder = random_small_folder() if encoder == RANDOM_SMALL else encoder
-    config = open_checkpoint(folder).config
-    config.pred_num_hidden_layers = 1  # never used
-    with torch.random.fork_rng(devices=[]), quiet_transformers(), _folder() as made:
-        torch.manual_seed(seed)
-        VJEPA2Model(config).save_pretrained(made)
-        found = load_encoder(made, device=device)
-    found.name = f"random weights of {encoder}"
-    return found
+    return load_encoder(encoder, device=device, random_weights=seed)
 
 
 class PixelPca:
@@ -172,7 +158,3 @@ def _batches(eye: Eye, data: ProbeData) -> Iterator[UInt8[np.ndarray, "b t h w 3
             waiting = waiting[size:]
     if waiting:
         yield np.stack(waiting)
-
-
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="foresight-random-")

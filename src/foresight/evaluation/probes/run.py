@@ -26,7 +26,12 @@ from foresight.evaluation.probes.data import (
     task_data,
 )
 from foresight.evaluation.probes.dino import load_dino
-from foresight.evaluation.probes.features import PixelPca, encode_windows, randomised
+from foresight.evaluation.probes.features import (
+    RANDOM_SEED,
+    PixelPca,
+    encode_windows,
+    randomised,
+)
 from foresight.evaluation.probes.fit import FitSettings
 from foresight.evaluation.probes.read import Reading, read_features
 from foresight.evaluation.results import Result, make_result
@@ -166,9 +171,11 @@ def _feature_sets(settings: ProbeSettings, encoder: Any) -> list[FeatureSet]:
     def with_pixels(data: ProbeData, split: Split) -> Tensor:
         return PixelPca(seed=settings.seed).features(data, split)
 
+    # Untrained weights are the same for every checkpoint of an architecture.
+    architecture = [asdict(encoder.config), str(encoder.dtype)]
     sets = [
         FeatureSet(None, encoder.fingerprint, lambda data, split: encode_windows(encoder, data)),
-        FeatureSet(RANDOM, f"{RANDOM} {encoder.fingerprint}", with_random),
+        FeatureSet(RANDOM, fingerprint([RANDOM, RANDOM_SEED, architecture]), with_random),
         FeatureSet(PIXELS, PIXELS, with_pixels),
     ]
     if settings.dino is not None:
