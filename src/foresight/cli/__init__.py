@@ -25,6 +25,7 @@ VERBS = {
     "collect": "record episodes of a task into a dataset",
     "encode": "read a dataset with the frozen eyes and cache the features",
     "features": "say what distances between a dataset's features can tell apart",
+    "pretrain": "make eyes of your own: masked prediction on recorded episodes",
     "train": "learn a world model or a policy from cached features",
     "evaluate": "let an agent act, beside its baselines on the same seeds",
     "drift": "measure how far a model's imagined features drift from the true ones",

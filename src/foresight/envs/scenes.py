@@ -164,7 +164,7 @@ class SceneRenderer:
     """
 
     def __init__(self, size: int = 64) -> None:
-        settings = RenderSettings(size=size)
+        settings = RenderSettings(size=size, quality="smooth")
         import mujoco
 
         self._model: mujoco.MjModel = mujoco.MjModel.from_xml_string(scene_xml())

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from foresight.data.collect import collect
 from foresight.data.store import EpisodeStore
-from foresight.envs.episode import EpisodeSpec
+from foresight.envs.episode import Episode, EpisodeSpec
 from foresight.envs.render import RenderSettings
+from foresight.envs.scenes import SceneRenderer, draw_scene, scene_labels
 from foresight.envs.tasks import SOURCE_TASKS
+from foresight.progress import track
 
 FIRST_SEED = 500_000
 """Far from the seeds of data, constants and evaluation: no frame of these is seen elsewhere."""
@@ -32,6 +36,12 @@ TEACHERS = {
     "point_mass-easy": ("expert", "eps:0.3:expert"),
 }
 """Cheap teachers, taken in turn with what wanders; the other tasks have oracle episodes."""
+
+
+SCENES = 2500
+SCENE_FRAMES = 8
+SCENE_STEP = 0.05
+"""Scenes of single objects: how many, how long, and the seconds between their frames."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ def parts(scale: float = 1.0) -> Iterator[Part]:
 def collect_corpus(
     folder: Path | str, size: int = 64, scale: float = 1.0, workers: int = 2
 ) -> list[EpisodeStore]:
-    """Collect every part below ``folder``; resumes.
+    """Collect every part below ``folder``, and scenes of single objects; resumes.
 
     Raises:
         ForesightError: as `foresight.data.collect.collect`.
@@ -95,4 +105,33 @@ def collect_corpus(
     for part in parts(scale):
         stores.append(collect(Path(folder) / part.name, part.specs(size, seed), workers))
         seed += 10_000  # parts never share an initial state, whatever their sizes
+    scenes = max(1, round(SCENES * scale))
+    stores.append(collect_scenes(Path(folder) / "scenes", scenes, size))
     return stores
+
+
+def collect_scenes(folder: Path, count: int, size: int = 64) -> EpisodeStore:
+    """Rendered scenes of one moving object as short episodes without actions; resumes.
+
+    What is recorded as proprioception are the labels of `foresight.envs.scenes`.
+    """
+    store = EpisodeStore.open_or_create(folder, control_timestep=SCENE_STEP)
+    render = RenderSettings(size, quality="smooth")
+    renderer = SceneRenderer(size)
+    with store:
+        for index in track(range(len(store), count), "scenes", count - len(store)):
+            scene = draw_scene(FIRST_SEED, index, SCENE_FRAMES)
+            none = np.zeros((SCENE_FRAMES, 1))
+            store.append(
+                Episode(
+                    spec=EpisodeSpec("scenes", index, "none", "seed200", render, SCENE_FRAMES),
+                    frames=renderer.render(scene),
+                    proprio=np.tile(scene_labels(scene).astype(np.float32), (SCENE_FRAMES, 1)),
+                    states=none,
+                    actions=none.astype(np.float32),
+                    rewards=none[:, 0].astype(np.float32),
+                )
+            )
+        store.finish()
+    renderer.close()
+    return store

@@ -137,7 +137,7 @@ def probe_specs(settings: ProbeSettings, task: str, size: int) -> list[EpisodeSp
             task,
             FIRST_SEED + i,
             behaviours[i % len(behaviours)],
-            render=RenderSettings(size=size),
+            render=RenderSettings(size=size, quality="smooth"),
             steps=settings.steps,
         )
         for i in range(settings.episodes)

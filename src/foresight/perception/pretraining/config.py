@@ -78,7 +78,7 @@ class PretrainConfig:
     """AdamW's decoupled weight decay, on matrices only."""
     clip: float = 1.0
     """Largest gradient norm."""
-    momentum: tuple[float, float] = (0.996, 0.9999)
+    momentum: tuple[float, float] = (0.996, 0.9995)
     """The target's momentum at the start and, along a cosine, at the end."""
     shift: int = 4
     """Pictures are moved by up to so many pixels."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -90,13 +91,15 @@ class FrameBank:
         name = fingerprint([store.fingerprint for store in self.stores])
         path, done = folder / f"{name}.u8", folder / f"{name}.json"
         shape = (int(self.lengths.sum()), *self.size, 3)
-        if not done.exists() or read_json(done) != {"shape": list(shape)}:
-            with disk_errors(path):
-                folder.mkdir(parents=True, exist_ok=True)
-                out = np.memmap(path, np.uint8, "w+", shape=shape)
-                self._decode(out)
-                out.flush()
-            write_json(done, {"shape": list(shape)})
+        with disk_errors(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / f"{name}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # of several processes, one decodes
+                if not done.exists() or read_json(done) != {"shape": list(shape)}:
+                    out = np.memmap(path, np.uint8, "w+", shape=shape)
+                    self._decode(out)
+                    out.flush()
+                    write_json(done, {"shape": list(shape)})
         return np.memmap(path, np.uint8, "r", shape=shape)
 
     def _decode(self, out: np.ndarray) -> None:
