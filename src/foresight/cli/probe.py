@@ -20,11 +20,13 @@ class Config:
 
     tasks: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Source tasks, and scenes for the rendered objects; all of them if none is named."""
-    encoder: str = "random-small"
+    encoder: str = "foresight-small"
     """Folder, hub id or name of the encoder."""
-    episodes: int = 300
-    """Episodes of each task."""
-    windows: int = 20
+    episodes: int = 800
+    """Episodes of each task: many short ones, as every one has its own goal and start."""
+    steps: int = 40
+    """Length of an episode in environment steps."""
+    windows: int = 8
     """Windows of frames taken from each episode."""
     scenes: int = 10_000
     """Rendered clips."""
@@ -65,7 +67,7 @@ def main(config: Config) -> None:
         scenes=min(config.scenes, 80) if smoke else config.scenes,
         frames=config.frames,
         stride=config.stride,
-        steps=30 if smoke else None,
+        steps=min(config.steps, 30) if smoke else config.steps,
         dino=config.dino,
         device=config.device,
         seed=config.seed,

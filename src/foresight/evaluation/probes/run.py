@@ -55,13 +55,13 @@ VERSION = 1
 class ProbeSettings:
     """What is probed, and how."""
 
-    encoder: str = "random-small"
+    encoder: str = "foresight-small"
     """Folder, hub id or name of the encoder under test."""
     tasks: tuple[str, ...] = (*SOURCE_TASKS, SCENES)
     """Source tasks, and scenes."""
-    episodes: int = 300
-    """Of each task."""
-    windows: int = 20
+    episodes: int = 800
+    """Of each task: many short ones, as every one has its own goal and start."""
+    windows: int = 8
     """Of each episode."""
     scenes: int = 10_000
     """Rendered clips."""
@@ -69,7 +69,7 @@ class ProbeSettings:
     """Of a window."""
     stride: int = 2
     """Environment steps between frames."""
-    steps: int | None = None
+    steps: int | None = 40
     """Cut episodes after so many steps."""
     dino: Path | None = None
     """A transformers folder of DINOv2."""
