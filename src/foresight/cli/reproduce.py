@@ -14,12 +14,15 @@ from foresight.perception.eyes import Eyes
 
 @dataclass(frozen=True)
 class Config:
-    """Repeat an experiment: baselines, faults, or a phase or day of the source documents."""
+    """Repeat an experiment: baselines, faults, a phase or day of the source documents, or the
+    pretraining of the bundled encoder.
+    """
 
     name: Annotated[
         Literal[
             "baselines",
             "faults",
+            "foresight-small",
             "phase-1",
             "phase-3",
             "phase-4",
@@ -99,6 +102,10 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
 
         small = faults.FaultsConfig(moments=1, episodes=4, steps=40, epochs=3)
         result = faults.run(small if smoke else faults.FaultsConfig(), folder)
+    elif config.name == "foresight-small":
+        from foresight.recipes import foresight_small
+
+        result = foresight_small.run(config.preset, folder, workers, config.device)
     elif config.name.startswith("day"):
         from foresight.recipes import ac
 

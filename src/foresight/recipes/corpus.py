@@ -98,6 +98,9 @@ def collect_corpus(
 ) -> list[EpisodeStore]:
     """Collect every part below ``folder``, and scenes of single objects; resumes.
 
+    Returns:
+        The datasets: the source tasks as they are, in their order, then all others by name.
+
     Raises:
         ForesightError: as `foresight.data.collect.collect`.
     """
@@ -107,7 +110,10 @@ def collect_corpus(
         seed += 10_000  # parts never share an initial state, whatever their sizes
     scenes = max(1, round(SCENES * scale))
     stores.append(collect_scenes(Path(folder) / "scenes", scenes, size))
-    return stores
+    plain = [f"{task}-camera0-plain" for task in SOURCE_TASKS]
+    first = [store for name in plain for store in stores if store.path.name == name]
+    rest = [store for store in stores if store.path.name not in plain]
+    return first + sorted(rest, key=lambda store: store.path.name)
 
 
 def collect_scenes(folder: Path, count: int, size: int = 64) -> EpisodeStore:
