@@ -1,8 +1,9 @@
 """The frozen encoder's forward pass: the same function as `vit.VisionTransformer`, made fast.
 
-- Query and key rows are reordered within each head to (even channels, odd channels), so that the
-  rotation's channel pairs become two halves. Dot products do not see the order.
-- The rotary tables are computed once, in fp32.
+- The rotation needs queries and keys also with their channel pairs swapped. These come out of the
+  same product as the queries, keys and values: a few more rows of one matrix instead of slicing
+  and stacking.
+- The rotary tables are computed once, in fp32, and written out for all heads.
 - Pixels go in as centred bytes: the ImageNet normalisation is folded into the patch embedding.
 - On a CPU the weights are laid out once as oneDNN's kernels want them, instead of at every call.
 
@@ -107,13 +108,8 @@ class FastBlock(nn.Module):
         attention = block.attn
         self.dtype = dtype
         self.heads = attention.heads
-        dim = attention.qkv.in_features
-        self.head_dim = dim // self.heads
-        order = torch.cat(
-            (_halves_order(2 * self.heads, self.head_dim), torch.arange(dim) + 2 * dim)
-        )
-        bias = attention.qkv.bias
-        self.qkv = Linear(attention.qkv.weight[order], None if bias is None else bias[order], dtype)
+        weight, bias = attention.qkv.weight.detach(), attention.qkv.bias
+        self.qkv = Linear(with_swapped(weight), None if bias is None else with_swapped(bias), dtype)
         self.proj = _linear(attention.proj, dtype)
         self.fc1 = _linear(block.mlp.fc1, dtype)
         self.fc2 = _linear(block.mlp.fc2, dtype)
@@ -123,19 +119,20 @@ class FastBlock(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b n d"],
-        cos: Float[Tensor, "n 1 k"],
-        sin: Float[Tensor, "n 1 k"],
+        cos: Float[Tensor, "n e"],
+        sin: Float[Tensor, "n e"],
     ) -> Float[Tensor, "b n d"]:
-        """Tokens ``[B, N, D]`` after this block; ``x`` is changed in place."""
+        """Tokens ``[B, N, D]`` after this block; ``x`` is changed in place.
+
+        ``cos`` and ``sin`` are tables for the queries and keys of all heads, ``[N, 2 D]``.
+        """
         batch, tokens, dim = x.shape
         qkv = self.qkv(self.norm1(x).to(self.dtype))
-        pairs = qkv[..., : 2 * dim].view(batch, tokens, 2 * self.heads, self.head_dim)
-        half = self.head_dim // 2
-        swapped = torch.cat((pairs[..., half:], pairs[..., :half]), dim=-1)
-        turned = torch.addcmul(pairs * cos, swapped, sin).transpose(1, 2)
-        value = qkv[..., 2 * dim :].view(batch, tokens, self.heads, self.head_dim).transpose(1, 2)
+        pairs, swapped, value = qkv.split((2 * dim, 2 * dim, dim), dim=-1)
+        turned = torch.addcmul(pairs * cos, swapped, sin)
+        query, key = turned.view(batch, tokens, 2, self.heads, -1).transpose(1, 3).unbind(2)
         mixed = functional.scaled_dot_product_attention(
-            turned[:, : self.heads], turned[:, self.heads :], value
+            query, key, value.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         )
         x += self.proj(mixed.transpose(1, 2).reshape(batch, tokens, dim))
         x += self.fc2(functional.gelu(self.fc1(self.norm2(x).to(self.dtype))))
@@ -191,27 +188,21 @@ class Trunk(nn.Module):
     def _rotary(self, tubelets: int, device: torch.device) -> tuple[Tensor, Tensor]:
         key = (tubelets, device)
         if key not in self._tables:
-            cos, sin = rotary_halves(self._reference, tubelets)
-            self._tables[key] = (cos.to(device, self.dtype), sin.to(device, self.dtype))
+            heads = 2 * self.config.heads  # queries and keys
+            tables = self._reference.tables(tubelets, *self.config.grid, torch.device("cpu"))
+            cos, sin = (table.repeat(1, heads).to(device, self.dtype) for table in tables)
+            self._tables[key] = (cos, sin)
         return self._tables[key]
 
 
-def rotary_halves(
-    encoder: VisionTransformer, tubelets: int
-) -> tuple[Float[Tensor, "n 1 k"], Float[Tensor, "n 1 k"]]:
-    """Cosines and signed sines ``[tokens, 1, head_dim]`` in the (even, odd) order."""
-    cos, sin = encoder.tables(tubelets, *encoder.config.grid, torch.device("cpu"))
-    head_dim = encoder.config.head_dim
-    order = _halves_order(1, head_dim)
-    sign = torch.ones(head_dim)
-    sign[: head_dim // 2] = -1.0
-    return cos[:, None, order], (sin[:, order] * sign)[:, None]
+def with_swapped(qkv: Float[Tensor, "q *d"]) -> Float[Tensor, "r *d"]:
+    """Rows of query, key and value → query, key, swapped query, swapped key, value.
 
-
-def _halves_order(heads: int, head_dim: int) -> Tensor:
-    """Row order that puts each head's even channels before its odd ones."""
-    one = torch.cat((torch.arange(0, head_dim, 2), torch.arange(1, head_dim, 2)))
-    return (torch.arange(heads)[:, None] * head_dim + one).flatten()
+    The swapped rows give ``(-x1, x0, -x3, x2, …)`` where the others give ``(x0, x1, x2, x3, …)``.
+    """
+    pairs, value = qkv.split((len(qkv) // 3 * 2, len(qkv) // 3))
+    even, odd = pairs[0::2], pairs[1::2]
+    return torch.cat((pairs, torch.stack((-odd, even), dim=1).flatten(0, 1), value))
 
 
 def _linear(linear: nn.Linear, dtype: torch.dtype) -> Linear:
