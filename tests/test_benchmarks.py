@@ -11,7 +11,6 @@ from foresight.evaluation.results import load
 ROOT = Path(__file__).parents[1]
 COLLECTION = "--size 64 --rounds 1 --episodes 1 --frames 5 --memory-episodes 1 --workers 1"
 WINDOWS = "--episodes 8 --length 40 --dim 16 --batch 16 --rounds 1 --turn 2"
-AC = "--dim 16 --width 64 --depth 1 --grid 2 --steps 2 --rounds 1"
 
 
 @pytest.mark.parametrize(
@@ -19,7 +18,6 @@ AC = "--dim 16 --width 64 --depth 1 --grid 2 --steps 2 --rounds 1"
     [
         ("collection", COLLECTION, "ratio-to-dm-control/reacher-easy"),
         ("window_loader", WINDOWS, "share-of-memcpy/window-16"),
-        ("ac_rollout", AC, "cached-over-uncached/ac"),
     ],
 )
 def test_benchmark_runs(name, options, key, tmp_path):

@@ -23,6 +23,8 @@ class Config:
 
     what: Annotated[Literal["encoder"], tyro.conf.Positional]
     """What to measure."""
+    ac: bool = True
+    """Also roll out a V-JEPA 2-AC predictor with and without its cache."""
     speed: tyro.conf.OmitArgPrefixes[SpeedConfig] = field(default_factory=SpeedConfig)
     out: Path | None = None
     """Also write the result as JSON to this file, for example results/encoder-speed.json."""
@@ -35,11 +37,13 @@ def main(config: Config) -> None:
     import torch
     from rich.console import Console
 
+    from foresight.evaluation.ac_speed import ACSpeedConfig, ac_speed
     from foresight.evaluation.encoder_speed import encoder_speed
     from foresight.evaluation.results import make_result, plain
     from foresight.report.tables import to_rich
 
-    rows = encoder_speed(config.speed, _say)
+    rollouts = ACSpeedConfig(rounds=config.speed.rounds, device=config.speed.device)
+    rows = encoder_speed(config.speed, _say, [lambda: ac_speed(rollouts)] if config.ac else [])
     Console().print(to_rich(_table(rows)))
     if config.out is not None:
         settings = plain(config.speed) | {

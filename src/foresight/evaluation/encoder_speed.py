@@ -88,7 +88,8 @@ def encoder_speed(
 
     Rows, with the size as task: ``clips-per-second`` of both sides, their
     ``ratio-to-transformers``, ``gemm-peak-tflops`` (of the round), ``share-of-gemm-peak``,
-    ``ms-per-clip``; and ``windows-per-second`` for each readout from a dataset to its cache.
+    ``ms-per-clip``; ``largest-difference`` of their tokens in fp32; and ``windows-per-second`` for
+    each readout from a dataset to its cache.
 
     Args:
         config: what to measure.
@@ -122,6 +123,7 @@ def encoder_speed(
             pair = Pair(SIZES[size], config.batch or batches[size], device, dtype)
             for turn in range(config.rounds):
                 add(_turn(pair, size, turn))
+            add([_difference(SIZES[size], size, device)])
             if size == "small" and config.cache_frames:
                 add(_cache_rows(pair.ours, config.cache_frames))
         for measure in more:
@@ -167,6 +169,17 @@ class Pair:
     def run_theirs(self) -> Tensor:
         """Tokens by `transformers`, ``[B, N, D]``, without its predictor."""
         return self.theirs.get_vision_features(self.pixels)
+
+
+def _difference(settings: dict[str, Any], size: str, device: torch.device) -> Row:
+    """Largest absolute difference of the two sides' tokens in fp32, on one clip."""
+    pair = Pair(settings, 1, device, torch.float32)
+    ours, theirs = pair.run_ours().flatten(1, 3), pair.run_theirs()
+    return {
+        "measure": "largest-difference",
+        "value": float((ours - theirs).abs().max()),
+        "task": size,
+    }
 
 
 def our_encoder(model: Any, dtype: torch.dtype, device: torch.device) -> Encoder:

@@ -3,29 +3,28 @@
 Both sides imagine the same frames from one seen frame and give the same numbers (the largest
 difference is a row of its own). Without the cache every step computes all frames again, as the
 published notebook does.
-
-    python benchmarks/ac_rollout.py
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-import tyro
 
 from foresight.perception.ac_checkpoint import random_ac_predictor
 from foresight.perception.ac_layers import ACConfig
 from foresight.perception.ac_predictor import ACPredictor, normalise
 from foresight.perception.encoder import DTYPES
 
+Given = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Tokens, actions and the first pose."""
+
 
 @dataclass(frozen=True)
-class Options:
-    """Measure cached against uncached rollouts."""
+class ACSpeedConfig:
+    """What to roll out; the weights are random, speed does not depend on them."""
 
     dim: int = 1024
     """Features per token of the encoder."""
@@ -45,34 +44,23 @@ class Options:
     """float32 or bfloat16."""
     device: str = "cpu"
     """Where it runs."""
-    out: Path = Path("results/ac-rollout.json")
-    """Result file."""
 
 
-def main(options: Options) -> None:
-    """Run the benchmark and write its result."""
-    from foresight.evaluation.results import make_result
-
-    rows = measure_ac(options)
-    config = {**asdict(options), "threads": torch.get_num_threads()}
-    result = make_result("ac-rollout", config, "none", rows)
-    result.save(options.out)
-    for key, interval in result.summary.items():
-        print(f"{key:35} {interval['mean']:.4g}  [{interval['low']:.4g}, {interval['high']:.4g}]")
-    print(f"written to {options.out}")
-
-
-def measure_ac(options: Options | None = None) -> list[dict[str, Any]]:
+def ac_speed(options: ACSpeedConfig) -> list[dict[str, Any]]:
     """Rows of ``rollout-seconds`` (conditions cached, uncached) and ``cached-over-uncached``.
 
     The ratio is how many times faster the cached rollout is; the task of all rows is ``ac``.
     """
-    options = options or Options()
     heads = options.width // 64
     sizes = ACConfig(
-        options.dim, options.width, options.depth, heads, 4 * options.width, options.grid,
-        max(options.steps, 2),
-    )  # fmt: skip
+        dim=options.dim,
+        width=options.width,
+        depth=options.depth,
+        heads=heads,
+        hidden=4 * options.width,
+        grid=options.grid,
+        max_frames=max(options.steps, 2),
+    )
     predictor = random_ac_predictor(sizes).compute_in(DTYPES[options.dtype]).to(options.device)
     given = _given(options, predictor)
     _, cached = _seconds(predictor, given, True)  # warm up, and look at what both give
@@ -89,18 +77,17 @@ def measure_ac(options: Options | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def _given(options: Options, predictor: ACPredictor) -> tuple[torch.Tensor, ...]:
+def _given(options: ACSpeedConfig, predictor: ACPredictor) -> Given:
     generator = torch.Generator().manual_seed(0)
     config = predictor.config
     tokens = torch.randn(options.batch, config.patches, config.dim, generator=generator)
     actions = 0.05 * torch.randn(options.batch, options.steps, 7, generator=generator)
     pose = torch.zeros(options.batch, 1, 7)
-    return tuple(value.to(options.device) for value in (normalise(tokens), actions, pose))
+    place = options.device
+    return normalise(tokens).to(place), actions.to(place), pose.to(place)
 
 
-def _seconds(
-    predictor: ACPredictor, given: tuple[torch.Tensor, ...], cached: bool
-) -> tuple[float, torch.Tensor]:
+def _seconds(predictor: ACPredictor, given: Given, cached: bool) -> tuple[float, torch.Tensor]:
     _finish(given[0].device)
     begin = time.perf_counter()
     out = predictor.rollout(*given, cached=cached)
@@ -115,7 +102,3 @@ def _finish(device: torch.device) -> None:
 
 def _row(measure: str, value: float, **more: Any) -> dict[str, Any]:
     return {"measure": measure, "value": value, "task": "ac", **more}
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
