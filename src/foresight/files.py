@@ -44,6 +44,11 @@ def disk_errors(path: Path | str) -> Iterator[None]:
         raise
 
 
+UMASK = os.umask(0)
+"""Permissions that new files lack; asking for it sets it, so it is asked for once and set back."""
+os.umask(UMASK)
+
+
 def atomic_write(path: Path | str, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a temporary sibling of ``path``, then rename it into place.
 
@@ -60,6 +65,7 @@ def atomic_write(path: Path | str, write: Callable[[Path], None]) -> None:
             write(temporary)
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~UMASK)  # safetensors makes files for their owner alone
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

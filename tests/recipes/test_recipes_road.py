@@ -23,18 +23,18 @@ def road(tmp_path_factory):
 def test_leaves_a_valid_result_a_page_and_a_film(road):
     folder, _ = road
     result = load(folder / "result.json")
-    assert result.conditions == ["planner:random-small", "zero", "random", "expert"]
+    assert result.conditions == ["planner:foresight-small", "zero", "random", "expert"]
     returns = [row for row in result.rows if "return" in row]
     assert {row["seed"] for row in returns} == {0, 1} and len(returns) == 8
     for row in returns:
         assert row["length"] == 20 and 0 <= row["return"] <= 20
-    entry = result.summary["planner:random-small/reacher-easy"]
+    entry = result.summary["planner:foresight-small/reacher-easy"]
     mine = [row["return"] for row in returns if row["condition"].startswith("planner")]
     assert entry["n"] == 2 and entry["mean"] == pytest.approx(np.mean(mine))
     errors = [row for row in result.rows if row.get("measure") == "prediction-error"]
     assert {row["horizon"] for row in errors} == {1, 2, 3, 4, 5}
     page = (folder / "report.html").read_text()
-    assert "data:video/mp4;base64," in page and "planner:random-small" in page
+    assert "data:video/mp4;base64," in page and "planner:foresight-small" in page
     assert (folder / "videos" / "planner-seed-0.mp4").stat().st_size > 1000
 
 
@@ -76,7 +76,7 @@ def test_evaluate_verb_writes_a_result(road, tmp_path):
     words = ["evaluate", str(folder / "model"), "--out", str(out), "--seeds", "1", "--steps", "3"]
     words += ["--planner.samples", "16", "--planner.elites", "4", "--workers", "1"]
     assert cli.main([*words, "--baselines", "zero"]) in (0, None)
-    assert load(out).summary["planner:random-small/reacher-easy"]["n"] == 1
+    assert load(out).summary["planner:foresight-small/reacher-easy"]["n"] == 1
 
 
 def test_collect_encode_train_verbs_go_the_same_way(tmp_path, capsys):
@@ -124,8 +124,8 @@ def test_phases_smoke(tmp_path):
         words = ["reproduce", name, "--preset", "smoke", "--run", str(tmp_path), "--workers", "1"]
         assert cli.main(words) in (0, None)
     result = load(tmp_path / "phase-4b.json")
-    assert "cem:random-small" in result.conditions
-    rows = [row for row in result.rows if row.get("condition") == "cem:random-small"]
+    assert "cem:foresight-small" in result.conditions
+    rows = [row for row in result.rows if row.get("condition") == "cem:foresight-small"]
     assert all(row["latent_min"] <= row["latent_initial"] for row in rows)
     assert result.config["source"]["latent distance removed"] == 0.413
 

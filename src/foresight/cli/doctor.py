@@ -205,7 +205,7 @@ def check_encoders() -> Check:
     made = foresight_home() / "encoders"
     own = sorted(folder.name for folder in made.glob("*") if (folder / "config.json").exists())
     found = f"{', '.join(models) or 'no V-JEPA 2'} in {cache}; {', '.join(own) or 'none'} in {made}"
-    fix = "hf download facebook/vjepa2-vitl-fpc64-256   (random-small works without)"
+    fix = "hf download facebook/vjepa2-vitl-fpc64-256   (foresight-small works without)"
     return Check("encoders", bool(models), found, fix, needed=False)
 
 

@@ -31,7 +31,7 @@ class Config:
     """Any of zero, random, constant, expert, oracle."""
     camera: int = 0
     """Camera number; the one that the data were recorded with."""
-    quality: Literal["fast", "full"] = "fast"
+    quality: Literal["fast", "smooth", "full"] = "smooth"
     """Render quality; the one that the data were recorded with."""
     steps: int | None = None
     """Cut episodes short, for a trial."""

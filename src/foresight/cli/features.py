@@ -26,7 +26,7 @@ class Config:
 
     dataset: Annotated[Path, tyro.conf.Positional]
     """Folder of a dataset that `foresight collect` wrote."""
-    encoder: str = "random-small"
+    encoder: str = "foresight-small"
     """Folder or hub id of a V-JEPA 2 checkpoint, for example facebook/vjepa2-vitl-fpc64-256."""
     readout: tuple[str, ...] = ("tubelet",)
     """One or more readouts to compare, for example source tubelet last:grid=8,window=4."""

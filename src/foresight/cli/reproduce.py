@@ -39,7 +39,7 @@ class Config:
     """The result file; results/NAME.json if not given, a smoke run writes into its own folder."""
     run: Path | None = None
     """Folder for data and finished episodes: a stopped run, started again, goes on from there."""
-    encoder: str = "random-small"
+    encoder: str = "foresight-small"
     """Folder or hub id of a V-JEPA 2 checkpoint, for phases and days; with --ac its own encoder
     stays unless another is named here."""
     device: str = "cpu"
@@ -109,7 +109,7 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
     elif config.name.startswith("day"):
         from foresight.recipes import ac
 
-        own = config.encoder == "random-small"  # the checkpoint's own, if there is one
+        own = config.encoder == "foresight-small"  # the checkpoint's own, if there is one
         shown = replace(
             ac.presets()[config.preset],
             ac=config.ac,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from foresight.perception.bundled import FORESIGHT_SMALL
 from foresight.perception.encoder import Encoder, load_encoder
 from foresight.perception.readout import Readout
 from foresight.perception.readout_spec import parse_readout
@@ -14,8 +15,9 @@ from foresight.perception.readout_spec import parse_readout
 class Eyes:
     """Names instead of weights, so that it travels to worker processes and into files."""
 
-    encoder: str = "random-small"
-    """Folder or hub id of a V-JEPA 2 checkpoint, for example facebook/vjepa2-vitl-fpc64-256."""
+    encoder: str = FORESIGHT_SMALL
+    """foresight-small, random-small, or a folder, file or hub id of a V-JEPA 2 checkpoint, for
+    example facebook/vjepa2-vitl-fpc64-256."""
     readout: str = "tubelet"
     """source: mean over the tokens of 8-frame windows; tubelet: 2 frames, tokens pooled to 4x4;
     last: the last tubelet of 8 frames; difference: tubelet and its change; tokens: not pooled.

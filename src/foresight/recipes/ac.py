@@ -45,7 +45,7 @@ class ACRecipeConfig:
     ac: Path | None = None
     """V-JEPA 2-AC checkpoint; small random weights without one."""
     encoder: str | None = None
-    """Another encoder than the checkpoint's own; without a checkpoint random-small."""
+    """Another encoder than the checkpoint's own; without a checkpoint foresight-small."""
     clip: Path | None = None
     """A video or .npy frames; without one, rendered episodes of random actions."""
     clips: int = 5
@@ -115,7 +115,7 @@ def _model(config: ACRecipeConfig) -> ACModel:
     if config.ac is not None:
         foreign = config.encoder is not None
         return load_ac(config.ac, config.device, encoder=config.encoder, allow_foreign=foreign)
-    encoder = load_encoder(config.encoder or "random-small", config.device)
+    encoder = load_encoder(config.encoder or "foresight-small", config.device)
     sizes = ACConfig(encoder.dim, 128, 2, 2, 512, encoder.grid)
     predictor = random_ac_predictor(sizes).to(encoder.device)
     return ACModel(encoder, predictor, allow_foreign=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -94,9 +95,9 @@ def parts(scale: float = 1.0) -> Iterator[Part]:
 
 
 def collect_corpus(
-    folder: Path | str, size: int = 64, scale: float = 1.0, workers: int = 2
+    folder: Path | str, size: int = 64, scale: float = 1.0, workers: int = 2, most: int = 999
 ) -> list[EpisodeStore]:
-    """Collect every part below ``folder``, and scenes of single objects; resumes.
+    """Collect every part (or the first ``most``) below ``folder``, and scenes; resumes.
 
     Returns:
         The datasets: the source tasks as they are, in their order, then all others by name.
@@ -105,7 +106,7 @@ def collect_corpus(
         ForesightError: as `foresight.data.collect.collect`.
     """
     stores, seed = [], FIRST_SEED
-    for part in parts(scale):
+    for part in islice(parts(scale), most):
         stores.append(collect(Path(folder) / part.name, part.specs(size, seed), workers))
         seed += 10_000  # parts never share an initial state, whatever their sizes
     scenes = max(1, round(SCENES * scale))

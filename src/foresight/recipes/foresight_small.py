@@ -27,7 +27,7 @@ from foresight.recipes.corpus import collect_corpus
 
 NAME = "foresight-small"
 SETTINGS = PretrainConfig(
-    minutes=55,
+    minutes=55.0,
     batch=32,  # of each of two processes
     frames=(4, 4, 4, 2),
     masks=("wide",),
@@ -54,7 +54,7 @@ def run(preset: str, folder: Path, workers: int, device: str = "cpu") -> Result:
     """
     smoke = preset == "smoke"
     scale = 0.02 if smoke else 1.0
-    stores = _corpus(folder, scale, workers)
+    stores = _corpus(folder, scale, workers, 3 if smoke else 999)
     bank = FrameBank(stores, folder / "frames")
     settings = replace(SETTINGS, device=device)
     if smoke:
@@ -129,12 +129,12 @@ def _probe_table(path: Path) -> str:
     return "\n".join(lines)
 
 
-def _corpus(folder: Path, scale: float, workers: int) -> list[EpisodeStore]:
+def _corpus(folder: Path, scale: float, workers: int, most: int) -> list[EpisodeStore]:
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "corpus.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # of several processes, one collects
-            return collect_corpus(folder / "corpus", scale=scale, workers=workers)
+            return collect_corpus(folder / "corpus", scale=scale, workers=workers, most=most)
 
 
 def _processes() -> int:

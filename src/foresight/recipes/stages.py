@@ -44,14 +44,16 @@ class DataPlan:
     """Cut episodes short: more different scenes for the same number of frames."""
     camera: int = 0
     """Camera number."""
-    quality: str = "fast"
-    """fast or full."""
+    quality: str = "smooth"
+    """fast, smooth or full."""
+    look: str = "plain"
+    """plain or varied."""
     first_seed: int = FIRST_SEED
     """Seed of the first episode."""
 
     def render(self, size: int) -> RenderSettings:
         """Frames of the size that the encoder takes."""
-        return RenderSettings(size=size, camera=self.camera, quality=self.quality)  # type: ignore[arg-type]
+        return RenderSettings(size, self.camera, self.quality, self.look)  # type: ignore[arg-type]
 
     def specs(self, size: int) -> list[EpisodeSpec]:
         """One spec per episode, in order.
