@@ -91,23 +91,24 @@ def predict(predictor, tokens, keep, hidden, grid):
 
 
 def terms(model, average, clips, masks, grid):
-    """Mean errors of latent, dense and pixel predictions over all masks, clips and places."""
+    """Mean errors of latent, dense and pixel predictions; every kind of mask counts the same."""
+    kinds = [one_kind(model, average, clips.double(), mask, grid) for mask in masks]
+    return {name: float(sum(kind[name] for kind in kinds) / len(kinds)) for name in kinds[0]}
+
+
+def one_kind(model, average, clips, mask, grid):
     found = {"latent": [], "dense": [], "pixels": []}
     size = model.encoder.config.dim
     whole = list(range(math.prod(grid)))
-    for keeps, hiddens in masks:
-        for clip, keep, hidden in zip(
-            clips.double(), keeps.tolist(), hiddens.tolist(), strict=True
-        ):
-            target = standard(encode(average, clip, whole, grid), 1e-5)
-            pixels = patches(clip, model.encoder.config.patch)
-            out = predict(
-                model.predictor, encode(model.encoder, clip, keep, grid), keep, hidden, grid
-            )
-            for row, place in zip(out[: len(keep)], keep, strict=True):
-                found["dense"].append((row[:size] - target[place]).abs().mean())
-            for row, place in zip(out[len(keep) :], hidden, strict=True):
-                found["latent"].append((row[:size] - target[place]).abs().mean())
-                if model.weights.pixels:
-                    found["pixels"].append(((row[size:] - pixels[place]) ** 2).mean())
-    return {name: float(torch.stack(v).mean()) for name, v in found.items() if v}
+    for clip, keep, hidden in zip(clips, mask[0].tolist(), mask[1].tolist(), strict=True):
+        target = standard(encode(average, clip, whole, grid), 1e-5)
+        pixels = patches(clip, model.encoder.config.patch)
+        tokens = encode(model.encoder, clip, keep, grid)
+        out = predict(model.predictor, tokens, keep, hidden, grid)
+        for row, place in zip(out[: len(keep)], keep, strict=True):
+            found["dense"].append((row[:size] - target[place]).abs().mean())
+        for row, place in zip(out[len(keep) :], hidden, strict=True):
+            found["latent"].append((row[:size] - target[place]).abs().mean())
+            if model.weights.pixels:
+                found["pixels"].append(((row[size:] - pixels[place]) ** 2).mean())
+    return {name: torch.stack(values).mean() for name, values in found.items() if values}
