@@ -240,7 +240,7 @@ def under_torchrun(data, folder, name):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
