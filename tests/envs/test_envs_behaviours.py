@@ -29,7 +29,7 @@ def returns(spec, task, seeds=range(20)):
 
 
 @pytest.mark.parametrize("task", ["reacher-easy", "point_mass-hard", "quadruped-walk"])
-@pytest.mark.parametrize("spec", ["zero", "random", "constant:0.5", "eps:0.5:zero"])
+@pytest.mark.parametrize("spec", ["zero", "random", "smooth:0.9", "constant:0.5", "eps:0.5:zero"])
 def test_actions_are_within_bounds_and_repeat_with_the_seed(spec, task):
     first = actions(spec, task, steps=10)
     env = make(task, render=None)
@@ -41,12 +41,30 @@ def test_actions_are_within_bounds_and_repeat_with_the_seed(spec, task):
 def test_randomness_depends_on_the_seed_and_the_spec():
     assert not np.array_equal(actions("random", seed=0), actions("random", seed=1))
     assert not np.array_equal(actions("random"), actions("eps:1:zero"))
+    assert not np.array_equal(actions("smooth:0.9", seed=0), actions("smooth:0.9", seed=1))
 
 
 def test_unbounded_actuators_get_ordinary_numbers():
     env = make("lqr-lqr_2_1", render=None)
     assert env.action_space.high.max() > 1e9
     assert np.abs(actions("random", "lqr-lqr_2_1")).max() < 10
+    assert np.abs(actions("smooth:0.9", "lqr-lqr_2_1")).max() <= 1
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.5, 0.9])
+def test_smooth_actions_remember_and_reach_far(memory):
+    env = make("reacher-easy", render=None)  # bounds of -1 and 1
+    behaviour = make_behaviour(f"smooth:{memory}", "reacher-easy")
+    behaviour.reset(env, 3)
+    found = np.array([behaviour.act(env, {}) for _ in range(6000)], np.float64)
+    noise = np.arctanh(found)  # what was squashed: normal, with a correlation of memory**lag
+    assert noise.std(axis=0) == pytest.approx(np.ones(2), abs=0.12)
+    for lag in (1, 4):
+        for actuator in noise.T:
+            seen = np.corrcoef(actuator[:-lag], actuator[lag:])[0, 1]
+            assert seen == pytest.approx(memory**lag, abs=0.06)
+    assert np.ptp(found, axis=0).min() > 1.8
+    assert abs(np.corrcoef(noise.T)[0, 1]) < 0.15
 
 
 def test_constants():
@@ -67,6 +85,7 @@ def test_epsilon_is_the_share_of_random_actions():
     "spec",
     [
         *("", "good", None, "zero:1", "constant", "constant:", "constant:a", "constant:nan"),
+        *("smooth", "smooth:", "smooth:1", "smooth:-0.1", "smooth:a", "smooth:0.1,0.2"),
         *("eps", "eps:0.3", "eps:2:zero", "eps:x:zero", "eps:0.1,0.2:zero", "eps:0.3:good"),
     ],
 )

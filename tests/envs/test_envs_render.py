@@ -89,7 +89,7 @@ def test_a_bad_size_is_refused(size):
 
 
 def test_other_bad_settings_are_refused():
-    with pytest.raises(ForesightError, match=r"'best'.*fast or full"):
+    with pytest.raises(ForesightError, match=r"'best'.*smooth or full"):
         RenderSettings(quality="best")
     with pytest.raises(ForesightError, match="Camera None"):
         RenderSettings(camera=None)

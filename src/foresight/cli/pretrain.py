@@ -33,12 +33,13 @@ def main(config: Config) -> None:
     """Pretrain and write the encoder."""
     from foresight.data.store import EpisodeStore
     from foresight.home import foresight_home
-    from foresight.perception.export import save_encoder
+    from foresight.perception.export import check_square, save_encoder
     from foresight.perception.pretraining.frames import FrameBank
     from foresight.perception.pretraining.train import pretrain
 
     stores = [EpisodeStore.open(path) for path in config.datasets]
     bank = FrameBank(stores, foresight_home() / "frames")
+    check_square(*bank.size)
     encoder = pretrain(bank, config.training, config.out)
     if int(os.environ.get("RANK", "0")) == 0:
         save_encoder(config.out, encoder.state_dict(), encoder.config)

@@ -215,6 +215,6 @@ def _numbers(spec: str, text: str) -> tuple[float, ...]:
     if not values or not np.isfinite(values).all():
         raise ForesightError(
             f"Behaviour {spec!r} holds something that is not a number: write for example "
-            "constant:0.5 or constant:0.1,-0.3."
+            "constant:0.5, constant:0.1,-0.3, smooth:0.9 or eps:0.3:zero."
         )
     return values

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 TINT = (0.4, 1.6)
 """Range of a material's colour factors (red, green, blue each)."""
+BRIGHTNESS = (0.7, 1.1)
+"""Range of a further factor that all materials, and all geoms of their own colour, share."""
 LIGHT = (0.5, 1.3)
 """Range of the lights' brightness, as a factor."""
 LIGHT_SHIFT = 0.35
@@ -58,7 +60,7 @@ class Looks:
         random = np.random.default_rng([seed, 7])
         model = self._model
         for colours in (model.mat_rgba, model.geom_rgba):
-            factors = random.uniform(*TINT, (len(colours), 3)) * random.uniform(0.7, 1.1)
+            factors = random.uniform(*TINT, (len(colours), 3)) * random.uniform(*BRIGHTNESS)
             colours[:, :3] = np.clip(colours[:, :3] * factors, 0.02, 1.0)
         model.light_diffuse[:] = np.clip(model.light_diffuse * random.uniform(*LIGHT), 0, 1)
         shift = random.uniform(-LIGHT_SHIFT, LIGHT_SHIFT, model.light_dir.shape)
@@ -80,19 +82,18 @@ class Looks:
             move = random.uniform(-step, step, 3) * (1, 1, 0.5)
             frame = np.zeros(9)
             mujoco.mju_quat2Mat(frame, model.cam_quat[camera])
-            offset = frame.reshape(3, 3) @ move
-            for field in (model.cam_pos, model.cam_pos0, model.cam_poscom0):
-                field[camera] += offset
+            model.cam_pos[camera] += frame.reshape(3, 3) @ move
+            # What tracking cameras use is in the world's axes, not in the body's.
+            first = model.cam_mat0[camera].reshape(3, 3)
+            for field in (model.cam_pos0, model.cam_poscom0):
+                field[camera] += first @ move
             turn, turned = np.zeros(4), np.zeros(4)
             angles = random.uniform(-CAMERA_TURN, CAMERA_TURN, 3)
             mujoco.mju_euler2Quat(turn, angles, "xyz")
             mujoco.mju_mulQuat(turned, model.cam_quat[camera], turn)
             model.cam_quat[camera] = turned
-            mujoco.mju_quat2Mat(frame, turned)
             # Tracking cameras keep their first orientation in the world: turn that too.
             spin = np.zeros(9)
             mujoco.mju_quat2Mat(spin, turn)
-            model.cam_mat0[camera] = (
-                model.cam_mat0[camera].reshape(3, 3) @ spin.reshape(3, 3)
-            ).ravel()
+            model.cam_mat0[camera] = (first @ spin.reshape(3, 3)).ravel()
             model.cam_fovy[camera] *= random.uniform(*ZOOM)

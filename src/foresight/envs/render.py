@@ -106,6 +106,11 @@ class FrameRenderer:
 
     def render(self, data: mujoco.MjData) -> np.ndarray:
         """The picture of ``data``, uint8 RGB ``[H, W, 3]``, upright."""
+        if self._looks is not None:
+            import mujoco
+
+            # A look that was drawn after the last step: cameras and lights are in their old place.
+            mujoco.mj_camlight(self._model, data)
         self._renderer.update_scene(data, camera=self._camera, scene_option=self._options)
         frame = self._renderer.render()
         _tell_dm_control()

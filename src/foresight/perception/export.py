@@ -28,11 +28,7 @@ def save_encoder(
         ForesightError: frames that are not square (the format knows one crop size), or the folder
             cannot be written.
     """
-    if config.height != config.width:
-        raise ForesightError(
-            f"An encoder for frames of {config.height}x{config.width} pixels cannot be written: "
-            "its format knows one crop size, choose square frames."
-        )
+    check_square(config.height, config.width)
     tensors = {k: v.to(dtype) for k, v in transformers_names(weights).items()}
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,6 +37,19 @@ def save_encoder(
         )
     write_json(folder / "config.json", _transformers_values(config, dtype))
     return folder
+
+
+def check_square(height: int, width: int) -> None:
+    """Refuse what `save_encoder` cannot write, before hours of training.
+
+    Raises:
+        ForesightError: frames of ``height`` by ``width`` pixels are not square.
+    """
+    if height != width:
+        raise ForesightError(
+            f"An encoder for frames of {height}x{width} pixels cannot be written: its format knows "
+            "one crop size, choose square frames."
+        )
 
 
 def _transformers_values(config: VitConfig, dtype: torch.dtype) -> dict[str, object]:

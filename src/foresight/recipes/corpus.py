@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -120,12 +121,13 @@ def collect_corpus(
 def collect_scenes(folder: Path, count: int, size: int = 64) -> EpisodeStore:
     """Rendered scenes of one moving object as short episodes without actions; resumes.
 
-    What is recorded as proprioception are the labels of `foresight.envs.scenes`.
+    What is recorded as proprioception are the labels of `foresight.envs.scenes`, at every step
+    those of the whole scene (of its last frame).
     """
     store = EpisodeStore.open_or_create(folder, control_timestep=SCENE_STEP)
     render = RenderSettings(size, quality="smooth")
     renderer = SceneRenderer(size)
-    with store:
+    with store, closing(renderer):
         for index in track(range(len(store), count), "scenes", count - len(store)):
             scene = draw_scene(FIRST_SEED, index, SCENE_FRAMES)
             none = np.zeros((SCENE_FRAMES, 1))
@@ -140,5 +142,4 @@ def collect_scenes(folder: Path, count: int, size: int = 64) -> EpisodeStore:
                 )
             )
         store.finish()
-    renderer.close()
     return store

@@ -41,6 +41,11 @@ class PredictorConfig:
     heads: int = 3
     """Attention heads."""
 
+    def __post_init__(self) -> None:
+        _check_heads(self.dim, self.heads)
+        if self.depth < 1:
+            raise ForesightError(f"A predictor of {self.depth} blocks is refused: give at least 1.")
+
 
 @dataclass(frozen=True)
 class PretrainConfig:
@@ -89,7 +94,7 @@ class PretrainConfig:
     probe_every: int = 2000
     """Updates between two running probes; 0 never."""
     save_every: int = 500
-    """Updates between two saved states."""
+    """Updates between two saved states; the last one is always saved."""
     log_every: int = 50
     """Updates between two lines of the log."""
     seed: int = 0
@@ -101,13 +106,32 @@ class PretrainConfig:
             raise ForesightError(f"A training of length {length} is refused: give more than 0.")
         if any(n < 2 or n % 2 for n in self.frames) or not self.frames:
             raise ForesightError(f"Clips of {self.frames} frames are refused: give even numbers.")
-        if self.dim % self.heads or (self.dim // self.heads) % 2 or self.dim // self.heads < 6:
+        if any(stride < 1 for stride in self.strides) or not self.strides:
+            raise ForesightError(f"Strides {self.strides} are refused: give numbers from 1.")
+        for name in ("batch", "patch", "depth", "save_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ForesightError(
+                    f"{name} {getattr(self, name)} is refused: give a number of at least 1."
+                )
+        for name in ("shift", "probe_every"):
+            if getattr(self, name) < 0:
+                raise ForesightError(f"{name} {getattr(self, name)} is refused: give 0 or more.")
+        if not all(0 <= part <= 1 for part in (self.warmup, *self.momentum)):
             raise ForesightError(
-                f"{self.heads} heads over {self.dim} channels do not fit: heads need an even "
-                "number of at least 6 channels each."
+                f"A warm-up of {self.warmup} and a momentum of {self.momentum} are refused: give "
+                "parts from 0 to 1."
             )
+        _check_heads(self.dim, self.heads)
         for name in self.masks:
             if name not in MASK_NAMES:
                 raise ForesightError(f"Unknown mask {name!r}: choose from {', '.join(MASK_NAMES)}.")
         if not self.masks:
             raise ForesightError(f"No mask was named: choose from {', '.join(MASK_NAMES)}.")
+
+
+def _check_heads(dim: int, heads: int) -> None:
+    if heads < 1 or dim % heads or (dim // heads) % 2 or dim // heads < 6:
+        raise ForesightError(
+            f"{heads} heads over {dim} channels do not fit: heads need an even number of at least "
+            "6 channels each."
+        )

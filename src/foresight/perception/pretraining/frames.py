@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import math
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -48,7 +50,8 @@ class FrameBank:
         train: episodes (rows of ``starts``) to train on; the others are held out for probes.
 
     Raises:
-        ForesightError: no dataset, one without frames, sizes that differ, or a full disk.
+        ForesightError: no dataset, one without frames, sizes that differ, or a full disk (found
+            before anything is decoded).
     """
 
     def __init__(self, stores: Sequence[EpisodeStore], folder: Path | str) -> None:
@@ -68,7 +71,11 @@ class FrameBank:
     def draw(
         self, clips: Clips, batch: int, random: np.random.Generator, shift: int = 0
     ) -> UInt8[np.ndarray, "b t h w 3"]:
-        """Clips ``[B, T, H, W, 3]`` of training episodes; every frame is as likely as any.
+        """Clips ``[B, T, H, W, 3]`` of training episodes, each within one episode.
+
+        An episode is drawn as often as it is long, and every first frame is as likely as any that
+        leaves room for the clip. Where an episode is too short for a stride, the largest that
+        fits is taken; where it is shorter than T frames, its last one is repeated.
 
         Args:
             clips: length and strides.
@@ -79,7 +86,8 @@ class FrameBank:
         weights = self.lengths[self.train]
         episodes = random.choice(self.train, batch, p=weights / weights.sum())
         strides = random.choice(clips.strides, batch)
-        strides = np.minimum(strides, np.maximum(1, self.lengths[episodes] // clips.frames))
+        room = (self.lengths[episodes] - 1) // max(1, clips.frames - 1)
+        strides = np.minimum(strides, np.maximum(1, room))
         slack = self.lengths[episodes] - (clips.frames - 1) * strides
         first = (random.random(batch) * np.maximum(slack, 1)).astype(np.int64)
         steps = first[:, None] + np.arange(clips.frames) * strides[:, None]
@@ -91,15 +99,18 @@ class FrameBank:
         name = fingerprint([store.fingerprint for store in self.stores])
         path, done = folder / f"{name}.u8", folder / f"{name}.json"
         shape = (int(self.lengths.sum()), *self.size, 3)
+        about = {"shape": list(shape)}
         with disk_errors(path):
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / f"{name}.lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # of several processes, one decodes
-                if not done.exists() or read_json(done) != {"shape": list(shape)}:
-                    out = np.memmap(path, np.uint8, "w+", shape=shape)
+                if not (path.exists() and done.exists() and read_json(done) == about):
+                    done.unlink(missing_ok=True)
+                    _allocate(path, math.prod(shape))
+                    out = np.memmap(path, np.uint8, "r+", shape=shape)
                     self._decode(out)
                     out.flush()
-                    write_json(done, {"shape": list(shape)})
+                    write_json(done, about)
         return np.memmap(path, np.uint8, "r", shape=shape)
 
     def _decode(self, out: np.ndarray) -> None:
@@ -115,6 +126,14 @@ class FrameBank:
         with ThreadPoolExecutor(2) as pool:
             for _ in track(pool.map(fill, jobs), "decode frames", len(jobs)):
                 pass
+
+
+def _allocate(path: Path, size: int) -> None:
+    """Make ``path`` of ``size`` bytes; a memory map that meets a full disk later kills Python."""
+    with path.open("wb") as file:
+        file.truncate(size)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _training(episodes: int) -> list[int]:

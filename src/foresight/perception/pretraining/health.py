@@ -33,13 +33,14 @@ def effective_rank(features: Float[Tensor, "n d"]) -> float:
 class RunningProbe:
     """How well ridge regression on all tokens reads the recorded proprioception, held out.
 
-    A fixed set of clips is drawn once from the plain datasets of a bank (the first of each task);
-    kernel ridge, as there are far more token values than clips. The penalty is the best one in
-    hindsight: this number steers a training, it is no result.
+    A fixed set of clips is drawn once from a bank's datasets: of each task the first dataset with
+    at least ten episodes, in the order in which they were given. Kernel ridge, as there are far
+    more token values than clips. The penalty is the best one in hindsight: this number steers a
+    training, it is no result.
 
     Args:
         bank: the frames; episodes that are held out from training are tested on.
-        most: at most so many tasks.
+        most: at most so many tasks, the first ones.
     """
 
     def __init__(self, bank: FrameBank, most: int = PROBE_TASKS) -> None:
@@ -64,7 +65,7 @@ class RunningProbe:
 
     @torch.no_grad()
     def __call__(self, encoder: VisionTransformer, device: torch.device) -> dict[str, float]:
-        """R² for each task, the mean over its proprioception values that vary."""
+        """R² for each task, the mean over its proprioception values that vary; NaN if none does."""
         found = {}
         for task, (rows, labels, split) in self._sets.items():
             tokens = []
@@ -81,15 +82,17 @@ def kernel_ridge_r2(
     """Held-out R² of ridge regression; rows before ``split`` train, the others test.
 
     Every token value is centred and all are scaled alike. R² is the mean over the labels that
-    vary, each against its own test variance.
+    vary, each against its own test variance; NaN where none varies.
     """
     x = features - features[:split].mean(0)
     gram = x @ x[:split].T
-    scale = gram[:split].diagonal().mean()
+    scale = gram[:split].diagonal().mean().clamp_min(1e-12)  # all features equal: collapse
     y = labels.double()
     mean = y[:split].mean(0)
-    spread = y[split:].var(0)
+    spread = y[split:].var(0, correction=0)
     varies = spread > 1e-8
+    if not varies.any():
+        return float("nan")
     best = -np.inf
     train = gram[:split].double()
     for penalty in PENALTIES:

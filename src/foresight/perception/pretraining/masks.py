@@ -15,9 +15,10 @@ from foresight.perception.pretraining.config import MASK_NAMES
 ASPECT = (0.75, 1.5)
 """Height over width of a block, drawn log-uniformly (V-JEPA)."""
 
-
 MARGIN = 0.8
+"""Part of the tokens that blocks cover (or leave) on average that is hidden (or seen)."""
 TRIES = 100
+"""Draws of blocks before a clip gets single tokens instead."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,15 @@ def mask_sizes(mask: Mask, grid: tuple[int, int, int]) -> tuple[int, int]:
 
     Fixed for a kind of mask and a grid, so that a batch has one shape and compiled code one size:
     a margin below what the blocks leave and cover on average.
+
+    Raises:
+        ForesightError: a grid of one token, of which nothing can be hidden and seen.
     """
     tokens = grid[0] * grid[1] * grid[2]
+    if tokens < 2:
+        raise ForesightError(
+            f"A clip of {tokens} token cannot be masked: choose smaller patches or longer clips."
+        )
     time = max(1, round(mask.time * grid[0])) / grid[0]
     covered = 1 - (1 - mask.space * time) ** mask.blocks
     return (
@@ -74,7 +82,8 @@ def draw_masks(
 ) -> tuple[Int[Tensor, "b k"], Int[Tensor, "b m"]]:
     """Indices of seen and of hidden tokens for every clip of a batch.
 
-    Every clip has its own blocks; surplus tokens of either kind are left out at random.
+    Every clip has its own blocks; surplus tokens of either kind are left out at random. Where
+    blocks last the whole clip, a place that is hidden in one tubelet is seen in none.
 
     Args:
         mask: the kind of blocks.

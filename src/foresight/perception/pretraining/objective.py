@@ -70,11 +70,12 @@ class MaskedPrediction(nn.Module):
         keep: Tensor,
         hidden: Tensor,
     ) -> dict[str, Tensor]:
-        found = {}
+        found: dict[str, Tensor] = {}
         size = self.token_dim
         if target is not None:
-            wanted = _take(target, hidden)
-            found["latent"] = functional.l1_loss(unseen[..., :size].float(), wanted)
+            if self.weights.latent:
+                wanted = _take(target, hidden)
+                found["latent"] = functional.l1_loss(unseen[..., :size].float(), wanted)
             if self.weights.dense:
                 shown = _take(target, keep)
                 found["dense"] = functional.l1_loss(seen[..., :size].float(), shown)

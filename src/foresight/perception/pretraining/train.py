@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from foresight.errors import ForesightError
-from foresight.files import atomic_write, fingerprint
+from foresight.files import atomic_write, disk_errors, fingerprint
 from foresight.metrics import MetricsLog
 from foresight.perception.encoder import default_dtype
 from foresight.perception.preprocess import normalise
@@ -46,8 +47,9 @@ def pretrain(bank: FrameBank, config: PretrainConfig, folder: Path) -> VisionTra
         folder: for ``pretraining.safetensors`` and ``metrics.jsonl``.
 
     Raises:
-        ForesightError: the loss is not finite, the state in ``folder`` belongs to another
-            training, or the frames do not fit the patches.
+        ForesightError: the loss or its gradient is not finite, the state in ``folder`` belongs to
+            another training, the frames do not fit the patches, there is no such device, or the
+            folder cannot be written.
     """
     with _processes(config) as (rank, world):
         return _Training(bank, config, folder, rank, world).run()
@@ -58,9 +60,7 @@ class _Training:
         self, bank: FrameBank, config: PretrainConfig, folder: Path, rank: int, world: int
     ) -> None:
         self.bank, self.config, self.rank, self.world = bank, config, rank, world
-        self.device = torch.device(config.device)
-        if self.device.type == "cuda" and self.device.index is None:
-            self.device = torch.device("cuda", rank % torch.cuda.device_count())
+        self.device = _device(config.device, rank)
         self.dtype = default_dtype(self.device)
         self.masks = [MASKS[name] for name in config.masks]
         torch.manual_seed(config.seed)
@@ -123,14 +123,15 @@ class _Training:
         with torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
             wanted = self.target(clip) if config.loss.latent or config.loss.dense else None
             loss, terms = self.forward(clip, wanted, masks, grid)
-        if not torch.isfinite(loss):
-            raise ForesightError(
-                f"The loss became {float(loss)} at update {self.step}: lower the learning rate "
-                f"(now {config.lr})."
-            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        # The norm is of all processes' gradients, so they stop together; weights stay finite.
+        if not torch.isfinite(loss + norm):
+            raise ForesightError(
+                f"Update {self.step} has a loss of {float(loss.detach())} and a gradient of norm "
+                f"{float(norm)}, which are not finite: lower the learning rate (now {config.lr})."
+            )
         self.optimizer.step()
         momentum = _momentum(config, progress)
         self.target.follow(self.model.encoder, momentum)
@@ -152,7 +153,8 @@ class _Training:
             with torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32):
                 found = self.probe(self.target.encoder, self.device)
             values |= {f"probe/{task}": value for task, value in found.items()}
-            values["probe"] = float(np.mean(list(found.values())))
+            if found:
+                values["probe"] = float(np.mean(list(found.values())))
         log.write(self.step, **values)
         if probing or self.step % (10 * config.log_every) == 0:
             shown = {k: v for k, v in values.items() if "/" not in k and k not in ("lr", "seconds")}
@@ -180,7 +182,8 @@ class _State:
     ) -> None:
         self.path, self.identity = path, identity
         self.model, self.target, self.optimizer = model, target, optimizer
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with disk_errors(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
 
     def store(self, step: int, seconds: float) -> None:
         tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
@@ -222,8 +225,6 @@ class _State:
 @contextmanager
 def _processes(config: PretrainConfig) -> Iterator[tuple[int, int]]:
     """Rank and number of processes; joins the group where ``torchrun`` started us."""
-    import os
-
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield 0, 1
@@ -234,6 +235,21 @@ def _processes(config: PretrainConfig) -> Iterator[tuple[int, int]]:
         yield torch.distributed.get_rank(), world
     finally:
         torch.distributed.destroy_process_group()
+
+
+def _device(name: str, rank: int) -> torch.device:
+    """The device of a process; plain ``cuda`` gives each process its own."""
+    try:
+        device = torch.device(name)
+        if name == "cuda" and torch.cuda.is_available():
+            device = torch.device("cuda", rank % torch.cuda.device_count())
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ForesightError(
+            f"The device {name!r} is not available here: use cpu, or a machine and a build of "
+            "PyTorch that have it."
+        ) from error
+    return device
 
 
 def _sizes(bank: FrameBank, config: PretrainConfig) -> VitConfig:
