@@ -55,3 +55,12 @@ def test_logistic_finds_separable_classes():
     x = centres[classes] + 0.3 * torch.randn(120, 6, generator=generator)
     found = logistic(x, classes, 4, torch.arange(60), torch.arange(60, 80))
     assert (found[80:] == classes[80:]).float().mean() > 0.97
+
+
+def test_directions_that_rounding_made_negative_do_no_harm():
+    from foresight.evaluation.probes.linear import _factor
+
+    vectors = torch.linalg.qr(torch.randn(20, 20, dtype=torch.float64)).Q
+    values = torch.linspace(1.0, -1e-3, 20, dtype=torch.float64)
+    factor = _factor(vectors @ torch.diag(values) @ vectors.T, torch.tensor(1e-6).double())
+    assert torch.isfinite(factor).all()

@@ -103,15 +103,26 @@ def _dual(x: Tensor, y: Tensor, train: Tensor, penalties: tuple[float, ...]) -> 
         part = x[:, start : start + CHUNK].float()
         part -= part[train].mean(dim=0)
         products += (part @ part[train].T).double()
-    own = products[train]
+    own = (products[train] + products[train].T) / 2
     scale = own.trace().clamp_min(1e-300) / x.shape[1]
     predictions = []
     for p in penalties:
-        # The floor keeps fp32's rounding of the products from making the matrix indefinite.
-        level = torch.maximum(p * scale, 1e-6 * own.diagonal().mean())
-        factor = torch.linalg.cholesky(own + level * torch.eye(len(own), device=x.device))
+        factor = _factor(own, torch.maximum(p * scale, 1e-6 * own.diagonal().mean()))
         predictions.append(products @ torch.cholesky_solve(y, factor))
     return torch.stack(predictions)
+
+
+def _factor(own: Tensor, level: Tensor) -> Tensor:
+    """Cholesky factor of ``own + level * 1``, with the smallest level that makes it definite.
+
+    fp32's rounding of the products may leave directions that are slightly negative.
+    """
+    unit = torch.eye(len(own), dtype=own.dtype, device=own.device)
+    while True:
+        factor, failed = torch.linalg.cholesky_ex(own + level * unit)
+        if not failed:
+            return factor
+        level = level * 10
 
 
 def _fit_logistic(x: Tensor, classes: Tensor, count: int, train: Tensor, decay: float) -> Tensor:
