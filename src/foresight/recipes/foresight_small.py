@@ -78,11 +78,14 @@ def training_rows(log: list[Row]) -> list[Row]:
         probing = any(name.startswith("probe") for name in line)
         if probing or index % every == 0 or index == len(log) - 1:
             values = {k: v for k, v in line.items() if k not in ("step", "lr") and v is not None}
-            rows += [
-                {"measure": name, "value": value, "step": line["step"]}
-                for name, value in values.items()
-            ]
+            rows += [_row(name, value, line["step"]) for name, value in values.items()]
     return rows
+
+
+def _row(name: str, value: float, step: int) -> Row:
+    measure, _, task = name.partition("/")  # probe/reacher-easy
+    row: Row = {"measure": measure, "value": value, "step": step}
+    return {**row, "task": task} if task else row
 
 
 def model_card(stores: Sequence[EpisodeStore], result: Result, probes: Path | None) -> str:
