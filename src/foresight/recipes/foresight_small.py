@@ -66,7 +66,10 @@ def run(preset: str, folder: Path, workers: int, device: str = "cpu") -> Result:
     if int(os.environ.get("RANK", "0")) == 0:
         out = folder / NAME
         save_encoder(out, encoder.state_dict(), encoder.config, torch.float32)
-        write_text(out / "README.md", model_card(stores, result, None))
+        probes = Path("results/probes.json")
+        write_text(
+            out / "README.md", model_card(stores, result, probes if probes.exists() else None)
+        )
     return result
 
 
