@@ -50,8 +50,8 @@ VIT_L = SMALL | {
     "num_attention_heads": 16,
 }
 SIZES: dict[str, dict[str, Any]] = {"small": SMALL, "vit-l": VIT_L}
-# Clips per call: where our small one is fastest; the large one fills any machine with one clip.
-CPU_BATCH = {"small": 8, "vit-l": 1}
+# Clips per call: enough for every core to have its own.
+CPU_BATCH = {"small": 32, "vit-l": 2}
 GPU_BATCH = {"small": 64, "vit-l": 8}
 PEAK_SIDES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
 SECOND = 1.0

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+_making = threading.Lock()
 
 
 def run_in_lanes(function: Callable[[T], R], parts: Sequence[T]) -> list[R]:
@@ -23,17 +26,24 @@ def run_in_lanes(function: Callable[[T], R], parts: Sequence[T]) -> list[R]:
     lanes = min(torch.get_num_threads(), len(parts))
     if lanes <= 1:
         return [function(part) for part in parts]
-    with single_threaded(lanes) as pool:
-        return list(pool.map(function, parts))
+    return list(lane_pool(lanes).map(function, parts))
 
 
-@contextmanager
-def single_threaded(lanes: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool whose threads each run torch's operations alone."""
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(lanes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
-    finally:
-        # What a thread sets for itself is also what threads to come begin with.
-        torch.set_num_threads(threads)
+def _alone() -> None:
+    torch.get_num_threads()  # a thread takes the program's number at its first question: ask now
+    torch.set_num_threads(1)
+
+
+def lane_pool(lanes: int) -> ThreadPoolExecutor:
+    """A pool whose threads each run torch's operations alone; made once and kept."""
+    with _making:
+        if lanes not in _pools:
+            threads = torch.get_num_threads()
+            pool = ThreadPoolExecutor(lanes, "lane", _alone)
+            # All threads start now: what one sets for itself is also what threads to come, and
+            # the rest of the program, would begin with, so it is set back once they stand.
+            meeting = threading.Barrier(lanes)
+            list(pool.map(lambda _: meeting.wait(), range(lanes)))
+            torch.set_num_threads(threads)
+            _pools[lanes] = pool
+        return _pools[lanes]

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from foresight.errors import ForesightError
 from foresight.perception.encoder import CPU_TOKENS, Encoder
-from foresight.perception.lanes import run_in_lanes, single_threaded
+from foresight.perception.lanes import lane_pool, run_in_lanes
 from foresight.perception.readout import Readout
 
 # Tokens per encoder call: a GPU wants more work at once than a CPU, but a live step may have to be
@@ -140,8 +140,8 @@ class FeatureStream:
         )
         batch = 1
         if full > 1:
-            with single_threaded(1) as pool:  # as the lanes of an episode run
-                expected = pool.submit(self._encode, noise, full).result()
+            # As the lanes of an episode run.
+            expected = lane_pool(1).submit(self._encode, noise, full).result()
             while batch < full and not np.array_equal(self._encode(noise, batch), expected):
                 batch *= 2
         return min(batch, full)
