@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from foresight.errors import ForesightError
 from foresight.evaluation.results import Result, load
+from foresight.evaluation.statistics import summarise
 from foresight.files import write_text
+from foresight.report.probes import probe_table
 from foresight.report.tables import (
     episode_table,
     interval,
@@ -16,6 +19,7 @@ from foresight.report.tables import (
     to_markdown,
 )
 
+PROBES = "probes"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
 
@@ -35,6 +39,8 @@ def results_page(folder: Path) -> str:
 
 def headline(result: Result) -> str:
     """The one table that a result is about."""
+    if result.name == PROBES:
+        return to_markdown(probe_table(result))
     if len(result.tasks) > 1 and result.conditions:
         return to_markdown(overview_table(result))
     if result.conditions:
@@ -69,6 +75,7 @@ def readme_block(folder: Path) -> str:
     parts = []
     for name, words in (
         ("road-reacher-easy.json", "`make demo`, the arm that plans by imagining:"),
+        ("probes.json", "`foresight probe`, what the bundled eyes see:"),
         ("baselines.json", "Trivial baselines, experts and the true-simulator oracle:"),
     ):
         if (folder / name).exists():
@@ -76,10 +83,21 @@ def readme_block(folder: Path) -> str:
     return "\n".join(parts).rstrip()
 
 
+def _last_steps(result: Result) -> Result:
+    """A training's record with the last row of each curve alone."""
+    last = list({(row["measure"], row.get("task")): row for row in result.rows}.values())
+    return replace(result, rows=last, summary=summarise(last))
+
+
 def _section(result: Result, name: str) -> str:
     lines = [f"## {name}\n", f"`{result.command}` at `{result.git[:12]}`, {result.created[:10]}.\n"]
     if result.conditions:
         lines.append(headline(result))
+    if result.name == PROBES:
+        return "\n".join([*lines, headline(result)])  # single quantities stand in the file
+    if any("step" in row for row in result.rows):
+        lines.append("Where the curves end:\n")
+        result = _last_steps(result)
     measured = measurement_table(result)
     if measured.rows:
         lines.append(to_markdown(measured))
