@@ -97,7 +97,7 @@ class PatchEmbedding(nn.Module):
             channels,
         )
         patches = split.permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(batch, -1, self.weight.shape[1])
-        return functional.linear(patches.float() - CENTRE, self.weight, self.bias)
+        return functional.linear(patches.float().sub_(CENTRE), self.weight, self.bias)
 
 
 class FastBlock(nn.Module):
@@ -129,13 +129,13 @@ class FastBlock(nn.Module):
         batch, tokens, dim = x.shape
         qkv = self.qkv(self.norm1(x).to(self.dtype))
         pairs, swapped, value = qkv.split((2 * dim, 2 * dim, dim), dim=-1)
-        turned = torch.addcmul(pairs * cos, swapped, sin)
-        query, key = turned.view(batch, tokens, 2, self.heads, -1).transpose(1, 3).unbind(2)
+        turned = pairs.mul_(cos).addcmul_(swapped, sin)
+        query, key = turned.unflatten(-1, (2, self.heads, -1)).transpose(1, 3).unbind(2)
         mixed = functional.scaled_dot_product_attention(
             query, key, value.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         )
         x += self.proj(mixed.transpose(1, 2).reshape(batch, tokens, dim))
-        x += self.fc2(functional.gelu(self.fc1(self.norm2(x).to(self.dtype))))
+        x += self.fc2(torch.ops.aten.gelu_(self.fc1(self.norm2(x).to(self.dtype))))
         return x
 
 
