@@ -75,7 +75,12 @@ def test_info(info, made):
     assert video["dtype"] == "video"
     assert video["shape"] == [16, 16, 3]
     assert video["names"] == ["height", "width", "channels"]
-    assert info["foresight"]["render"] == {"size": 16, "camera": 0, "quality": "fast"}
+    assert info["foresight"]["render"] == {
+        "size": 16,
+        "camera": 0,
+        "quality": "fast",
+        "look": "plain",
+    }
 
 
 def test_no_stray_files(root):

@@ -130,13 +130,13 @@ def test_live_frames_are_padded_until_they_give_equal_bits(tiny_encoder, clip):
             ) + torch.tensor(mood)
 
     stream = FeatureStream(Moody(), READOUTS["tubelet"])
-    assert (stream.default_batch, stream.live_batch) == (64, 4)
+    assert (stream.default_batch, stream.live_batch) == (128, 4)
     Moody.calls.clear()
-    frames = clip(batch=1, time=70)[0]
+    frames = clip(batch=1, time=140)[0]
     whole = stream.episode(frames)
     live = np.stack([stream.push(frame) for frame in frames])
     assert np.array_equal(live, whole)
-    assert Moody.calls == [64] * 2 + [4] * 70
+    assert Moody.calls == [128] * 2 + [4] * 140
 
 
 @settings(max_examples=25, deadline=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from foresight.data.collect import collect
@@ -38,9 +40,21 @@ def test_scale_multiplies_the_episodes_and_leaves_one():
 
 def test_no_two_episodes_of_a_task_begin_alike(tmp_path, monkeypatch):
     plans, scenes = {}, []
-    monkeypatch.setattr(corpus, "collect", lambda path, specs, _: plans.setdefault(path, specs))
-    monkeypatch.setattr(corpus, "collect_scenes", lambda *arguments: scenes.append(arguments))
-    corpus.collect_corpus(tmp_path, size=32, scale=2.0)
+
+    def collect_nothing(path, specs, workers):
+        plans[path] = specs
+        return SimpleNamespace(path=path)
+
+    def render_nothing(*arguments):
+        scenes.append(arguments)
+        return SimpleNamespace(path=arguments[0])
+
+    monkeypatch.setattr(corpus, "collect", collect_nothing)
+    monkeypatch.setattr(corpus, "collect_scenes", render_nothing)
+    stores = corpus.collect_corpus(tmp_path, size=32, scale=2.0)
+    names = [store.path.name for store in stores]
+    assert names[:8] == [f"{task}-camera0-plain" for task in SOURCE_TASKS]
+    assert names[8:] == sorted(names[8:]) and "scenes" in names
     seeds = [spec.seed for specs in plans.values() for spec in specs]
     assert len(set(seeds)) == len(seeds) == sum(part.episodes for part in parts(2.0))
     assert min(seeds) >= FIRST_SEED

@@ -58,7 +58,7 @@ def test_every_measure_stands_beside_its_baselines(result):
 def test_table_and_chart(result, tmp_path):
     table = probe_table(result)
     assert len(table.rows) == 7
-    assert list(table.columns[2:]) == ["random-small", "random-weights", "pixel-pca"]
+    assert list(table.columns[2:]) == ["foresight-small", "random-weights", "pixel-pca"]
     probe_chart(result, tmp_path / "probes.png")
     assert (tmp_path / "probes.png").read_bytes().startswith(b"\x89PNG")
 
