@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from foresight.errors import ForesightError
+from foresight.evaluation.probes.components import principal_scores
 from foresight.evaluation.probes.data import ProbeData, Split
 from foresight.perception.encoder import Encoder, load_encoder
 from foresight.progress import track
@@ -109,39 +110,13 @@ class PixelPca:
     def features(self, data: ProbeData, split: Split) -> Float[Tensor, "n k"]:
         """Scores ``[N, K]`` (fp32) of all windows, scaled to mean square 1."""
         pixels = _pixels(data)
-        scores = self.fit_transform(pixels, torch.from_numpy(split.train))
-        return scores / scores[split.train].square().mean().sqrt().clamp_min(1e-12)
-
-    def fit_transform(self, pixels: Tensor, train: Tensor) -> Float[Tensor, "n k"]:
-        """Scores of all rows of ``pixels`` ``[N, P]`` on the components of the training rows."""
-        count = min(self.components, len(train) - 1, pixels.shape[1])
-        width = min(count + 16, len(train), pixels.shape[1])
-        mean = torch.zeros(pixels.shape[1])
-        for rows in train.split(256):
-            mean += pixels[rows].float().sum(dim=0)
-        mean /= len(train)
-        generator = torch.Generator().manual_seed(self.seed)
-        basis = torch.randn(pixels.shape[1], width, generator=generator)
-        for _ in range(self.passes + 1):
-            image = torch.zeros_like(basis)
-            for rows in train.split(256):
-                part = pixels[rows].float() - mean
-                image += part.T @ (part @ basis)
-            basis = torch.linalg.qr(image).Q
-        parts = [(pixels[rows].float() - mean) @ basis for rows in _all(pixels).split(256)]
-        scores = torch.cat(parts)
-        # Turn the subspace so that its axes are the components, strongest first.
-        turned = torch.linalg.svd(scores[train], full_matrices=False).Vh[:count]
-        return scores @ turned.T
+        train = torch.from_numpy(split.train)
+        return principal_scores(pixels, train, self.components, self.passes, self.seed)
 
 
 def _pixels(data: ProbeData) -> UInt8[Tensor, "n p"]:
     rows = [np.reshape(clips, (len(clips), -1)) for clips in data.clips()]
     return torch.from_numpy(np.concatenate(rows))
-
-
-def _all(rows: Tensor) -> Tensor:
-    return torch.arange(len(rows))
 
 
 def _batches(eye: Eye, data: ProbeData) -> Iterator[UInt8[np.ndarray, "b t h w 3"]]:

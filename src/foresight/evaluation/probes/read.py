@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.errors import ForesightError
+from foresight.evaluation.probes.components import principal_scores
 from foresight.evaluation.probes.data import ProbeData, Split
 from foresight.evaluation.probes.fit import FitSettings, Goals, fit_network
 from foresight.evaluation.probes.linear import logistic, ridge
@@ -36,8 +37,9 @@ class Reading:
 
     Attributes:
         measure: for example ``position-r2``.
-        probe: the one that was best on the validation windows.
-        interval: its mean over the targets on the test episodes, with the bootstrap interval.
+        probe: the one that was best on the validation windows over all targets.
+        interval: mean over the targets on the test episodes, with the bootstrap interval; each
+            target is read by the probe that was best for it on the validation windows.
         targets: name → the same for a single target.
         others: probe → (validation score, test score), all of them.
     """
@@ -93,6 +95,12 @@ def _predictions(
         return
     for name, readout in _readouts(features):
         yield f"linear on {name}", _linear(readout, data, split)
+    scores = principal_scores(features.flatten(1), torch.from_numpy(split.train))
+    size: int = scores.shape[1]
+    yield (
+        "mlp on components",
+        fit_network(lambda n: MlpProbe(size, n), scores, goals, split, settings, label),
+    )
     grid = (features.shape[2], features.shape[3])
     places = columns_of(features, split)
     dim = places.shape[2]
@@ -185,7 +193,10 @@ def _reading(
         for name, predicted in found
     }
     best = max(scores, key=lambda name: scores[name][0])
-    predicted = dict(found)[best]
+    predicted = np.empty_like(data.labels)
+    for i in columns:
+        scored = [(_score(data, [i], one, split.validation), one) for _, one in found]
+        predicted[:, i] = max(scored, key=lambda entry: entry[0])[1][:, i]
     targets = {data.targets[i].name: _interval(data, [i], predicted, split.test) for i in columns}
     return Reading(measure, best, _interval(data, columns, predicted, split.test), targets, scores)
 

@@ -47,7 +47,7 @@ SCENE_SEED = 700_000
 BEHAVIOURS = ("smooth:0.9", "random", "smooth:0.9")
 CHEAP_EXPERTS = ("reacher-easy", "point_mass-easy")
 RANDOM, PIXELS, DINO = "random-weights", "pixel-pca", "dinov2"
-VERSION = 1
+VERSION = 2
 """Raised when probes change, so that results of older ones are not mixed in."""
 
 
