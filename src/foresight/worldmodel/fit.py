@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from foresight.errors import ForesightError
-from foresight.files import atomic_write
 from foresight.metrics import MetricsLog
 from foresight.progress import track
+from foresight.training_state import load_training, save_training
 
 Batch = dict[str, Tensor]
 Record = dict[str, float]
@@ -155,45 +153,20 @@ class _State:
         weights = self._weights()
         if is_best:
             self.best = weights
-        tensors = {f"now/{k}": v for k, v in weights.items()}
-        tensors |= {f"best/{k}": v.clone() for k, v in self.best.items()}
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam/{index}/{k}": v.clone() for k, v in moments.items()}
-        metadata = {"identity": self.identity, "history": json.dumps(history)}
-        atomic_write(self.path, lambda path: save_file(tensors, path, metadata))
+        parts = {"now": weights, "best": self.best}
+        notes = {"history": json.dumps(history)}
+        save_training(self.path, self.identity, parts, self.optimizer, notes)
 
     def resume(self) -> list[Record]:
         """Load the last finished epoch; an empty history when there is none."""
-        if not self.path.exists():
+        state = load_training(self.path, self.identity)
+        if state is None:
             return []
-        try:
-            with safe_open(self.path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ForesightError(
-                f"{self.path} cannot be read ({error}): it is damaged, delete it to train anew."
-            ) from error
-        if metadata.get("identity") != self.identity:
-            raise ForesightError(
-                f"{self.path} belongs to a training with other data or settings "
-                f"({metadata.get('identity')} instead of {self.identity}): choose another folder "
-                "or delete that file."
-            )
-        self.model.load_state_dict(_part(tensors, "now/"))
-        self.best = _part(tensors, "best/")
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _part(tensors, "adam/").items():
-            index, key = name.split("/")
-            moments.setdefault(int(index), {})[key] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        history: list[Record] = json.loads(metadata["history"])
+        self.model.load_state_dict(state.part("now"))
+        self.best = state.part("best")
+        state.restore(self.optimizer)
+        history: list[Record] = json.loads(state.notes["history"])
         return history
 
     def load_best(self) -> None:
         self.model.load_state_dict(self.best)
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

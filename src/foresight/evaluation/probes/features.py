@@ -13,11 +13,10 @@ from torch import Tensor
 from foresight.errors import ForesightError
 from foresight.evaluation.probes.components import principal_scores
 from foresight.evaluation.probes.data import ProbeData, Split
-from foresight.perception.encoder import Encoder, load_encoder
+from foresight.perception.encoder import CPU_TOKENS, Encoder, load_encoder
+from foresight.perception.stream import GPU_TOKENS
 from foresight.progress import track
 
-CPU_TOKENS, GPU_TOKENS = 1024, 65536
-"""Tokens of one encoder call, as in live streams: about what fits the caches."""
 RANDOM_SEED = 1
 
 

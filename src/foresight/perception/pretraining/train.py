@@ -14,13 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from foresight.errors import ForesightError
-from foresight.files import atomic_write, disk_errors, fingerprint
+from foresight.files import disk_errors, fingerprint
 from foresight.metrics import MetricsLog
 from foresight.perception.encoder import default_dtype
 from foresight.perception.preprocess import normalise
@@ -31,6 +29,7 @@ from foresight.perception.pretraining.masks import MASKS, draw_masks
 from foresight.perception.pretraining.objective import MaskedPrediction, Target
 from foresight.perception.vit import VisionTransformer, VitConfig, initialise
 from foresight.progress import console
+from foresight.training_state import load_training, save_training
 
 STATE = "pretraining.safetensors"
 
@@ -186,39 +185,21 @@ class _State:
             path.parent.mkdir(parents=True, exist_ok=True)
 
     def store(self, step: int, seconds: float) -> None:
-        tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"target/{k}": v for k, v in self.target.encoder.state_dict().items()}
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam/{index}/{k}": v for k, v in moments.items()}
-        tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-        about = {"identity": self.identity, "at": json.dumps({"step": step, "seconds": seconds})}
-        atomic_write(self.path, lambda path: save_file(tensors, path, about))
+        parts = {
+            "model": self.model.state_dict(),
+            "target": self.target.encoder.state_dict(),
+        }
+        notes = {"at": json.dumps({"step": step, "seconds": seconds})}
+        save_training(self.path, self.identity, parts, self.optimizer, notes)
 
     def load(self) -> tuple[int, float]:
-        if not self.path.exists():
+        state = load_training(self.path, self.identity)
+        if state is None:
             return 0, 0.0
-        try:
-            with safe_open(self.path, "pt") as file:
-                about = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ForesightError(
-                f"{self.path} cannot be read ({error}): it is damaged, delete it to train anew."
-            ) from error
-        if about.get("identity") != self.identity:
-            raise ForesightError(
-                f"{self.path} belongs to a training with other data or settings: choose another "
-                "folder or delete that file."
-            )
-        self.model.load_state_dict(_part(tensors, "model/"))
-        self.target.encoder.load_state_dict(_part(tensors, "target/"))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _part(tensors, "adam/").items():
-            index, key = name.split("/")
-            moments.setdefault(int(index), {})[key] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        at = json.loads(about["at"])
+        self.model.load_state_dict(state.part("model"))
+        self.target.encoder.load_state_dict(state.part("target"))
+        state.restore(self.optimizer)
+        at = json.loads(state.notes["at"])
         return int(at["step"]), float(at["seconds"])
 
 
@@ -290,7 +271,3 @@ def _rate(config: PretrainConfig, progress: float) -> float:
 def _momentum(config: PretrainConfig, progress: float) -> float:
     first, last = config.momentum
     return last - (last - first) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
