@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import torch
 
@@ -18,7 +19,7 @@ def test_smoke_run_makes_an_encoder_its_card_and_its_record(tmp_path, monkeypatc
     encoder = foresight.load_encoder(folder / "foresight-small")
     assert encoder.encode(torch.zeros(1, 2, 64, 64, 3, dtype=torch.uint8)).shape[-1] == 192
     card = (folder / "foresight-small" / "README.md").read_text()
-    assert "4 updates" in card and "| reacher-easy-camera0-plain | 2 | 200 |" in card
+    assert "4 and 4 updates" in card and "| reacher-easy-camera0-plain | 2 | 200 |" in card
     assert "Run `foresight probe`" in card
     result = load(folder / "foresight-small.json")
     assert {row["measure"] for row in result.rows} >= {"loss", "pixels", "seconds"}
@@ -38,8 +39,9 @@ def test_the_card_shows_the_probes(tmp_path):
     names = ("position-r2/cup-catch", "random-weights:position-r2/cup-catch")
     probes = make_result("probes", {}, "none", rows, dict.fromkeys(names, entry))
     probes.save(tmp_path / "probes.json")
-    log = [{"measure": "loss", "value": 1.0, "step": 1}]
-    training = make_result("foresight-small", {"settings": {"batch": 3}}, "none", log)
+    log = [{"measure": "loss", "value": 1.0, "step": 1, "condition": "first"}]
+    settings = {"first": asdict(foresight_small.FIRST)}
+    training = make_result("foresight-small", {"settings": settings}, "none", log)
     card = foresight_small.model_card([], training, tmp_path / "probes.json")
     assert "| position-r2/cup-catch | 0.500 | 0.500 | – |" in card
     assert json.loads((tmp_path / "probes.json").read_text())["name"] == "probes"

@@ -71,7 +71,7 @@ def main(config: Config) -> None:
         dino=config.dino,
         device=config.device,
         seed=config.seed,
-        fit=type(defaults.fit)(epochs=2) if smoke else defaults.fit,
+        fit=type(defaults.fit)(updates=20) if smoke else defaults.fit,
     )
     result = run_probes(settings, config.data, config.workers or default_workers())
     out = config.out or (config.data / "smoke" if smoke else Path("results"))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,7 +27,7 @@ from foresight.provenance import versions
 from foresight.recipes.corpus import collect_corpus
 
 NAME = "foresight-small"
-SETTINGS = PretrainConfig(
+FIRST = PretrainConfig(
     minutes=55.0,
     batch=32,  # of each of two processes
     frames=(4, 4, 4, 2),
@@ -35,7 +36,11 @@ SETTINGS = PretrainConfig(
     probe_every=5000,
     save_every=1000,
 )
-"""What it was made with, under ``torchrun --nproc-per-node 2``; docs/experiments.md says why."""
+SECOND = replace(
+    FIRST, minutes=30.0, lr=6e-4, loss=Weights(latent=0.0, pixels=1.0, visible=3.0), probe_every=0
+)
+"""What it was made with, one after the other, under ``torchrun --nproc-per-node 2``; the second
+stage makes tokens keep what they show themselves. docs/experiments.md says why."""
 
 
 def run(preset: str, folder: Path, workers: int, device: str = "cpu") -> Result:
@@ -56,14 +61,24 @@ def run(preset: str, folder: Path, workers: int, device: str = "cpu") -> Result:
     scale = 0.02 if smoke else 1.0
     stores = _corpus(folder, scale, workers, 3 if smoke else 999)
     bank = FrameBank(stores, folder / "frames")
-    settings = replace(SETTINGS, device=device)
-    if smoke:
-        settings = replace(settings, updates=4, batch=4, probe_every=0, save_every=2, log_every=1)
-    encoder = pretrain(bank, settings, folder / "training")
-    rows = training_rows(read_metrics(folder / "training" / "metrics.jsonl"))
-    config = {"settings": asdict(settings), "scale": scale, "processes": _processes()}
+    short = {"updates": 4, "batch": 4, "probe_every": 0, "save_every": 2, "log_every": 1}
+    rows: list[Row] = []
+    stages: dict[str, PretrainConfig] = {}
+    start: str | None = None
+    for name, settings in (("first", FIRST), ("second", SECOND)):
+        place = folder / f"training-{name}"
+        changes: dict[str, Any] = {**(short if smoke else {}), "device": device, "init": start}
+        encoder = pretrain(bank, replace(settings, **changes), place)
+        start = str(place / "encoder")
+        if _rank() == 0:  # the others wait for it where the next stage begins
+            save_encoder(place / "encoder", encoder.state_dict(), encoder.config)
+        found = training_rows(read_metrics(place / "metrics.jsonl"))
+        rows += [{**row, "condition": name} for row in found]
+        stages[name] = replace(settings, **{**changes, "init": None})
+    settings_of = {name: asdict(settings) for name, settings in stages.items()}
+    config = {"settings": settings_of, "scale": scale, "processes": _processes()}
     result = make_result(NAME, config, "none", rows, command=_command())
-    if int(os.environ.get("RANK", "0")) == 0:
+    if _rank() == 0:
         out = folder / NAME
         save_encoder(out, encoder.state_dict(), encoder.config, torch.float32)
         probes = Path("results/probes.json")
@@ -99,14 +114,16 @@ def model_card(stores: Sequence[EpisodeStore], result: Result, probes: Path | No
         result: the training's record.
         probes: a finished ``results/probes.json``, for the table.
     """
-    settings = result.config["settings"]
-    last = {row["measure"]: row for row in result.rows}
+    stages: dict[str, dict[str, Any]] = result.config["settings"]
+    ends = [_last(result.rows, name) for name in stages]
     frames = sum(sum(store.lengths) for store in stores)
     parts = "\n".join(
         f"| {store.path.name} | {len(store)} | {sum(store.lengths)} |" for store in stores
     )
     losses = "\n".join(
-        f"| {row['step']} | {row['value']:.4f} |" for row in result.rows if row["measure"] == "loss"
+        f"| {row['condition']} | {row['step']} | {row['value']:.4f} |"
+        for row in result.rows
+        if row["measure"] == "loss"
     )
     return CARD.format(
         frames=f"{frames:,}",
@@ -115,12 +132,24 @@ def model_card(stores: Sequence[EpisodeStore], result: Result, probes: Path | No
         command=result.command,
         git=result.git,
         torch=versions()["torch"],
-        updates=last["loss"]["step"] if "loss" in last else 0,
-        minutes=round(last["seconds"]["value"] / 60) if "seconds" in last else 0,
-        settings="\n".join(f"| {name} | {value} |" for name, value in settings.items()),
+        updates=" and ".join(f"{updates:,}" for updates, _ in ends),
+        minutes=" and ".join(f"{seconds / 60:.0f}" for _, seconds in ends),
+        stages=" | ".join(stages),
+        rules="---|" * (1 + len(stages)),
+        settings="\n".join(
+            f"| {name} | {' | '.join(str(stage[name]) for stage in stages.values())} |"
+            for name in asdict(FIRST)
+            if name != "init"
+        ),
         losses=losses,
         probes=_probe_table(probes) if probes else "Run `foresight probe` to fill this in.",
     )
+
+
+def _last(rows: Sequence[Row], stage: str) -> tuple[int, float]:
+    """Updates and seconds at a stage's end; 0 where nothing was logged."""
+    found = [row for row in rows if row["condition"] == stage and row["measure"] == "seconds"]
+    return (found[-1]["step"], found[-1]["value"]) if found else (0, 0.0)
 
 
 def _probe_table(path: Path) -> str:
@@ -141,6 +170,10 @@ def _corpus(folder: Path, scale: float, workers: int, most: int) -> list[Episode
         with (folder / "corpus.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # of several processes, one collects
             return collect_corpus(folder / "corpus", scale=scale, workers=workers, most=most)
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
 
 
 def _processes() -> int:
@@ -181,14 +214,15 @@ uniform random, autoregressive noise, experts where there are any, and the oracl
 `{command}`
 
 at revision `{git}` with PyTorch {torch}: {updates} updates in {minutes} minutes. The command
-collects the data, trains and writes this folder.
+collects the data, trains and writes this folder. The second stage starts from the first one's
+encoder.
 
-| setting | value |
-|---|---|
+| setting | {stages} |
+|{rules}
 {settings}
 
-| update | loss |
-|---|---|
+| stage | update | loss |
+|---|---|---|
 {losses}
 
 ## What can be read from it

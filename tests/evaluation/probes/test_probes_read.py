@@ -14,11 +14,12 @@ from foresight.evaluation.probes.networks import (
     MOST_PARAMETERS,
     AttentiveProbe,
     MlpProbe,
+    PlacesProbe,
     parameters,
 )
 from foresight.evaluation.probes.read import columns_of, read_features
 
-QUICK = FitSettings(epochs=20, rate=4e-3, batch=64)
+QUICK = FitSettings(updates=200, rate=4e-3, batch=64)
 
 
 def test_the_attentive_probe_recovers_planted_places():
@@ -39,7 +40,7 @@ def test_the_choice_looks_at_validation_episodes_only():
     """Labels of the test episodes have no part in what is predicted for them."""
     tokens, data = planted(count=200, episodes=20)
     split = split_by_episode(data.episodes)
-    quick = FitSettings(epochs=2)
+    quick = FitSettings(updates=8)
     first = {r.measure: r.probe for r in read_features(tokens, data, split, quick)}
     labels = data.labels
     labels[split.test] = labels[split.test][::-1].copy()
@@ -51,7 +52,9 @@ def test_vectors_are_read_by_a_linear_and_an_mlp_probe():
     _, data = planted(count=400, episodes=40)
     features = torch.from_numpy(data.labels[:, :3]).float()
     features = (features - features.mean(dim=0)) / features.std(dim=0)
-    readings = read_features(features, data, split_by_episode(data.episodes), FitSettings(epochs=3))
+    readings = read_features(
+        features, data, split_by_episode(data.episodes), FitSettings(updates=12)
+    )
     assert set(readings[0].others) == {"linear", "mlp"}
     assert readings[0].interval.mean > 0.999
 
@@ -72,6 +75,7 @@ def test_columns_hold_the_present_and_its_differences():
 def test_probes_are_small():
     assert parameters(AttentiveProbe((8, 8), 384, 16)) < MOST_PARAMETERS
     assert parameters(AttentiveProbe((16, 16), 2 * 1024, 16)) < MOST_PARAMETERS
+    assert parameters(PlacesProbe(64, 384, 22)) < MOST_PARAMETERS
     assert parameters(MlpProbe(256, 22)) < MOST_PARAMETERS
 
 
@@ -82,7 +86,7 @@ def test_training_is_reproducible_and_leaves_the_random_state_alone():
     x = tokens.flatten(1)[:, :40]
 
     def fit():
-        return fit_network(lambda n: MlpProbe(40, n), x, goals, split, FitSettings(epochs=2))
+        return fit_network(lambda n: MlpProbe(40, n), x, goals, split, FitSettings(updates=8))
 
     torch.manual_seed(5)
     wanted = torch.rand(1)

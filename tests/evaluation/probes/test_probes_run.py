@@ -21,7 +21,7 @@ TINY = probes.ProbeSettings(
     scenes=40,
     frames=2,
     steps=12,
-    fit=FitSettings(epochs=1),
+    fit=FitSettings(updates=4),
 )
 
 

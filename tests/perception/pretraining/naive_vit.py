@@ -97,7 +97,7 @@ def terms(model, average, clips, masks, grid):
 
 
 def one_kind(model, average, clips, mask, grid):
-    found = {"latent": [], "dense": [], "pixels": []}
+    found = {"latent": [], "dense": [], "pixels": [], "visible": []}
     size = model.encoder.config.dim
     whole = list(range(math.prod(grid)))
     for clip, keep, hidden in zip(clips, mask[0].tolist(), mask[1].tolist(), strict=True):
@@ -107,6 +107,10 @@ def one_kind(model, average, clips, mask, grid):
         out = predict(model.predictor, tokens, keep, hidden, grid)
         for row, place in zip(out[: len(keep)], keep, strict=True):
             found["dense"].append((row[:size] - target[place]).abs().mean())
+        if model.look is not None:
+            weight, bias = model.look.weight.double(), model.look.bias.double()
+            for token, place in zip(tokens, keep, strict=True):
+                found["visible"].append(((weight @ token + bias - pixels[place]) ** 2).mean())
         for row, place in zip(out[len(keep) :], hidden, strict=True):
             found["latent"].append((row[:size] - target[place]).abs().mean())
             if model.weights.pixels:

@@ -48,6 +48,8 @@ def made(**weights):
         {"latent": 0.7, "dense": 0.4, "pixels": 0.3},
         {"latent": 0.0, "dense": 2.0},
         {"latent": 0.0, "pixels": 1.5},
+        {"latent": 0.0, "pixels": 1.0, "visible": 3.0},
+        {"latent": 1.0, "visible": 0.5},
     ],
 )
 def test_the_loss_equals_its_slow_copy(weights):

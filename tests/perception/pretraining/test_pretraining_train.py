@@ -106,6 +106,18 @@ def test_without_latent_terms_the_target_is_not_run(bank, tmp_path, monkeypatch)
     assert "target_rank" not in logged(tmp_path)[0]
 
 
+def test_a_training_starts_from_a_trained_encoder(bank, tmp_path):
+    first = pretrain(bank, tiny_config(updates=3), tmp_path / "first")
+    save_encoder(tmp_path / "first", first.state_dict(), first.config)
+    config = tiny_config(updates=1, lr=1e-12, init=str(tmp_path / "first"))
+    second = pretrain(bank, config, tmp_path / "second")
+    for name, value in second.state_dict().items():
+        torch.testing.assert_close(value, first.state_dict()[name], atol=1e-6, rtol=0)
+    other = tiny_config(updates=1, depth=first.config.depth + 1, init=str(tmp_path / "first"))
+    with pytest.raises(ForesightError, match=r"depth \d instead of \d"):
+        pretrain(bank, other, tmp_path / "third")
+
+
 def test_a_killed_training_resumed_ends_at_the_same_weights(bank, tmp_path, monkeypatch):
     config = tiny_config(updates=8, save_every=3, loss=Weights(dense=0.5))
     whole = pretrain(bank, config, tmp_path / "whole")

@@ -22,8 +22,8 @@ EVALUATION_BATCH = 512
 class FitSettings:
     """How a network probe is trained."""
 
-    epochs: int = 60
-    """Passes over the training windows at most."""
+    updates: int = 2500
+    """At most, in whole passes over the training windows."""
     patience: int = 15
     """Passes without a better validation loss after which it ends."""
     batch: int = 128
@@ -120,13 +120,14 @@ def _train(
     train = torch.from_numpy(split.train)
     validation = torch.from_numpy(split.validation)
     batch = min(settings.batch, len(train))
-    updates = settings.epochs * (len(train) // batch)
+    epochs = max(1, settings.updates // (len(train) // batch))
+    updates = epochs * (len(train) // batch)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=settings.rate, weight_decay=settings.decay
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda n: _rate(n, updates))
     best, kept, waited = float("inf"), copy.deepcopy(network.state_dict()), 0
-    for _ in track(range(settings.epochs), label):
+    for _ in track(range(epochs), label):
         network.train()
         order = train[torch.randperm(len(train))]
         for chosen in order.split(batch)[: len(train) // batch]:

@@ -1,4 +1,4 @@
-"""Small networks that read tokens: the attentive probe, and an MLP for plain vectors."""
+"""Small networks that read tokens: by attention, place by place, and an MLP for plain vectors."""
 
 from __future__ import annotations
 
@@ -62,6 +62,43 @@ class AttentiveProbe(nn.Module):
         weights = (keys @ self.query).softmax(dim=1)
         found = weights.transpose(1, 2) @ keys
         return self.head(self.value(found).flatten(1))
+
+
+class PlacesProbe(nn.Module):
+    """Every place is summed up in a few numbers; an MLP reads those of all places.
+
+    Where attention brings what a few queries ask for, this keeps what stands where: the posture of
+    a body with many links.
+
+    Args:
+        places: number of places P.
+        dim: features of a place D.
+        outputs: numbers to give.
+        summary: numbers kept of each place.
+        width: hidden features of a place.
+        hidden: of the head.
+        dropout: in the head.
+    """
+
+    def __init__(
+        self,
+        places: int,
+        dim: int,
+        outputs: int,
+        summary: int = 16,
+        width: int = 96,
+        hidden: int = 256,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        # As in the attentive probe: places that never change must not be blown up.
+        self.norm = nn.LayerNorm(dim, eps=1.0, elementwise_affine=False)
+        self.summary = nn.Sequential(nn.Linear(dim, width), nn.GELU(), nn.Linear(width, summary))
+        self.head = MlpProbe(places * summary, outputs, hidden, dropout)
+
+    def forward(self, places: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        """Outputs ``[B, O]`` of centred places ``[B, N, D]``."""
+        return self.head(self.summary(self.norm(places)).flatten(1))
 
 
 class MlpProbe(nn.Module):

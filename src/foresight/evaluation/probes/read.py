@@ -11,11 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.errors import ForesightError
-from foresight.evaluation.probes.components import principal_scores
 from foresight.evaluation.probes.data import ProbeData, Split
 from foresight.evaluation.probes.fit import FitSettings, Goals, fit_network
 from foresight.evaluation.probes.linear import logistic, ridge
-from foresight.evaluation.probes.networks import AttentiveProbe, MlpProbe
+from foresight.evaluation.probes.networks import AttentiveProbe, MlpProbe, PlacesProbe
 from foresight.evaluation.probes.scores import (
     accuracy,
     accuracy_interval,
@@ -25,7 +24,7 @@ from foresight.evaluation.probes.scores import (
 from foresight.evaluation.statistics import Interval
 
 Predictions = Float[np.ndarray, "n q"]
-FINE_NUMBERS = 160_000_000
+FINE_NUMBERS = 400_000_000
 """Linear probes read whole tokens up to so many numbers in all, else only coarser readouts: they
 would take minutes, and seldom win."""
 GRID = 4
@@ -95,15 +94,13 @@ def _predictions(
         return
     for name, readout in _readouts(features):
         yield f"linear on {name}", _linear(readout, data, split)
-    scores = principal_scores(features.flatten(1), torch.from_numpy(split.train))
-    size: int = scores.shape[1]
-    yield (
-        "mlp on components",
-        fit_network(lambda n: MlpProbe(size, n), scores, goals, split, settings, label),
-    )
     grid = (features.shape[2], features.shape[3])
     places = columns_of(features, split)
-    dim = places.shape[2]
+    count, dim = places.shape[1:]
+    yield (
+        "mlp on places",
+        fit_network(lambda n: PlacesProbe(count, dim, n), places, goals, split, settings, label),
+    )
     yield (
         "attentive",
         fit_network(lambda n: AttentiveProbe(grid, dim, n), places, goals, split, settings, label),

@@ -21,9 +21,12 @@ class Weights:
     pixels: float = 0.0
     """Mean square to the hidden patches' own normalised pixels (SimMIM, VideoMAE). Not divided by
     each patch's own spread: empty background would count as much as a robot."""
+    visible: float = 0.0
+    """The same at the places that were seen: what `dense` is to `latent`. Without it nothing asks
+    a token to keep what it shows itself."""
 
     def __post_init__(self) -> None:
-        values = (self.latent, self.dense, self.pixels)
+        values = (self.latent, self.dense, self.pixels, self.visible)
         if min(values) < 0 or max(values) == 0:
             raise ForesightError(
                 f"Loss weights {values} are refused: none may be negative, one must be positive."
@@ -51,6 +54,8 @@ class PredictorConfig:
 class PretrainConfig:
     """How to pretrain an encoder."""
 
+    init: str | None = None
+    """An encoder of the sizes below to start from: a folder, hub id or name."""
     minutes: float = 10.0
     """Length as time; the schedules follow the clock."""
     updates: int | None = None

@@ -30,10 +30,13 @@ class MaskedPrediction(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.weights = weights
+        self._pixels = bool(weights.pixels or weights.visible)
         self.pixel_dim = 3 * encoder.config.tubelet * encoder.config.patch**2
         self.token_dim = encoder.config.dim
         extra = self.pixel_dim if weights.pixels else 0
         self.predictor = Predictor(self.token_dim, self.token_dim + extra, predictor)
+        # Straight from the token: through the narrow predictor little of a patch would pass.
+        self.look = nn.Linear(self.token_dim, self.pixel_dim) if weights.visible else None
 
     def forward(
         self,
@@ -50,12 +53,16 @@ class MaskedPrediction(nn.Module):
             masks: seen and hidden indices, one pair for each kind of mask.
             grid: tubelets, rows, columns.
         """
-        patches = self.encoder.patch_embed.patches(clip) if self.weights.pixels else None
+        patches = self.encoder.patch_embed.patches(clip) if self._pixels else None
         terms: dict[str, Tensor] = {}
         for keep, hidden in masks:
             tokens = self.encoder(clip, keep)
             seen, unseen = self.predictor(tokens, keep, hidden, grid)
-            for name, value in self._terms(seen, unseen, target, patches, keep, hidden).items():
+            found = self._terms(seen, unseen, target, patches, keep, hidden)
+            if self.look is not None and patches is not None:
+                shown = _take(patches, keep)
+                found["visible"] = functional.mse_loss(self.look(tokens).float(), shown)
+            for name, value in found.items():
                 share = value / len(masks)
                 terms[name] = terms[name] + share if name in terms else share
         loss = torch.stack([getattr(self.weights, k) * v for k, v in terms.items()]).sum()
@@ -79,7 +86,7 @@ class MaskedPrediction(nn.Module):
             if self.weights.dense:
                 shown = _take(target, keep)
                 found["dense"] = functional.l1_loss(seen[..., :size].float(), shown)
-        if patches is not None:
+        if patches is not None and self.weights.pixels:
             wanted = _take(patches, hidden)
             found["pixels"] = functional.mse_loss(unseen[..., size:].float(), wanted)
         return found

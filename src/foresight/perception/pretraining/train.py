@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from foresight.errors import ForesightError
 from foresight.files import disk_errors, fingerprint
 from foresight.metrics import MetricsLog
+from foresight.perception.checkpoint import open_checkpoint
 from foresight.perception.encoder import default_dtype
 from foresight.perception.preprocess import normalise
 from foresight.perception.pretraining.config import PretrainConfig
@@ -63,8 +64,7 @@ class _Training:
         self.dtype = default_dtype(self.device)
         self.masks = [MASKS[name] for name in config.masks]
         torch.manual_seed(config.seed)
-        encoder = VisionTransformer(_sizes(bank, config))
-        initialise(encoder)
+        encoder = _start(_sizes(bank, config), config.init)
         model = MaskedPrediction(encoder, config.predictor, config.loss)
         self.target = Target(encoder)
         self.target.encoder.to(self.device)
@@ -164,6 +164,8 @@ class _Training:
         settings = asdict(self.config)
         for name in ("probe_every", "save_every", "log_every", "compile", "device"):
             del settings[name]
+        if self.config.init is not None:  # its content, wherever it lies
+            settings["init"] = open_checkpoint(self.config.init).fingerprint()
         data = [store.fingerprint for store in self.bank.stores]
         return fingerprint({"config": settings, "data": data, "world": self.world})
 
@@ -249,6 +251,30 @@ def _sizes(bank: FrameBank, config: PretrainConfig) -> VitConfig:
         heads=config.heads,
         hidden=4 * config.dim,
     )
+
+
+def _start(sizes: VitConfig, init: str | None) -> VisionTransformer:
+    """A new encoder, or the weights of a trained one of the same sizes.
+
+    Raises:
+        ForesightError: there is no such checkpoint, or it has other sizes.
+    """
+    if init is None:
+        encoder = VisionTransformer(sizes)
+        initialise(encoder)
+        return encoder
+    found = open_checkpoint(init, (sizes.height, sizes.width)).load()
+    if found.config != sizes:
+        different = [
+            f"{name} {value} instead of {asdict(sizes)[name]}"
+            for name, value in asdict(found.config).items()
+            if value != asdict(sizes)[name]
+        ]
+        raise ForesightError(
+            f"{init} cannot be trained on with these settings ({', '.join(different)}): give the "
+            "settings that it has, or another encoder."
+        )
+    return found.train().requires_grad_(True)
 
 
 def _optimizer(model: nn.Module, config: PretrainConfig) -> torch.optim.Optimizer:
