@@ -22,7 +22,7 @@ EVALUATION_BATCH = 512
 class FitSettings:
     """How a network probe is trained."""
 
-    updates: int = 2500
+    updates: int = 1600
     """At most, in whole passes over the training windows."""
     patience: int = 15
     """Passes without a better validation loss after which it ends."""

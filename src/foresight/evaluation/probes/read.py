@@ -24,7 +24,7 @@ from foresight.evaluation.probes.scores import (
 from foresight.evaluation.statistics import Interval
 
 Predictions = Float[np.ndarray, "n q"]
-FINE_NUMBERS = 400_000_000
+FINE_NUMBERS = 160_000_000
 """Linear probes read whole tokens up to so many numbers in all, else only coarser readouts: they
 would take minutes, and seldom win."""
 GRID = 4

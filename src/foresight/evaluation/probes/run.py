@@ -47,7 +47,7 @@ SCENE_SEED = 700_000
 BEHAVIOURS = ("smooth:0.9", "random", "smooth:0.9")
 CHEAP_EXPERTS = ("reacher-easy", "point_mass-easy")
 RANDOM, PIXELS, DINO = "random-weights", "pixel-pca", "dinov2"
-VERSION = 3
+VERSION = 4
 """Raised when probes change, so that results of older ones are not mixed in."""
 
 
@@ -61,7 +61,7 @@ class ProbeSettings:
     """Source tasks, and scenes."""
     episodes: int = 800
     """Of each task: many short ones, as every one has its own goal and start."""
-    windows: int = 16
+    windows: int = 12
     """Of each episode."""
     scenes: int = 20_000
     """Rendered clips."""
