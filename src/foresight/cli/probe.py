@@ -26,9 +26,9 @@ class Config:
     """Episodes of each task: many short ones, as every one has its own goal and start."""
     steps: int = 40
     """Length of an episode in environment steps."""
-    windows: int = 8
+    windows: int = 12
     """Windows of frames taken from each episode."""
-    scenes: int = 10_000
+    scenes: int = 20_000
     """Rendered clips."""
     frames: int = 4
     """Frames of a window, an even number; the last one shows the present step."""
