@@ -85,5 +85,5 @@ class ResBlock(nn.Module):
 
 
 def dropouts(share: float) -> list[nn.Module]:
-    """A dropout layer, or none where nothing is dropped (so that layer numbers stay as they are)."""
+    """A dropout layer, or none where nothing is dropped, so that layer numbers stay."""
     return [nn.Dropout(share)] if share else []

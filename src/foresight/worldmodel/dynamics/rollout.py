@@ -93,7 +93,7 @@ def mean_rollout(
     actions: Float[Tensor, "*batch H A"],
     **more: object,
 ) -> Float[Tensor, "*batch H+1 Z"]:
-    """What a dynamics predicts as one model: an ensemble's members imagine apart, then are averaged.
+    """What a dynamics predicts as one model: the mean over members, which imagine apart.
 
     ``more`` goes to the dynamics, for instance ``history``.
     """
