@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from foresight.errors import ForesightError
+from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.experience import Experience
 from foresight.worldmodel.fit import FitConfig
 from foresight.worldmodel.latent import LatentConfig
@@ -50,7 +51,7 @@ BASE = WorldModelConfig(
 
 def config(epochs: int = 12, **kwargs) -> TrainConfig:
     fit = FitConfig(epochs=epochs, batch=64, lr=3e-3)
-    return TrainConfig(fit=fit, hidden=64, measure_horizon=5, **kwargs)
+    return TrainConfig(fit=fit, dynamics=DynamicsConfig(hidden=64), measure_horizon=5, **kwargs)
 
 
 def test_beats_persistence_at_every_horizon_on_held_out_episodes(tmp_path):

@@ -16,6 +16,7 @@ from foresight.errors import ForesightError
 from foresight.metrics import MetricsLog
 from foresight.progress import track
 from foresight.training_state import load_training, save_training
+from foresight.worldmodel.dynamics.ensemble import clip_gradients
 
 Batch = dict[str, Tensor]
 Record = dict[str, float]
@@ -26,7 +27,10 @@ class FitConfig:
     """How long and how fast to learn."""
 
     epochs: int = 30
-    """Passes over the training windows."""
+    """Passes over the training windows; with `updates` the number of checks on held-out data."""
+    updates: int = 0
+    """Updates in all, rounded up to a multiple of the epochs, however many windows there are: the
+    same budget for trainings that differ in horizon or data. 0 trains for whole passes."""
     batch: int = 512
     """Windows per update."""
     lr: float = 1e-3
@@ -34,9 +38,13 @@ class FitConfig:
     weight_decay: float = 1e-4
     """AdamW's decoupled weight decay."""
     clip: float = 10.0
-    """Largest gradient norm."""
+    """Largest gradient norm; every member of an ensemble is clipped on its own."""
     seed: int = 0
     """Seeds initial weights, split and the order of windows."""
+
+    def steps_per_epoch(self, batches: int) -> int:
+        """Updates between two checks, where a pass over the data has so many batches."""
+        return math.ceil(self.updates / self.epochs) if self.updates else batches
 
 
 def fit(
@@ -125,7 +133,7 @@ def _epoch(
             )
         optimizer.zero_grad(set_to_none=True)
         value.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        clip_gradients(model, config.clip)
         optimizer.step()
         step += 1
         count += 1
