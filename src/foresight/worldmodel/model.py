@@ -86,7 +86,7 @@ class WorldModel(nn.Module):
 
 def _read_config(raw: dict[str, Any]) -> WorldModelConfig:
     """A configuration from its JSON; early checkpoints hold the sizes of their one MLP by name."""
-    sizes = {name: raw.pop(name) for name in ("hidden", "layers") if name in raw}
+    sizes: dict[str, Any] = {name: raw.pop(name) for name in ("hidden", "layers") if name in raw}
     dynamics = DynamicsConfig(**(sizes or raw["dynamics"]))
     return WorldModelConfig(**{**raw, "dynamics": dynamics})
 
