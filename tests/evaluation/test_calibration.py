@@ -6,10 +6,19 @@ import torch
 
 from foresight.errors import ForesightError
 from foresight.evaluation import calibration
-from foresight.evaluation.calibration import HeldOut, calibrate, calibrated_beta, weight_cosine
+from foresight.evaluation.calibration import (
+    HeldOut,
+    calibrate,
+    calibrated_beta,
+    held_out,
+    weight_cosine,
+)
 from foresight.evaluation.results import make_result
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
+from foresight.worldmodel.experience import Experience
+from foresight.worldmodel.latent import LatentConfig
+from foresight.worldmodel.model import WorldModel, WorldModelConfig
 from foresight.worldmodel.ranks import spearman
 from foresight.worldmodel.whitening import deviation, disagreement, whitening_matrix
 
@@ -123,6 +132,22 @@ def test_numbers_equal_a_naive_loop():
         spearman(torch.tensor(doubt), torch.tensor(error)), abs=1e-6
     )
     assert found.ratio[2].mean == pytest.approx(np.mean(doubt) / np.mean(error), rel=1e-4)
+
+
+def test_held_out_episodes_of_an_experience():
+    features = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
+    rows = torch.arange(12.0)
+    data = Experience(features, rows[:, None], rows, np.array([0, 4, 9, 12]), [0], [1, 2])
+    latent = LatentConfig("standardise", history=2)
+    model = WorldModel(WorldModelConfig("toy", 5, 1, (-1.0,), (1.0,), latent))
+    first, second = held_out(model, data)
+    assert first.rewards.tolist() == [4, 5, 6, 7, 8] and second.actions.tolist() == [
+        [9],
+        [10],
+        [11],
+    ]
+    expected = model.latent.episode(torch.from_numpy(features[9:]))
+    torch.testing.assert_close(second.z, expected)
 
 
 def test_results_hold_the_keys():

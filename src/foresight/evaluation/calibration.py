@@ -20,6 +20,8 @@ from torch.nn import functional
 from foresight.errors import ForesightError
 from foresight.evaluation.statistics import LEVEL, Interval, Row, Summary
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
+from foresight.worldmodel.experience import Experience
+from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.ranks import spearman
 from foresight.worldmodel.whitening import deviation, disagreement, whitening_matrix
 
@@ -36,6 +38,17 @@ class HeldOut:
     actions: Float[Tensor, "T A"]
     rewards: Float[Tensor, "T"] | None = None
     """Needed for β only."""
+
+
+def held_out(model: WorldModel, experience: Experience) -> list[HeldOut]:
+    """The episodes of an experience that no training has seen, in a world model's latent space."""
+    found = []
+    for index in experience.validation:
+        rows = slice(int(experience.offsets[index]), int(experience.offsets[index + 1]))
+        with torch.no_grad():
+            z = model.latent.episode(torch.from_numpy(np.array(experience.features[rows])).float())
+        found.append(HeldOut(z, experience.actions[rows], experience.rewards[rows]))
+    return found
 
 
 @dataclass(frozen=True)
