@@ -13,6 +13,7 @@ from foresight.evaluation.results import make_result
 from foresight.perception.ac import ACModel
 from foresight.perception.ac_checkpoint import random_ac_predictor
 from foresight.perception.ac_layers import ACConfig
+from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.latent import LatentConfig, LatentState
 from foresight.worldmodel.model import WorldModel, WorldModelConfig
 
@@ -122,8 +123,9 @@ def test_means_leave_their_own_track_out():
 @pytest.mark.parametrize("kind", ["raw", "standardise", "pca"])
 def test_world_model(kind):
     latent = LatentConfig(kind, dim=6, history=2)
+    sizes = DynamicsConfig(hidden=16, layers=1)
     features = [randn(30, 5, seed=s).numpy() for s in range(3)]
-    config = WorldModelConfig("reacher-easy", 5, 2, (-1.0,) * 2, (1.0,) * 2, latent, 16, 1, 8)
+    config = WorldModelConfig("reacher-easy", 5, 2, (-1.0,) * 2, (1.0,) * 2, latent, sizes, 8)
     model = WorldModel(config).eval()
     model.latent = LatentState.fit(
         np.concatenate(features), np.arange(0, 91, 30), [0, 1, 2], latent
@@ -143,6 +145,19 @@ def test_world_model(kind):
     assert open_ == pytest.approx(closed, abs=1e-5)
     with pytest.raises(ForesightError, match="do not fit 30 steps"):
         forecaster.track(features[0], np.zeros((30, 3), np.float32))
+
+
+@pytest.mark.parametrize("kind", ["mlp", "transformer"])
+def test_an_ensemble_counts_as_the_mean_of_its_members(kind):
+    sizes = DynamicsConfig(kind, members=2, hidden=16, layers=1, context=4)
+    config = WorldModelConfig("reacher-easy", 5, 2, (-1.0,) * 2, (1.0,) * 2, dynamics=sizes)
+    forecaster = WorldModelForecaster(WorldModel(config).eval())
+    assert forecaster.limit == (4 if kind == "transformer" else None)
+    start, controls = randn(3, 5), randn(3, 4, 2, seed=1)
+    expected = forecaster.model.dynamics(start, controls).mean(0)[:, 1:]
+    torch.testing.assert_close(forecaster.open_loop(start, controls)[..., 0, :], expected)
+    closed = forecaster.closed_loop(start[:, None].expand(3, 4, 5), controls)
+    torch.testing.assert_close(closed[:, 0, 0], expected[:, 0])
 
 
 class Eyes:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from foresight.evaluation.encoder_speed import SpeedConfig
+from foresight.evaluation.train_speed import TrainSpeedConfig
 
 if TYPE_CHECKING:
+    from foresight.evaluation.statistics import Row
     from foresight.report.tables import Table
 
 
 @dataclass(frozen=True)
-class Config:
+class EncoderBench:
     """Measure the encoder's clips per second beside transformers and the machine's matrix product.
 
     The sides take turns in one run; the median over the rounds counts.
     """
 
-    what: Annotated[Literal["encoder"], tyro.conf.Positional]
-    """What to measure."""
     ac: bool = True
     """Also roll out a V-JEPA 2-AC predictor with and without its cache."""
     speed: tyro.conf.OmitArgPrefixes[SpeedConfig] = field(default_factory=SpeedConfig)
@@ -30,38 +30,87 @@ class Config:
     """Also write the result as JSON to this file, for example results/encoder-speed.json."""
 
 
+@dataclass(frozen=True)
+class TrainBench:
+    """Measure an ensemble's updates per second, as one product and as a loop over its members.
+
+    The sides take turns in one run; the median over the rounds counts.
+    """
+
+    speed: tyro.conf.OmitArgPrefixes[TrainSpeedConfig] = field(default_factory=TrainSpeedConfig)
+    out: Path | None = None
+    """Also write the result as JSON to this file, for example results/train-speed.json."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Measure how fast this machine is, beside the usual route."""
+
+    what: tyro.conf.OmitSubcommandPrefixes[
+        Annotated[EncoderBench, tyro.conf.subcommand("encoder")]
+        | Annotated[TrainBench, tyro.conf.subcommand("train")]
+    ]
+
+
 def main(config: Config) -> None:
     """Measure, print and write."""
+    if isinstance(config.what, TrainBench):
+        _train(config.what)
+    else:
+        _encoder(config.what)
+
+
+def _encoder(config: EncoderBench) -> None:
+    from foresight.evaluation.ac_speed import ACSpeedConfig, ac_speed
+    from foresight.evaluation.encoder_speed import encoder_speed
+
+    rollouts = ACSpeedConfig(rounds=config.speed.rounds, device=config.speed.device)
+    rows = encoder_speed(config.speed, _say, [lambda: ac_speed(rollouts)] if config.ac else [])
+    _finish("Encoder speed", "encoder-speed", config.speed, rows, config.out)
+
+
+def _train(config: TrainBench) -> None:
+    from foresight.evaluation.train_speed import train_speed
+
+    rows = train_speed(config.speed, _say)
+    extra = {"threads": 1} if config.speed.clock == "cpu" else {}
+    _finish("Training speed", "train-speed", config.speed, rows, config.out, extra)
+
+
+def _finish(
+    title: str,
+    name: str,
+    speed: SpeedConfig | TrainSpeedConfig,
+    rows: list[Row],
+    out: Path | None,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Print the table and write the result."""
     import os
 
     import torch
     from rich.console import Console
 
-    from foresight.evaluation.ac_speed import ACSpeedConfig, ac_speed
-    from foresight.evaluation.encoder_speed import encoder_speed
     from foresight.evaluation.results import make_result, plain
     from foresight.report.tables import to_rich
 
-    rollouts = ACSpeedConfig(rounds=config.speed.rounds, device=config.speed.device)
-    rows = encoder_speed(config.speed, _say, [lambda: ac_speed(rollouts)] if config.ac else [])
-    Console().print(to_rich(_table(rows)))
-    if config.out is not None:
-        settings = plain(config.speed) | {
-            "threads": config.speed.threads or torch.get_num_threads()
-        }
-        settings |= {"cores": os.cpu_count()}
-        if config.speed.device == "cuda":
-            settings["gpu"] = torch.cuda.get_device_name()
-        make_result("encoder-speed", settings, "none", rows).save(config.out)
-        print(f"written to {config.out}")
+    Console().print(to_rich(_table(title, rows)))
+    if out is None:
+        return
+    settings = plain(speed) | {"threads": speed.threads or torch.get_num_threads()}
+    settings |= {"cores": os.cpu_count()} | (extra or {})
+    if speed.device == "cuda":
+        settings["gpu"] = torch.cuda.get_device_name()
+    make_result(name, settings, "none", rows).save(out)
+    print(f"written to {out}")
 
 
-def _say(row: dict[str, Any]) -> None:
+def _say(row: Row) -> None:
     condition = f" {row['condition']}" if "condition" in row else ""
     print(f"{row['task']}{condition} {row['measure']}: {row['value']:.4g}", flush=True)
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _table(title: str, rows: list[Row]) -> Table:
     """Median over the rounds of each measure, with the lowest and the highest."""
     import statistics
 
@@ -75,4 +124,4 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         [Cell(key), *(Cell(f"{f(values):.4g}") for f in (statistics.median, min, max))]
         for key, values in groups.items()
     ]
-    return Table("Encoder speed", ("measure", "median", "lowest", "highest"), lines)
+    return Table(title, ("measure", "median", "lowest", "highest"), lines)

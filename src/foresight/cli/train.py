@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +14,10 @@ from foresight.worldmodel.train import TrainConfig
 
 @dataclass(frozen=True)
 class Config:
-    """Train a world model on a dataset; encodes it first if need be; resumes where it stopped."""
+    """Train a world model, one network or an ensemble, on a dataset.
+
+    Encodes the dataset first if need be, and resumes where it stopped.
+    """
 
     dataset: Annotated[Path, tyro.conf.Positional]
     """Folder of a dataset that `foresight collect` wrote."""
@@ -22,6 +25,8 @@ class Config:
     """Folder of the checkpoint."""
     eyes: tyro.conf.OmitArgPrefixes[Eyes] = field(default_factory=Eyes)
     train: TrainConfig = field(default_factory=TrainConfig)
+    members: int | None = None
+    """Networks in the ensemble, short for --train.dynamics.members."""
     cache: Path | None = None
     """Where feature caches live; the folder `cache` beside the dataset if not given."""
     tensorboard: bool = False
@@ -38,7 +43,10 @@ def main(config: Config) -> None:
     encoder, readout = config.eyes.load()
     root = config.cache or config.dataset.parent / "cache"
     cache = encode_dataset(store, encoder, readout, root)
-    trained = learn(store, cache, config.eyes, config.train, config.out, config.tensorboard)
+    settings = config.train
+    if config.members is not None:
+        settings = replace(settings, dynamics=replace(settings.dynamics, members=config.members))
+    trained = learn(store, cache, config.eyes, settings, config.out, config.tensorboard)
     print("horizon  model    persistence  (squared error / variance, held-out episodes)")
     for row in trained.horizon_errors:
         model, still = (sum(v) / len(v) for v in (row.model, row.persistence))

@@ -12,29 +12,38 @@ from foresight.evaluation.drift import Track
 from foresight.perception.ac import ACModel
 from foresight.perception.ac_predictor import normalise
 from foresight.perception.pose import WIDTH, pose_difference
+from foresight.worldmodel.dynamics.rollout import context_of, mean_rollout, mean_step
 from foresight.worldmodel.latent import LatentState
 from foresight.worldmodel.model import WorldModel
 
 
 class WorldModelForecaster:
-    """A trained world model; what it predicts is led back to features and compared there."""
+    """A trained world model; what it predicts is led back to features and compared there.
 
-    limit = None
+    An ensemble counts as the mean of its members. A model with a history is given the present
+    alone, so its context is the longest horizon.
+    """
 
     def __init__(self, model: WorldModel) -> None:
         self.model = model
+
+    @property
+    def limit(self) -> int | None:
+        """The context of a model with a history."""
+        return context_of(self.model.dynamics)
 
     def open_loop(
         self, start: Float[Tensor, "B Z"], controls: Float[Tensor, "B L A"]
     ) -> Float[Tensor, "B L 1 F"]:
         """Imagine from one latent state."""
-        return present_features(self.model.latent, self.model.dynamics(start, controls)[:, 1:])
+        imagined = mean_rollout(self.model.dynamics, start, controls)
+        return present_features(self.model.latent, imagined[:, 1:])
 
     def closed_loop(
         self, seen: Float[Tensor, "B L Z"], controls: Float[Tensor, "B L A"]
     ) -> Float[Tensor, "B L 1 F"]:
         """One step from each latent state."""
-        return present_features(self.model.latent, self.model.dynamics.step(seen, controls))
+        return present_features(self.model.latent, mean_step(self.model.dynamics, seen, controls))
 
     def track(self, features: np.ndarray, actions: np.ndarray) -> Track:
         """A track of one episode's features ``[T, F]`` and actions ``[T, A]``.

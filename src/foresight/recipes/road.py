@@ -16,6 +16,7 @@ from foresight.progress import console
 from foresight.recipes.assess import Trial, assess_agent, assess_baselines
 from foresight.recipes.pages import film_path, road_page, save_films
 from foresight.recipes.stages import DataPlan, default_workers, gather, horizon_rows, learn
+from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.fit import FitConfig
 from foresight.worldmodel.latent import LatentConfig
 from foresight.worldmodel.train import TrainConfig
@@ -62,7 +63,7 @@ def presets(task: str) -> dict[str, RoadConfig]:
             demo.train,
             fit=FitConfig(epochs=2, batch=32),
             latent=replace(LATENT, dim=16),
-            hidden=32,
+            dynamics=DynamicsConfig(hidden=32),
             measure_horizon=5,
         ),
         planner=PlannerConfig(samples=32, elites=8, iterations=2, horizon=5),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from foresight.errors import ForesightError
 from foresight.metrics import MetricsLog
 from foresight.progress import track
 from foresight.training_state import load_training, save_training
+from foresight.worldmodel.dynamics.ensemble import clip_gradients
 
 Batch = dict[str, Tensor]
 Record = dict[str, float]
@@ -26,7 +28,10 @@ class FitConfig:
     """How long and how fast to learn."""
 
     epochs: int = 30
-    """Passes over the training windows."""
+    """Passes over the training windows; with `updates` the number of checks on held-out data."""
+    updates: int = 0
+    """Updates in all, rounded up to a multiple of the epochs, however many windows there are: the
+    same budget for trainings that differ in horizon or data. 0 trains for whole passes."""
     batch: int = 512
     """Windows per update."""
     lr: float = 1e-3
@@ -34,9 +39,16 @@ class FitConfig:
     weight_decay: float = 1e-4
     """AdamW's decoupled weight decay."""
     clip: float = 10.0
-    """Largest gradient norm."""
+    """Largest gradient norm; every member of an ensemble is clipped on its own."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the products; weights, sums and the optimiser stay float32. bfloat16 is faster where the
+    machine has it (`foresight bench train`)."""
     seed: int = 0
     """Seeds initial weights, split and the order of windows."""
+
+    def steps_per_epoch(self, batches: int) -> int:
+        """Updates between two checks, where a pass over the data has so many batches."""
+        return math.ceil(self.updates / self.epochs) if self.updates else batches
 
 
 def fit(
@@ -113,11 +125,13 @@ def _epoch(
     model.train()
     sums: Record = {}
     count = 0
+    device = next(model.parameters()).device.type
     for batch in batches:
         rate = config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        value, logs = loss(batch)
+        with torch.autocast(device, torch.bfloat16, enabled=config.dtype == "bfloat16"):
+            value, logs = loss(batch)
         if not torch.isfinite(value):
             raise ForesightError(
                 f"The training loss became {float(value)} at update {step}: lower the learning "
@@ -125,7 +139,7 @@ def _epoch(
             )
         optimizer.zero_grad(set_to_none=True)
         value.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        clip_gradients(model, config.clip)
         optimizer.step()
         step += 1
         count += 1

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from foresight.errors import ForesightError
 from foresight.worldmodel.checkpoint import load_checkpoint, save_checkpoint
+from foresight.worldmodel.dynamics.config import DynamicsConfig
+from foresight.worldmodel.dynamics.ensemble import build_dynamics
 from foresight.worldmodel.latent import LatentConfig, LatentState
-from foresight.worldmodel.networks import ResidualDynamics, RewardModel
+from foresight.worldmodel.networks import RewardModel
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,7 @@ class WorldModelConfig:
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
     latent: LatentConfig = field(default_factory=LatentConfig)
-    hidden: int = 512
-    layers: int = 3
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     reward_hidden: int = 256
     encoder: str = ""
     encoder_fingerprint: str = ""
@@ -34,15 +36,17 @@ class WorldModelConfig:
 
 
 class WorldModel(nn.Module):
-    """Latent state, residual dynamics and reward of one task."""
+    """Latent state, dynamics and reward of one task.
+
+    ``dynamics`` is a single network for one member, else an ensemble, whose attribute ``members``
+    says how many and whose states have a leading axis of members.
+    """
 
     def __init__(self, config: WorldModelConfig) -> None:
         super().__init__()
         self.config = config
         self.latent = LatentState(config.latent, config.features)
-        self.dynamics = ResidualDynamics(
-            self.latent.dim, config.actions, config.hidden, config.layers
-        )
+        self.dynamics = build_dynamics(config.dynamics, self.latent.dim, config.actions)
         self.reward = RewardModel(self.latent.dim, config.actions, config.reward_hidden)
 
     def expect_encoder(self, fingerprint: str, readout_fingerprint: str) -> None:
@@ -77,7 +81,14 @@ class WorldModel(nn.Module):
             ForesightError: a file is missing or damaged, or the weights have other sizes than the
                 configuration says.
         """
-        return load_checkpoint(folder, lambda raw: cls(WorldModelConfig(**raw)), "world model")
+        return load_checkpoint(folder, lambda raw: cls(_read_config(raw)), "world model")
+
+
+def _read_config(raw: dict[str, Any]) -> WorldModelConfig:
+    """A configuration from its JSON; early checkpoints hold the sizes of their one MLP by name."""
+    sizes: dict[str, Any] = {name: raw.pop(name) for name in ("hidden", "layers") if name in raw}
+    dynamics = DynamicsConfig(**(sizes or raw["dynamics"]))
+    return WorldModelConfig(**{**raw, "dynamics": dynamics})
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -14,9 +15,20 @@ from torch.nn import functional
 from foresight.data.windows import WindowLoader
 from foresight.errors import ForesightError
 from foresight.files import fingerprint, write_json
+from foresight.worldmodel.batches import Data, MemberBatches
+from foresight.worldmodel.dynamics.config import DynamicsConfig, Single
+from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
+from foresight.worldmodel.dynamics.history import HistoryDynamics
+from foresight.worldmodel.dynamics.rollout import (
+    context_of,
+    is_ensemble,
+    mean_rollout,
+    members_of,
+)
 from foresight.worldmodel.experience import Experience
 from foresight.worldmodel.fit import Batch, FitConfig, Record, fit
 from foresight.worldmodel.latent import LatentConfig, LatentState, encode_latents
+from foresight.worldmodel.losses import prediction_loss
 from foresight.worldmodel.model import WorldModel, WorldModelConfig
 
 MOST_STARTS = 4096
@@ -29,12 +41,18 @@ class TrainConfig:
 
     fit: FitConfig = field(default_factory=FitConfig)
     latent: LatentConfig = field(default_factory=LatentConfig)
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
+    data: Data = "shuffled"
+    """What the members of an ensemble see: shuffled, all windows in an order of each one's own
+    (the sources); bootstrap, episodes drawn with replacement for each; shared, the same batches."""
     horizon: int = 1
     """Imagined steps in the dynamics loss; 1 is the sources' one-step training."""
-    hidden: int = 512
-    """Width of the dynamics network."""
-    layers: int = 3
-    """Hidden layers of the dynamics network."""
+    loss: Literal["smooth_l1", "mse"] = "smooth_l1"
+    """Error of imagined states."""
+    discount: float = 1.0
+    """Weight of each further imagined step, as a factor."""
+    truncate: int = 0
+    """Stop the gradient every so many imagined steps; 0 lets it flow through all."""
     validation: float = 0.1
     """Share of episodes held out."""
     measure_horizon: int = 10
@@ -94,9 +112,7 @@ def train_world_model(
     """
     folder = Path(folder)
     torch.manual_seed(config.fit.seed)
-    model = WorldModel(
-        replace(base, latent=config.latent, hidden=config.hidden, layers=config.layers)
-    )
+    model = WorldModel(replace(base, latent=config.latent, dynamics=config.dynamics))
     model.latent.load_state_dict(
         LatentState.fit(
             experience.features,
@@ -109,40 +125,43 @@ def train_world_model(
     latents = encode_latents(model.latent, experience.features, experience.offsets)
     arrays = {"z": latents, "action": experience.actions, "reward": experience.rewards}
 
-    def loader(episodes: list[int], window: int, shuffle: bool) -> WindowLoader:
-        return WindowLoader(
-            arrays,
-            experience.offsets,
-            episodes,
-            window=window,
-            batch=config.fit.batch,
-            shuffle=shuffle,
-            seed=config.fit.seed,
-        )
-
-    training = loader(experience.train, config.horizon + 1, True)
-    if len(training) == 0:
+    # What a history model remembers is part of its window.
+    window = max(config.horizon, context_of(model.dynamics) or 1) + 1
+    loader = WindowLoader(
+        arrays,
+        experience.offsets,
+        experience.train,
+        window=window,
+        batch=config.fit.batch,
+        shuffle=True,
+        seed=config.fit.seed,
+    )
+    if len(loader) == 0:
         raise ForesightError(
-            f"No episode is longer than the training horizon of {config.horizon} steps: shorten "
+            f"No episode is longer than the training horizon of {window - 1} steps: shorten "
             "the horizon or collect longer episodes."
         )
+    steps = config.fit.steps_per_epoch(len(loader))
+    data = config.data if is_ensemble(model.dynamics) else None
+    source = MemberBatches(loader, experience, members_of(model.dynamics), data)
 
     def batches(epoch: int) -> Iterator[Batch]:
-        training.set_epoch(epoch)
-        yield from training
+        return source.take(epoch * steps, steps)
 
     def loss(batch: Batch) -> tuple[Tensor, Record]:
-        return _loss(model, batch)
+        return _loss(model, batch, config)
 
-    starts = validation_windows(arrays, experience, 1, config.fit.seed)
-    still = functional.smooth_l1_loss(starts["z"][:, 0], starts["z"][:, 1])
+    starts = validation_windows(
+        arrays, experience, context_of(model.dynamics) or 1, config.fit.seed
+    )
+    still = prediction_loss(starts["z"][:, :-1], starts["z"][:, 1:], config.loss)
     baselines = {
         "validation/persistence": float(still),
         "validation/reward_variance": float(starts["reward"].var()),
     }
 
     def validate() -> Record:
-        _, logs = _loss(model, starts)
+        _, logs = _loss(model, starts, config)
         return {f"validation/{k}": v for k, v in logs.items()} | baselines
 
     identity = fingerprint(
@@ -151,7 +170,7 @@ def train_world_model(
     history = fit(
         model,
         batches,
-        len(training),
+        steps,
         loss,
         validate,
         config.fit,
@@ -164,27 +183,71 @@ def train_world_model(
         (latents[start:end], experience.actions[start:end])
         for start, end in (experience.offsets[e : e + 2] for e in experience.validation)
     ]
-    errors = horizon_errors(model, held_out, config.measure_horizon)
+    longest = min(config.measure_horizon, context_of(model.dynamics) or config.measure_horizon)
+    errors = horizon_errors(model, held_out, longest)
     write_json(folder / "horizon_errors.json", errors)
     model.save(folder)
     return Trained(model, history, errors)
 
 
-def _loss(model: WorldModel, batch: Batch) -> tuple[Tensor, Record]:
-    """SmoothL1 over the imagined states plus MSE of the rewards.
+def _loss(model: WorldModel, batch: Batch, config: TrainConfig) -> tuple[Tensor, Record]:
+    """Error of the imagined states plus MSE of the rewards.
 
-    ``batch``: ``z [B, H+1, Z]``, ``action [B, H+1, A]``, ``reward [B, H+1]``.
+    ``batch``: ``z [B, T, Z]``, ``action [B, T, A]``, ``reward [B, T]``, with an axis of members in
+    front where each has its own. The losses of members add up, so that each learns as if alone;
+    what is logged is their mean. The one reward model sees the first member's windows.
     """
-    z, action = batch["z"], batch["action"]
-    imagined = model.dynamics(z[:, 0], action[:, :-1])
-    dynamics = functional.smooth_l1_loss(imagined[:, 1:], z[:, 1:])
-    reward = functional.mse_loss(model.reward(z, action), batch["reward"])
-    loss = dynamics + reward
-    return loss, {
-        "loss": float(loss.detach()),
-        "dynamics": float(dynamics.detach()),
-        "reward": float(reward.detach()),
+    z, action, reward = batch["z"], batch["action"], batch["reward"]
+    each = dynamics_loss(model.dynamics, z, action, config)
+    if z.ndim > 3:
+        z, action, reward = z[0], action[0], reward[0]
+    reward_loss = functional.mse_loss(model.reward(z, action), reward)
+    mean = each.mean()
+    return each.sum() + reward_loss, {
+        "loss": float((mean + reward_loss).detach()),
+        "dynamics": float(mean.detach()),
+        "reward": float(reward_loss.detach()),
     }
+
+
+def dynamics_loss(
+    dynamics: Single | EnsembleDynamics,
+    z: Float[Tensor, "*members B T Z"],
+    actions: Float[Tensor, "*members B T A"],
+    config: TrainConfig,
+) -> Float[Tensor, "*members"]:
+    """Open-loop error over up to ``config.horizon`` steps, apart for each member.
+
+    A network with a history predicts every next state of the window from the true ones up to it;
+    with a horizon above 1 half of its loss is the open-loop error of the last ``horizon`` steps,
+    imagined from the states before them.
+    """
+    network = dynamics.network if isinstance(dynamics, EnsembleDynamics) else dynamics
+    if isinstance(dynamics, EnsembleDynamics) and z.ndim == 3:
+        z = z.expand(dynamics.members, *z.shape)
+        actions = actions.expand(dynamics.members, *actions.shape)
+    steps = z.shape[-2] - 1
+    truncate = config.truncate or None
+
+    def judge(imagined: Tensor, truth: Tensor) -> Tensor:
+        return prediction_loss(imagined, truth, config.loss, config.discount)
+
+    if not isinstance(network, HistoryDynamics):
+        return judge(
+            network(z[..., 0, :], actions[..., :-1, :], truncate)[..., 1:, :], z[..., 1:, :]
+        )
+    told, _ = network.predict(z[..., :-1, :], actions[..., :-1, :])
+    one_step = prediction_loss(told, z[..., 1:, :], config.loss)
+    if config.horizon == 1:
+        return one_step
+    past = steps - config.horizon
+    imagined = network(
+        z[..., past, :],
+        actions[..., past:-1, :],
+        truncate,
+        history=(z[..., :past, :], actions[..., :past, :]),
+    )
+    return (one_step + judge(imagined[..., 1:, :], z[..., past + 1 :, :])) / 2
 
 
 def validation_windows(
@@ -221,7 +284,8 @@ def horizon_errors(
     """Open-loop error at each horizon beside what doing nothing would give.
 
     Args:
-        model: only its dynamics are used.
+        model: only its dynamics are used, an ensemble as the mean of its members; one with a
+            history is given as much of it as its context leaves room for.
         episodes: latent states and actions of held-out episodes; those shorter than
             ``horizon + 1`` steps are left out.
         horizon: longest horizon.
@@ -232,20 +296,25 @@ def horizon_errors(
     Raises:
         ForesightError: no episode is long enough.
     """
-    long_enough = [pair for pair in episodes if len(pair[0]) > horizon]
+    context = context_of(model.dynamics)
+    past = 0 if context is None else max(0, context - horizon)
+    long_enough = [pair for pair in episodes if len(pair[0]) > past + horizon]
     if not long_enough:
         raise ForesightError(
-            f"No held-out episode is longer than {horizon} steps: collect longer episodes or "
-            "measure a shorter horizon."
+            f"No held-out episode is longer than {past + horizon} steps: collect longer episodes "
+            "or measure a shorter horizon."
         )
     variance = torch.cat([z for z, _ in long_enough]).var(0).sum().clamp(min=1e-12)
     model_errors: list[Tensor] = []
     still_errors: list[Tensor] = []
     for z, action in long_enough:
-        starts = torch.arange(0, len(z) - horizon, max(1, len(z) * len(long_enough) // MOST_STARTS))
+        every = max(1, len(z) * len(long_enough) // MOST_STARTS)
+        starts = torch.arange(past, len(z) - horizon, every)
         rows = starts[:, None] + torch.arange(horizon + 1)
         truth = z[rows]
-        imagined = model.dynamics(truth[:, 0], action[rows[:, :-1]])
+        before = starts[:, None] + torch.arange(-past, 0)
+        more = {"history": (z[before], action[before])} if context is not None else {}
+        imagined = mean_rollout(model.dynamics, truth[:, 0], action[rows[:, :-1]], **more)
         for kept, guess in ((model_errors, imagined), (still_errors, truth[:, :1])):
             kept.append((guess - truth).square().sum(-1).mean(0)[1:] / variance)
     ours, still = torch.stack(model_errors), torch.stack(still_errors)

@@ -1,0 +1,1 @@
+"""Networks that predict the next latent state, alone and as ensembles."""

@@ -1,0 +1,207 @@
+"""Heads that give one number for a state: reward and value, by regression or two-hot bins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from foresight.errors import ForesightError
+from foresight.worldmodel.dynamics.stacked import stack, unstack
+
+
+def symlog(x: Tensor) -> Tensor:
+    """``sign(x) log(1 + |x|)`` (DreamerV3; Hafner et al. 2023)."""
+    return torch.sign(x) * torch.log1p(x.abs())
+
+
+def symexp(x: Tensor) -> Tensor:
+    """The inverse of `symlog`."""
+    return torch.sign(x) * torch.expm1(x.abs())
+
+
+class TwoHot(nn.Module):
+    """Numbers as weights on two neighbouring bins, evenly spaced in symlog (DreamerV3, TD-MPC2).
+
+    Decoding takes the mean bin in symlog space, so decoding an encoded number gives it back.
+
+    Args:
+        bins: how many.
+        low: symlog of the smallest number; smaller ones are taken for it.
+        high: symlog of the largest.
+    """
+
+    centres: Float[Tensor, "bins"]
+
+    def __init__(self, bins: int, low: float, high: float) -> None:
+        super().__init__()
+        if bins < 2 or low >= high:
+            raise ForesightError(
+                f"{bins} bins from {low} to {high} hold no number: choose at least 2, ascending."
+            )
+        self.low, self.high, self.bins = low, high, bins
+        self.register_buffer("centres", torch.linspace(low, high, bins), persistent=False)
+
+    def encode(self, x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch bins"]:
+        """Weights that sum to 1."""
+        place = (symlog(x).clamp(self.low, self.high) - self.low) / (self.high - self.low)
+        place = place * (self.bins - 1)
+        below = place.floor().clamp(max=self.bins - 2)
+        share = (place - below)[..., None]
+        index = below.long()[..., None]
+        out = torch.zeros(*x.shape, self.bins, device=x.device, dtype=x.dtype)
+        return out.scatter(-1, index, 1 - share).scatter(-1, index + 1, share)
+
+    def decode(self, logits: Float[Tensor, "*batch bins"]) -> Float[Tensor, "*batch"]:
+        """The number that logits stand for."""
+        return symexp((logits.softmax(-1) * self.centres.to(logits)).sum(-1))
+
+    def loss(
+        self, logits: Float[Tensor, "*batch bins"], target: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch"]:
+        """Cross-entropy to the two-hot target."""
+        return -(self.encode(target) * logits.log_softmax(-1)).sum(-1)
+
+
+@dataclass(frozen=True)
+class ScalarConfig:
+    """Shape of a reward or value head."""
+
+    kind: Literal["twohot", "mse"] = "twohot"
+    """twohot: cross-entropy on symlog bins, robust to the scale; mse: plain regression."""
+    hidden: int = 256
+    """Width."""
+    layers: int = 2
+    """Hidden layers."""
+    members: int = 1
+    """Heads side by side, as one batched product."""
+    bins: int = 101
+    """Bins of twohot."""
+    low: float = -10.0
+    """symlog of the smallest number that twohot can give."""
+    high: float = 10.0
+    """symlog of the largest."""
+
+
+class ScalarHead(nn.Module):
+    """``r(z, a)`` or ``V(z)``: LayerNorm-SiLU layers and a last one that starts at zero.
+
+    Like `RewardModel`, ``head(z, a)`` gives ``[...]``; with several members ``[M, ...]``.
+
+    Args:
+        latent: Z.
+        actions: A for a reward, 0 for a value.
+        config: shape.
+    """
+
+    def __init__(self, latent: int, actions: int = 0, config: ScalarConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or ScalarConfig()
+        self.latent, self.actions, self.members = latent, actions, self.config.members
+        if self.members < 1 or self.config.kind not in ("twohot", "mse"):
+            raise ForesightError(
+                f"A head of kind {self.config.kind!r} with {self.members} members cannot be built: "
+                "choose twohot or mse and at least 1 member."
+            )
+        networks = [self._build() for _ in range(self.members)]
+        self.net = stack(networks) if self.members > 1 else networks[0]
+        self.code = TwoHot(self.config.bins, self.config.low, self.config.high)
+
+    def _build(self) -> nn.Sequential:
+        shape, width = self.config, self.latent + self.actions
+        blocks: list[nn.Module] = []
+        for _ in range(shape.layers):
+            blocks += [nn.Linear(width, shape.hidden), nn.LayerNorm(shape.hidden), nn.SiLU()]
+            width = shape.hidden
+        last = nn.Linear(width, shape.bins if shape.kind == "twohot" else 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        return nn.Sequential(*blocks, last)
+
+    def raw(self, z: Tensor, action: Tensor | None = None) -> Tensor:
+        """Logits or the number, ``[..., bins or 1]``, with members in front if there are several.
+
+        Raises:
+            ForesightError: an action is missing, or given to a value.
+        """
+        if (action is None) == (self.actions > 0):
+            raise ForesightError(
+                f"This head takes {self.actions} actions beside the state and got "
+                f"{0 if action is None else action.shape[-1]}: give what it was built for."
+            )
+        joined = z if action is None else torch.cat([z, action.to(z.dtype)], dim=-1)
+        joined = joined.to(next(self.net.parameters()).dtype)
+        if self.members > 1:
+            joined = joined.expand(self.members, *joined.shape)
+        return self.net(joined)
+
+    def forward(
+        self, z: Float[Tensor, "*batch Z"], action: Float[Tensor, "*batch A"] | None = None
+    ) -> Float[Tensor, "*batch"] | Float[Tensor, "M *batch"]:
+        """The predicted number, in the dtype of ``z``."""
+        raw = self.raw(z, action)
+        value = self.code.decode(raw.float()) if self.config.kind == "twohot" else raw.squeeze(-1)
+        return value.to(z.dtype)
+
+    def loss(
+        self,
+        z: Float[Tensor, "*batch Z"],
+        target: Float[Tensor, "*batch"],
+        action: Float[Tensor, "*batch A"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Mean cross-entropy or squared error; members add up, so each learns as if alone."""
+        raw = self.raw(z, action)
+        target = target.expand(raw.shape[:-1]).to(raw.dtype)
+        if self.config.kind == "twohot":
+            each = self.code.loss(raw, target)
+        else:
+            each = functional.mse_loss(raw.squeeze(-1), target, reduction="none")
+        return self.members * each.mean()
+
+    def member(self, index: int) -> ScalarHead:
+        """A single head with the weights of one member."""
+        if not 0 <= index < self.members:
+            raise ForesightError(
+                f"There is no member {index}: the head has the members 0 to {self.members - 1}."
+            )
+        config = ScalarConfig(**{**vars(self.config), "members": 1})
+        single = ScalarHead(self.latent, self.actions, config)
+        if self.members == 1:
+            single.load_state_dict(self.state_dict())
+        else:
+            unstack(self.net, index, single.net)
+        return single.to(next(self.parameters())).train(self.training)
+
+
+def td_lambda(
+    rewards: Float[Tensor, "*batch H"],
+    values: Float[Tensor, "*batch H+1"],
+    discount: float | Float[Tensor, "*batch H"] = 0.99,
+    lam: float = 0.95,
+) -> Float[Tensor, "*batch H"]:
+    """Mixtures of n-step returns (Sutton & Barto 2018, section 12.1).
+
+    ``G_t = r_t + γ_t [(1 - λ) V(s_{t+1}) + λ G_{t+1}]`` with ``G_H = V(s_H)``.
+
+    Args:
+        rewards: ``r_t`` of taking action t in state t.
+        values: ``V`` of states 0 … H.
+        discount: γ, one number or one for each step (0 where an episode terminates).
+        lam: λ; 0 gives one-step targets, 1 the discounted sum of rewards and the last value.
+
+    Returns:
+        The targets of states 0 … H-1.
+    """
+    factors = torch.as_tensor(discount, dtype=rewards.dtype, device=rewards.device)
+    factors = factors.expand_as(rewards)
+    target = values[..., -1]
+    targets = []
+    for t in reversed(range(rewards.shape[-1])):
+        mixed = (1 - lam) * values[..., t + 1] + lam * target
+        target = rewards[..., t] + factors[..., t] * mixed
+        targets.append(target)
+    return torch.stack(targets[::-1], dim=-1)

@@ -1,0 +1,156 @@
+"""Two-hot codes, heads with members, TD(λ) and values, against naive formulas."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foresight.errors import ForesightError
+from foresight.worldmodel.heads.scalar import (
+    ScalarConfig,
+    ScalarHead,
+    TwoHot,
+    symexp,
+    symlog,
+    td_lambda,
+)
+from foresight.worldmodel.heads.training import HeadTraining, Latents
+from foresight.worldmodel.heads.value import train_value
+
+
+@given(st.floats(-1e4, 1e4))
+def test_symexp_undoes_symlog(x):
+    value = torch.tensor(x, dtype=torch.float64)
+    assert float(symexp(symlog(value))) == pytest.approx(x, abs=1e-9)
+
+
+@settings(max_examples=60)
+@given(st.floats(-2e4, 2e4), st.integers(2, 101))
+def test_a_two_hot_code_is_two_neighbours_and_decodes_to_its_number(x, bins):
+    code = TwoHot(bins, -10, 10).double()
+    weights = code.encode(torch.tensor(x, dtype=torch.float64))
+    held = weights.nonzero().flatten().tolist()
+    assert float(weights.sum()) == pytest.approx(1) and len(held) <= 2
+    assert held[-1] - held[0] <= 1 and float(weights.min()) >= 0
+    assert float(code.decode(weights.clamp(min=1e-300).log())) == pytest.approx(
+        x, rel=1e-4, abs=1e-4
+    )
+
+
+def test_numbers_beyond_the_bins_are_their_ends():
+    code = TwoHot(5, -1, 1)
+    weights = code.encode(torch.tensor([100.0, -100.0]))
+    assert weights[0].tolist() == [0, 0, 0, 0, 1] and weights[1].tolist() == [1, 0, 0, 0, 0]
+
+
+def test_two_hot_loss_is_least_at_the_target():
+    code = TwoHot(11, -3, 3)
+    target = torch.tensor([0.7])
+    best = code.loss(code.encode(target).clamp(min=1e-9).log(), target)
+    for other in (0.0, 0.5, 2.0):
+        assert float(
+            code.loss(code.encode(torch.tensor([other])).clamp(min=1e-9).log(), target)
+        ) > float(best)
+
+
+@pytest.mark.parametrize("kind", ["twohot", "mse"])
+@pytest.mark.parametrize("actions", [0, 2])
+def test_members_are_single_heads(kind, actions):
+    torch.manual_seed(0)
+    head = ScalarHead(6, actions, ScalarConfig(kind, 16, 2, members=3)).double()
+    with torch.no_grad():
+        for p in head.parameters():
+            p.add_(0.3 * torch.randn_like(p))
+    z, target = torch.randn(4, 5, 6).double(), torch.randn(4, 5).double()
+    action = torch.randn(4, 5, 2).double() if actions else None
+    out = head(z, action)
+    assert out.shape == (3, 4, 5)
+    losses = 0.0
+    for index in range(3):
+        single = head.member(index)
+        assert single.members == 1
+        torch.testing.assert_close(out[index], single(z, action), atol=1e-5, rtol=1e-4)
+        losses = losses + single.loss(z, target, action)
+    torch.testing.assert_close(head.loss(z, target, action), losses, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["twohot", "mse"])
+def test_a_fresh_head_says_nothing_and_learns_large_and_small(kind):
+    torch.manual_seed(0)
+    head = ScalarHead(3, 1, ScalarConfig(kind, 64))
+    z, a = torch.randn(256, 3), torch.randn(256, 1)
+    assert float(head(z, a).abs().max()) < 1e-5
+    target = z[:, 0] * 5 + a[:, 0]
+    optimizer = torch.optim.Adam(head.parameters(), 1e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        head.loss(z, target, a).backward()
+        optimizer.step()
+    assert float((head(z, a) - target).square().mean() / target.var()) < 0.05
+
+
+def test_half_precision_weights_keep_the_states_dtype():
+    head = ScalarHead(3, 0).bfloat16()
+    assert head(torch.randn(4, 3)).dtype == torch.float32
+
+
+def test_head_refusals():
+    with pytest.raises(ForesightError, match="takes 1 actions beside the state and got 0"):
+        ScalarHead(3, 1)(torch.zeros(3))
+    with pytest.raises(ForesightError, match="takes 0 actions beside the state and got 2"):
+        ScalarHead(3, 0)(torch.zeros(3), torch.zeros(2))
+    with pytest.raises(ForesightError, match="cannot be built"):
+        ScalarHead(3, 0, ScalarConfig("rank"))
+    with pytest.raises(ForesightError, match="no member 1"):
+        ScalarHead(3).member(1)
+    with pytest.raises(ForesightError, match="hold no number"):
+        TwoHot(1, 0, 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 999), st.integers(1, 6), st.floats(0, 1), st.floats(0, 1))
+def test_td_lambda_equals_the_naive_recursion(seed, horizon, discount, lam):
+    torch.manual_seed(seed)
+    r, v = torch.randn(2, horizon).double(), torch.randn(2, horizon + 1).double()
+    ours = td_lambda(r, v, discount, lam)
+
+    def target(row, t):
+        if t == horizon:
+            return float(v[row, horizon])
+        rest = (1 - lam) * float(v[row, t + 1]) + lam * target(row, t + 1)
+        return float(r[row, t]) + discount * rest
+
+    for row in range(2):
+        for t in range(horizon):
+            assert float(ours[row, t]) == pytest.approx(target(row, t))
+
+
+def test_td_lambda_ends_where_the_discount_is_zero():
+    r, v = torch.ones(3), torch.full((4,), 10.0)
+    targets = td_lambda(r, v, torch.tensor([1.0, 0.0, 1.0]), 1.0)
+    assert targets.tolist() == [2, 1, 11]
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_value_of_constant_rewards_is_the_geometric_sum(members):
+    torch.manual_seed(0)
+    episodes, length = 20, 15
+    latents = Latents(
+        z=torch.randn(episodes * length, 4),
+        offsets=np.arange(episodes + 1) * length,
+        train=list(range(16)),
+        validation=list(range(16, episodes)),
+        rewards=torch.ones(episodes * length),
+    )
+    head = ScalarHead(4, 0, ScalarConfig("mse", 32, 1, members))
+    training = HeadTraining(updates=200, batch=64, lr=1e-2, checks=2)
+    records = train_value(head, latents, training, discount=0.8, window=5, slow=0.9)
+    values = head(latents.z[-60:])
+    assert float((values - 5).abs().mean()) < 0.3 and len(records) == 2
+    with pytest.raises(ForesightError, match="window of 40 steps"):
+        train_value(head, latents, training, window=40)
+    with pytest.raises(ForesightError, match="rewards"):
+        train_value(head, dataclasses.replace(latents, rewards=None), training)
