@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from foresight.evaluation.encoder_speed import SpeedConfig
+from foresight.evaluation.planner_speed import PlannerSpeedConfig
 
 if TYPE_CHECKING:
+    from foresight.evaluation.statistics import Row
     from foresight.report.tables import Table
 
 
 @dataclass(frozen=True)
-class Config:
+class EncoderBench:
     """Measure the encoder's clips per second beside transformers and the machine's matrix product.
 
     The sides take turns in one run; the median over the rounds counts.
     """
 
-    what: Annotated[Literal["encoder"], tyro.conf.Positional]
-    """What to measure."""
     ac: bool = True
     """Also roll out a V-JEPA 2-AC predictor with and without its cache."""
     speed: tyro.conf.OmitArgPrefixes[SpeedConfig] = field(default_factory=SpeedConfig)
@@ -30,38 +30,97 @@ class Config:
     """Also write the result as JSON to this file, for example results/encoder-speed.json."""
 
 
+@dataclass(frozen=True)
+class PlannerBench:
+    """Measure the planner's milliseconds a decision and its share of the machine's matrix product.
+
+    Beside it: a plain loop over the members and, with --peer, stable-worldmodel's solver. The sides
+    take turns in one run; the median over the rounds counts.
+    """
+
+    speed: tyro.conf.OmitArgPrefixes[PlannerSpeedConfig] = field(default_factory=PlannerSpeedConfig)
+    out: Path | None = None
+    """Also write the result as JSON to this file, for example results/planner-speed.json."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Measure how fast this machine is, beside the usual route."""
+
+    what: (
+        Annotated[EncoderBench, tyro.conf.subcommand("encoder")]
+        | Annotated[PlannerBench, tyro.conf.subcommand("planner")]
+    )
+
+
 def main(config: Config) -> None:
     """Measure, print and write."""
+    if isinstance(config.what, PlannerBench):
+        _planner(config.what)
+    else:
+        _encoder(config.what)
+
+
+def _encoder(config: EncoderBench) -> None:
+    import torch
+
+    from foresight.evaluation.ac_speed import ACSpeedConfig, ac_speed
+    from foresight.evaluation.encoder_speed import encoder_speed
+
+    rollouts = ACSpeedConfig(rounds=config.speed.rounds, device=config.speed.device)
+    rows = encoder_speed(config.speed, _say, [lambda: ac_speed(rollouts)] if config.ac else [])
+    extra: dict[str, Any] = {}
+    if config.speed.device == "cuda":
+        extra["gpu"] = torch.cuda.get_device_name()
+    _finish("Encoder speed", "encoder-speed", config.speed, rows, config.out, extra)
+
+
+def _planner(config: PlannerBench) -> None:
+    from dataclasses import replace
+
+    from foresight.evaluation.planner_speed import planner_speed
+
+    rows = planner_speed(config.speed, _say)
+    # Where the peer is installed is nobody's business but this machine's.
+    settings = replace(config.speed, peer=None)
+    extra: dict[str, Any] = {"peer": config.speed.peer is not None}
+    if config.speed.clock == "cpu":
+        extra["threads"] = 1
+    _finish("Planner speed", "planner-speed", settings, rows, config.out, extra)
+
+
+def _finish(
+    title: str,
+    name: str,
+    speed: SpeedConfig | PlannerSpeedConfig,
+    rows: list[Row],
+    out: Path | None,
+    extra: dict[str, Any],
+) -> None:
+    """Print the table and write the result."""
     import os
 
     import torch
     from rich.console import Console
 
-    from foresight.evaluation.ac_speed import ACSpeedConfig, ac_speed
-    from foresight.evaluation.encoder_speed import encoder_speed
     from foresight.evaluation.results import make_result, plain
     from foresight.report.tables import to_rich
 
-    rollouts = ACSpeedConfig(rounds=config.speed.rounds, device=config.speed.device)
-    rows = encoder_speed(config.speed, _say, [lambda: ac_speed(rollouts)] if config.ac else [])
-    Console().print(to_rich(_table(rows)))
-    if config.out is not None:
-        settings = plain(config.speed) | {
-            "threads": config.speed.threads or torch.get_num_threads()
-        }
-        settings |= {"cores": os.cpu_count()}
-        if config.speed.device == "cuda":
-            settings["gpu"] = torch.cuda.get_device_name()
-        make_result("encoder-speed", settings, "none", rows).save(config.out)
-        print(f"written to {config.out}")
+    Console().print(to_rich(_table(title, rows)))
+    if out is None:
+        return
+    threads = {"threads": speed.threads or torch.get_num_threads()}
+    settings = plain(speed) | threads | {"cores": os.cpu_count()} | extra
+    make_result(name, settings, "none", rows).save(out)
+    print(f"written to {out}")
 
 
-def _say(row: dict[str, Any]) -> None:
+def _say(row: Row) -> None:
     condition = f" {row['condition']}" if "condition" in row else ""
     print(f"{row['task']}{condition} {row['measure']}: {row['value']:.4g}", flush=True)
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _table(title: str, rows: list[Row]) -> Table:
     """Median over the rounds of each measure, with the lowest and the highest."""
     import statistics
 
@@ -75,4 +134,4 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         [Cell(key), *(Cell(f"{f(values):.4g}") for f in (statistics.median, min, max))]
         for key, values in groups.items()
     ]
-    return Table("Encoder speed", ("measure", "median", "lowest", "highest"), lines)
+    return Table(title, ("measure", "median", "lowest", "highest"), lines)
