@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -47,10 +47,10 @@ class PlannerBench:
 class Config:
     """Measure how fast this machine is, beside the usual route."""
 
-    what: (
+    what: tyro.conf.OmitSubcommandPrefixes[
         Annotated[EncoderBench, tyro.conf.subcommand("encoder")]
         | Annotated[PlannerBench, tyro.conf.subcommand("planner")]
-    )
+    ]
 
 
 def main(config: Config) -> None:

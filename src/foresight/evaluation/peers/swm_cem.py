@@ -45,6 +45,7 @@ class Network(nn.Module):
         super().__init__()
         self.layers = layers
         self.form = form
+        self.dtype = dtype
         self.table = nn.ParameterDict(
             {
                 name.replace(".", "_"): nn.Parameter(value.to(dtype), requires_grad=False)
@@ -79,19 +80,19 @@ class Network(nn.Module):
         """``z [N, Z], actions [N, H, A] -> [E, N, Z]`` after H steps."""
         if self.form == "stacked":
             state = z.expand(self.members, -1, -1)
-            for action in actions.unbind(1):
+            for action in actions.float().unbind(1):
                 shared = action.expand(self.members, -1, -1)
-                joined = torch.cat([state.to(action.dtype), shared], -1)
+                joined = torch.cat([state, shared], -1).to(self.dtype)
                 state = state + self._all(joined).float()
             return state
-        found = []
+        last = []
         for member in range(self.members):
             state = z
-            for action in actions.unbind(1):
-                joined = torch.cat([state.to(action.dtype), action], -1)
+            for action in actions.float().unbind(1):
+                joined = torch.cat([state, action], -1).to(self.dtype)
                 state = state + self._one(member, joined).float()
-            found.append(state)
-        return torch.stack(found)
+            last.append(state)
+        return torch.stack(last)
 
     def criterion(self, info_dict: dict[str, Tensor], action_candidates: Tensor) -> Tensor:
         """Mean over the members of the last state's distance to the goal, ``[B, N]``."""
@@ -113,6 +114,7 @@ def cem_solver() -> Any:
     if spec is None or spec.submodule_search_locations is None:
         raise SystemExit("stable-worldmodel is not installed here")
     bare = types.ModuleType("stable_worldmodel")
+    bare.__spec__ = spec
     bare.__path__ = list(spec.submodule_search_locations)
     sys.modules["stable_worldmodel"] = bare
     return importlib.import_module("stable_worldmodel.solver.cem").CEMSolver

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from foresight.errors import ForesightError
 from foresight.planning.objective import Objective
-from foresight.planning.solvers.contracts import Dynamics, NonFiniteFuturesError, Prior
+from foresight.planning.solvers.contracts import Dynamics, NonFiniteFuturesError, Plan, Prior
 from foresight.planning.solvers.imagining import imagine
 
 
@@ -28,7 +29,7 @@ class Options:
     """Candidates that the plan keeps as its elites."""
 
 
-class Search:
+class Search(ABC):
     """Base of the sampling solvers.
 
     A candidate is a sequence of D decisions, each held for H / D imagined steps.
@@ -68,6 +69,15 @@ class Search:
     def seed(self, seed: int) -> None:
         """Restart the random stream."""
         self.generator.manual_seed(seed)
+
+    @abstractmethod
+    def plan(
+        self,
+        z0: Float[Tensor, "B Z"],
+        objective: Objective,
+        warm_start: Float[Tensor, "B H A"] | None = None,
+    ) -> Plan:
+        """Search from ``z0``; ``warm_start`` is an earlier plan already shifted to now."""
 
     def held(self, decisions: Float[Tensor, "*b D A"]) -> Float[Tensor, "*b H A"]:
         """Each decision written out for the steps it is held."""
