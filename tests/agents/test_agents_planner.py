@@ -1,6 +1,9 @@
 """The closed loop on toy eyes and a toy world whose best action is known."""
 
+import warnings
+
 import numpy as np
+import pytest
 import torch
 
 from foresight.agents.planner import PlanningAgent
@@ -54,6 +57,54 @@ def test_goes_to_the_goal_of_its_seed_and_encodes_each_frame_once():
         assert action.dtype == np.float32 and action.shape == (2,)
         assert (sign * action > 0.8).all()
     assert planner.sight.stream.calls == 2
+
+
+class FailingDynamics:
+    """Gives NaN while ``broken``."""
+
+    broken = False
+
+    def step(self, z, action):
+        return z + action * (float("nan") if self.broken else 1.0)
+
+
+def failing_agent():
+    world = FailingDynamics()
+    solver = CEM(world, LOW, HIGH + 1, horizon=3, samples=50, elites=5, iterations=2)
+    sight = Sight(ToyStream(), LatentState(LatentConfig("raw"), 2))
+    objective = Objective(GoalDistance(torch.tensor([20.0, 20.0])))
+    return PlanningAgent(sight, solver, lambda seed: objective), world
+
+
+def test_nan_from_the_dynamics_goes_on_with_the_last_good_plan_and_warns_once():
+    planner, world = failing_agent()
+    planner.seed(0)
+    planner.reset(observation(0, 0))
+    planner.act(observation(0, 0))
+    good = planner.plan.actions[0].numpy()
+    world.broken = True
+    with pytest.warns(
+        RuntimeWarning, match="goes on with its last good plan: .*non-finite"
+    ) as told:
+        found = [planner.act(observation(0, 0)) for _ in range(4)]
+    assert len(told) == 1
+    np.testing.assert_array_equal(found, good[[1, 2, 2, 2]])  # the last action is repeated
+    assert planner.notes()["planner_fallbacks"] == 4
+    world.broken = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        planner.act(observation(0, 0))
+        planner.reset(observation(0, 0))
+    assert planner.fallbacks == 0 and "planner_fallbacks" not in planner.notes()
+
+
+def test_nan_from_the_start_takes_the_middle_of_the_bounds():
+    planner, world = failing_agent()
+    world.broken = True
+    planner.seed(0)
+    planner.reset(observation(0, 0))
+    with pytest.warns(RuntimeWarning, match="goes on with the middle of the bounds"):
+        np.testing.assert_array_equal(planner.act(observation(0, 0)), [0.5, 0.5])
 
 
 def test_same_seed_same_actions_whatever_came_before():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from foresight.evaluation.encoder_speed import SpeedConfig
+from foresight.evaluation.planner_speed import PlannerSpeedConfig
 from foresight.evaluation.train_speed import TrainSpeedConfig
 
 if TYPE_CHECKING:
@@ -31,6 +32,19 @@ class EncoderBench:
 
 
 @dataclass(frozen=True)
+class PlannerBench:
+    """Measure the planner's milliseconds a decision and its share of the machine's matrix product.
+
+    Beside it: a plain loop over the members and, with --peer, stable-worldmodel's solver. The sides
+    take turns in one run; the median over the rounds counts.
+    """
+
+    speed: tyro.conf.OmitArgPrefixes[PlannerSpeedConfig] = field(default_factory=PlannerSpeedConfig)
+    out: Path | None = None
+    """Also write the result as JSON to this file, for example results/planner-speed.json."""
+
+
+@dataclass(frozen=True)
 class TrainBench:
     """Measure an ensemble's updates per second, as one product and as a loop over its members.
 
@@ -48,13 +62,16 @@ class Config:
 
     what: tyro.conf.OmitSubcommandPrefixes[
         Annotated[EncoderBench, tyro.conf.subcommand("encoder")]
+        | Annotated[PlannerBench, tyro.conf.subcommand("planner")]
         | Annotated[TrainBench, tyro.conf.subcommand("train")]
     ]
 
 
 def main(config: Config) -> None:
     """Measure, print and write."""
-    if isinstance(config.what, TrainBench):
+    if isinstance(config.what, PlannerBench):
+        _planner(config.what)
+    elif isinstance(config.what, TrainBench):
         _train(config.what)
     else:
         _encoder(config.what)
@@ -66,7 +83,7 @@ def _encoder(config: EncoderBench) -> None:
 
     rollouts = ACSpeedConfig(rounds=config.speed.rounds, device=config.speed.device)
     rows = encoder_speed(config.speed, _say, [lambda: ac_speed(rollouts)] if config.ac else [])
-    _finish("Encoder speed", "encoder-speed", config.speed, rows, config.out)
+    _finish("Encoder speed", "encoder-speed", config.speed, rows, config.out, {})
 
 
 def _train(config: TrainBench) -> None:
@@ -77,13 +94,27 @@ def _train(config: TrainBench) -> None:
     _finish("Training speed", "train-speed", config.speed, rows, config.out, extra)
 
 
+def _planner(config: PlannerBench) -> None:
+    from dataclasses import replace
+
+    from foresight.evaluation.planner_speed import planner_speed
+
+    rows = planner_speed(config.speed, _say)
+    # Where the peer is installed is nobody's business but this machine's.
+    settings = replace(config.speed, peer=None)
+    extra: dict[str, Any] = {"peer": config.speed.peer is not None}
+    if config.speed.clock == "cpu":
+        extra["threads"] = 1
+    _finish("Planner speed", "planner-speed", settings, rows, config.out, extra)
+
+
 def _finish(
     title: str,
     name: str,
-    speed: SpeedConfig | TrainSpeedConfig,
+    speed: SpeedConfig | PlannerSpeedConfig | TrainSpeedConfig,
     rows: list[Row],
     out: Path | None,
-    extra: dict[str, Any] | None = None,
+    extra: dict[str, Any],
 ) -> None:
     """Print the table and write the result."""
     import os
@@ -98,7 +129,7 @@ def _finish(
     if out is None:
         return
     settings = plain(speed) | {"threads": speed.threads or torch.get_num_threads()}
-    settings |= {"cores": os.cpu_count()} | (extra or {})
+    settings |= {"cores": os.cpu_count()} | extra
     if speed.device == "cuda":
         settings["gpu"] = torch.cuda.get_device_name()
     make_result(name, settings, "none", rows).save(out)

@@ -1,0 +1,1 @@
+"""Scripts that run in the virtual environment of another project, to be measured beside it."""

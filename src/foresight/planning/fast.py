@@ -1,0 +1,269 @@
+"""Imagining with residual MLPs at the speed of the machine's matrix products, on a CPU.
+
+The same function as `ResidualDynamics`, one or an ensemble of them, for inference only:
+
+- Weights are laid out once as oneDNN's kernels want them, instead of at every call.
+- A part of the work is one member and a few hundred candidates, rolled out over the whole horizon:
+  the member's weights and the part's activations stay in a core's own cache. Parts run side by
+  side, one core each.
+- The first layer's input is padded with zeros to the width that the kernels are fastest at.
+- A LayerNorm's affine part is folded into the next layer where that is exact (see `fold_norm`).
+- ReLU of bfloat16 numbers is the maximum with 0 of the same bits read as integers, which is exact
+  and several times faster than PyTorch's own.
+- The state is kept and summed in the dtype it came in, as in `ResidualDynamics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from foresight.errors import ForesightError
+from foresight.perception.encoder import default_dtype
+from foresight.perception.lanes import run_in_lanes
+from foresight.perception.trunk import Linear
+from foresight.worldmodel.networks import ResidualDynamics
+
+ROWS = 512
+"""Candidates in a part: enough for full speed, few enough for a core's cache."""
+ALIGNMENT = 32
+"""The first layer's input is padded to a multiple of this."""
+
+
+class FastDynamics:
+    """A frozen ensemble of residual MLPs that imagines fast.
+
+    Args:
+        networks: the members, all of one size; they are not changed.
+        dtype: of the products; the fastest of this machine if left out.
+
+    Attributes:
+        members: how many there are. ``step`` takes and gives states with a leading E.
+
+    Raises:
+        ForesightError: no members, members of different sizes, weights that are not on the CPU, or
+            non-finite weights.
+    """
+
+    def __init__(
+        self, networks: Sequence[ResidualDynamics], dtype: torch.dtype | None = None
+    ) -> None:
+        self.dtype = dtype or default_dtype(torch.device("cpu"))
+        _refuse_unlike(networks)
+        self.latent, self.actions = _sizes(networks[0])
+        self.members = len(networks)
+        self._stacks = [_Stack(network.net, self.dtype) for network in networks]
+
+    @torch.no_grad()
+    def imagine(
+        self, z0: Float[Tensor, "B Z"], actions: Float[Tensor, "B S H A"]
+    ) -> Float[Tensor, "E B S H1 Z"]:
+        """Roll every candidate out.
+
+        Raises:
+            ForesightError: states or actions of another size than the networks'.
+        """
+        scenes, samples, horizon, _ = actions.shape
+        self._expect(z0, actions)
+        start = z0.repeat_interleave(samples, 0)
+        rows = len(start)
+        out = z0.new_empty(self.members, rows, horizon + 1, self.latent)
+        flat = actions.flatten(0, 1)
+        run_in_lanes(
+            lambda part: self._roll(part, start, flat, out),
+            parts_of(self.members, rows, torch.get_num_threads()),
+        )
+        return out.view(self.members, scenes, samples, horizon + 1, self.latent)
+
+    @torch.no_grad()
+    def step(
+        self, z: Float[Tensor, "E *batch Z"], action: Float[Tensor, "*batch A"]
+    ) -> Float[Tensor, "E *batch Z"]:
+        """One imagined step of every member.
+
+        Raises:
+            ForesightError: states or actions of another size than the networks'.
+        """
+        if len(z) != self.members:
+            raise ForesightError(
+                f"States of {len(z)} members were given to an ensemble of {self.members}: give "
+                "one for each."
+            )
+        self._expect(z, action)
+        rows = z.flatten(1, -2) if z.ndim > 2 else z[:, None]
+        taken = action.reshape(-1, 1, self.actions)
+        out = torch.empty(*rows.shape[:2], 2, self.latent, dtype=z.dtype)
+        for part in parts_of(self.members, rows.shape[1], 1):
+            self._roll(part, rows[part.member], taken, out)
+        return out[:, :, 1].view(z.shape)
+
+    @torch.inference_mode()  # modes belong to a thread, and this runs in one of its own
+    def _roll(self, part: Part, start: Tensor, actions: Tensor, out: Tensor) -> None:
+        """Fill the part's rows of ``out [E, N, H+1, Z]`` from ``start [N, Z]``."""
+        stack = self._stacks[part.member]
+        rows = slice(part.start, part.stop)
+        z, taken, ahead = start[rows], actions[rows], out[part.member, rows]
+        ahead[:, 0] = z
+        joined = torch.zeros(len(z), stack.width, dtype=self.dtype)
+        for t in range(taken.shape[1]):
+            joined[:, : self.latent] = z
+            joined[:, self.latent : self.latent + self.actions] = taken[:, t]
+            z = z + stack(joined)
+            ahead[:, t + 1] = z
+        # The integer ReLU turns a NaN into 0; one in an action has to be seen in what follows.
+        if not taken.isfinite().all():
+            bad = ~taken.isfinite().all(-1)
+            ahead[:, 1:][bad.cummax(1).values] = torch.nan
+
+    def _expect(self, z: Tensor, actions: Tensor) -> None:
+        if (z.shape[-1], actions.shape[-1]) != (self.latent, self.actions):
+            raise ForesightError(
+                f"States of {z.shape[-1]} and actions of {actions.shape[-1]} numbers do not fit a "
+                f"world model of {self.latent} and {self.actions}: use the ones it was trained on."
+            )
+
+
+def fast(dynamics: Any, dtype: torch.dtype | None = None) -> FastDynamics:
+    """The fast form of a `ResidualDynamics`, or of an ensemble whose ``member(i)`` gives them.
+
+    Raises:
+        ForesightError: another kind of dynamics, or as `FastDynamics`.
+    """
+    networks = [dynamics]
+    if hasattr(dynamics, "members") and hasattr(dynamics, "member"):
+        networks = [dynamics.member(index) for index in range(dynamics.members)]
+    return FastDynamics(networks, dtype)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows ``start`` to ``stop`` of one member."""
+
+    member: int
+    start: int
+    stop: int
+
+
+def parts_of(members: int, rows: int, lanes: int) -> list[Part]:
+    """Parts of at most `ROWS` rows that fill the lanes evenly.
+
+    All members' rows stand in one line, which is cut into as many equal shares as there are lanes;
+    a share is cut where a member ends, and what remains into equal parts.
+    """
+    total = members * rows
+    borders = {member * rows for member in range(members + 1)}
+    borders |= {round(lane * total / lanes) for lane in range(1, lanes)}
+    cuts = sorted(borders)
+    parts = []
+    for begin, end in pairwise(cuts):
+        count = -(-(end - begin) // ROWS)
+        edges = [begin + (end - begin) * i // count for i in range(count + 1)]
+        member = begin // rows
+        parts += [
+            Part(member, start - member * rows, stop - member * rows)
+            for start, stop in pairwise(edges)
+        ]
+    return parts
+
+
+class _Stack:
+    """One member: packed linear layers with LayerNorm and ReLU between them."""
+
+    def __init__(self, net: nn.Sequential, dtype: torch.dtype) -> None:
+        modules = list(net)
+        linears = [
+            (m.weight.detach(), m.bias.detach()) for m in modules if isinstance(m, nn.Linear)
+        ]
+        norms = [m for m in modules if isinstance(m, nn.LayerNorm)]
+        self.norms: list[_Norm] = []
+        for index, norm in enumerate(norms):
+            plain, linears[index + 1] = fold_norm(norm, *linears[index + 1])
+            self.norms.append(_Norm(norm, plain))
+        weight, bias = linears[0]
+        self.width = -(-weight.shape[1] // ALIGNMENT) * ALIGNMENT
+        linears[0] = (functional.pad(weight, (0, self.width - weight.shape[1])), bias)
+        self.linears = [Linear(weight, bias, dtype) for weight, bias in linears]
+        for linear in self.linears:
+            linear.pack(ROWS)
+
+    def __call__(self, x: Float[Tensor, "n i"]) -> Float[Tensor, "n Z"]:
+        for linear, norm in zip(self.linears, self.norms, strict=False):
+            x = relu_(norm(linear(x)))
+        return self.linears[-1](x)
+
+
+class _Norm:
+    """A LayerNorm in fp32 statistics, without its affine part where that has been folded away."""
+
+    def __init__(self, norm: nn.LayerNorm, plain: bool) -> None:
+        self.shape = norm.normalized_shape
+        self.eps = norm.eps
+        self.weight = None if plain else norm.weight.detach().float()
+        self.bias = None if plain else norm.bias.detach().float()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return functional.layer_norm(x, self.shape, self.weight, self.bias, self.eps)
+
+
+def fold_norm(
+    norm: nn.LayerNorm, weight: Float[Tensor, "o i"], bias: Float[Tensor, "o"]
+) -> tuple[bool, tuple[Tensor, Tensor]]:
+    """Move a LayerNorm's scale γ through the ReLU into the next layer ``weight, bias``.
+
+    ``W relu(γ n + β) = (W γ) relu(n)`` holds only for γ > 0 and β = 0; elsewhere nothing is moved.
+
+    Returns:
+        Whether the norm's affine part is gone, and the next layer.
+    """
+    scale, shift = norm.weight.detach(), norm.bias.detach()
+    if bool((scale > 0).all()) and bool((shift == 0).all()):
+        return True, (weight * scale, bias)
+    return False, (weight, bias)
+
+
+def relu_(x: Tensor) -> Tensor:
+    """ReLU in place. A negative bfloat16 number is a negative 16-bit integer, so is a NaN."""
+    if x.dtype == torch.bfloat16:
+        x.view(torch.int16).clamp_min_(0)
+        return x
+    return x.relu_()
+
+
+def _sizes(network: ResidualDynamics) -> tuple[int, int]:
+    first, last = network.net[0], network.net[-1]
+    assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+    return last.out_features, first.in_features - last.out_features
+
+
+def _refuse_unlike(networks: Sequence[ResidualDynamics]) -> None:
+    if not networks:
+        raise ForesightError("A fast dynamics got 0 members: give at least 1.")
+    for network in networks:
+        if not isinstance(network, ResidualDynamics):
+            raise ForesightError(
+                f"A {type(network).__name__} has no fast form: give residual MLPs, or plan with "
+                "it as it is."
+            )
+    shapes = [[tuple(p.shape) for p in network.parameters()] for network in networks]
+    if any(shape != shapes[0] for shape in shapes):
+        raise ForesightError(
+            f"The {len(networks)} members have networks of different sizes: an ensemble's are all "
+            "of one size."
+        )
+    weights = [p for network in networks for p in network.parameters()]
+    if any(weight.device.type != "cpu" for weight in weights):
+        raise ForesightError(
+            f"A fast dynamics got weights on {weights[0].device} and runs on the CPU: plan with "
+            "the ensemble itself on other devices."
+        )
+    if not all(bool(weight.isfinite().all()) for weight in weights):
+        raise ForesightError(
+            "The world model's dynamics holds non-finite weights: it is damaged, train it again."
+        )

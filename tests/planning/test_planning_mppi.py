@@ -1,0 +1,66 @@
+import pytest
+import torch
+from naive_worlds import Integrator
+
+from foresight.planning.objective import GoalDistance, Objective
+from foresight.planning.solvers import MPPI
+from foresight.planning.solvers.ranking import Ranked
+
+LOW, HIGH = torch.tensor([-1.0, -1.0]), torch.tensor([1.0, 1.0])
+
+
+def mppi(**settings):
+    given = {"horizon": 3, "samples": 32, "elites": 8, "iterations": 2, **settings}
+    return MPPI(Integrator(), LOW, HIGH, **given)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0])
+def test_weights_equal_a_naive_sum(temperature):
+    solver = mppi(temperature=temperature)
+    ranked = Ranked(torch.randn(2, 8, 3, 2), torch.rand(2, 8).sort().values)
+    mean, deviation = solver._refit(ranked, torch.zeros(2, 3, 2), torch.ones(2, 3, 2))
+    for b in range(2):
+        weight = [
+            float(torch.exp(-(cost - ranked.costs[b, 0]) / temperature)) for cost in ranked.costs[b]
+        ]
+        total = sum(weight)
+        expected = sum(w / total * a for w, a in zip(weight, ranked.actions[b], strict=True))
+        spread = sum(
+            w / total * (a - expected) ** 2 for w, a in zip(weight, ranked.actions[b], strict=True)
+        )
+        torch.testing.assert_close(mean[b], expected)
+        torch.testing.assert_close(deviation[b], spread.sqrt().clamp(min=0.02))
+
+
+def test_a_cold_mppi_follows_the_best_and_a_hot_one_the_mean():
+    objective = Objective(GoalDistance(torch.ones(2)))
+    cold = mppi(temperature=1e-6, iterations=1).plan(torch.zeros(1, 2), objective)
+    torch.testing.assert_close(cold.trace[0].mean, cold.elites[:, 0])
+    hot = mppi(temperature=1e6, iterations=1, elites=None, seed=1).plan(
+        torch.zeros(1, 2), objective
+    )
+    assert hot.trace[0].mean.abs().max() < 0.3  # near the middle, where it was sampled from
+
+
+def test_the_answer_is_the_mean_or_the_best():
+    objective = Objective(GoalDistance(torch.ones(2)))
+    mean = mppi().plan(torch.zeros(1, 2), objective)
+    torch.testing.assert_close(mean.actions, mean.trace[-1].mean)
+    best = mppi(answer="best").plan(torch.zeros(1, 2), objective)
+    torch.testing.assert_close(best.actions, best.elites[:, 0])
+    assert best.cost == min(float(seen.best) for seen in best.trace)
+
+
+def test_a_mean_that_is_not_finite_gives_way_to_the_best():
+    class Hole:
+        """Fine on both sides, a hole between them."""
+
+        def step(self, z, action):
+            return torch.where(action[..., :1].abs() < 0.2, torch.nan, z + action)
+
+    solver = MPPI(
+        Hole(), LOW, HIGH, horizon=1, samples=200, elites=None, iterations=1, temperature=1e6
+    )
+    plan = solver.plan(torch.zeros(1, 2), Objective(GoalDistance(torch.zeros(2))))
+    assert plan.trace[0].mean[0, 0, 0].abs() < 0.2
+    assert plan.cost.isfinite().all() and plan.actions[0, 0, 0].abs() >= 0.2
