@@ -1,4 +1,8 @@
-"""What a plan is judged by: small terms that add up to one cost."""
+"""What a plan is judged by: small terms that add up to one cost.
+
+`PredictedReward` and `TerminalValue` of one weight and one discount γ make the negative return,
+``-(Σ_t γ^t r(z_t, a_t) + γ^H V(z_H))``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from foresight.errors import ForesightError
+from foresight.planning.whitening import Whitening
+
 Cost = Float[Tensor, "B S"]
+Over = Literal["final", "sum", "closest"]
+Members = Literal["mean", "min"]
 
 
 class Term(Protocol):
@@ -29,11 +38,15 @@ class Term(Protocol):
 
 
 class Objective:
-    """The sum of its terms."""
+    """The sum of its terms.
+
+    Raises:
+        ForesightError: there are none.
+    """
 
     def __init__(self, *terms: Term) -> None:
         if not terms:
-            raise ValueError("an objective needs at least one term")
+            raise ForesightError("An objective got 0 terms and needs at least 1: add one.")
         self.terms = terms
 
     def cost(
@@ -46,7 +59,31 @@ class Objective:
         return total
 
 
-class GoalDistance:
+class _Goal:
+    """A goal state, and which imagined states are compared with it."""
+
+    def __init__(
+        self, goal: Float[Tensor, "B Z"] | Float[Tensor, "Z"], over: Over, weight: float
+    ) -> None:
+        # Terms are also differentiated, which tensors made in inference mode do not allow.
+        with torch.inference_mode(False):
+            self.goal = (goal if goal.ndim == 2 else goal[None]).detach().clone()
+        if over not in ("final", "sum", "closest"):
+            raise ForesightError(
+                f"Goals cannot be judged over {over!r}: choose final, sum or closest."
+            )
+        self.over = over
+        self.weight = weight
+
+    def _judged(self, imagined: Float[Tensor, "E B S H1 Z"]) -> Float[Tensor, "E B S T Z"]:
+        return imagined[..., -1:, :] if self.over == "final" else imagined[..., 1:, :]
+
+    def _reduced(self, distance: Float[Tensor, "E B S T"]) -> Cost:
+        reduced = distance.amin(-1) if self.over == "closest" else distance.mean(-1)
+        return self.weight * reduced.mean(0)
+
+
+class GoalDistance(_Goal):
     """Euclidean distance to a goal state, averaged over the members.
 
     Args:
@@ -54,44 +91,81 @@ class GoalDistance:
         over: `final` judges the last imagined state (the sources), `sum` all of them averaged,
             `closest` the nearest one.
         weight: factor on the distance.
+        whitening: measure in whitened units; raw if left out.
     """
 
     def __init__(
         self,
         goal: Float[Tensor, "B Z"] | Float[Tensor, "Z"],
-        over: Literal["final", "sum", "closest"] = "final",
+        over: Over = "final",
         weight: float = 1.0,
+        whitening: Whitening | None = None,
     ) -> None:
-        self.goal = goal if goal.ndim == 2 else goal[None]
-        self.over = over
-        self.weight = weight
+        super().__init__(goal, over, weight)
+        self.whitening = whitening
 
     def cost(
         self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]
     ) -> Cost:
         """Distance `[B, S]`."""
-        future = imagined[..., -1:, :] if self.over == "final" else imagined[..., 1:, :]
-        distance = torch.linalg.vector_norm(future - self.goal[:, None, None], dim=-1)
-        reduced = distance.amin(-1) if self.over == "closest" else distance.mean(-1)
-        return self.weight * reduced.mean(0)
+        difference = self._judged(imagined) - self.goal[:, None, None]
+        if self.whitening is not None:
+            difference = self.whitening(difference)
+        return self._reduced(torch.linalg.vector_norm(difference, dim=-1))
+
+
+class Reachability(_Goal):
+    """A learned distance to a goal state, averaged over the members.
+
+    Args:
+        distance: `(z [..., Z], goal [..., Z]) -> [...]`, for example steps still to go; the goal
+            comes expanded to the shape of the states.
+        goal: `[B, Z]` or `[Z]`.
+        over: as in `GoalDistance`.
+        weight: factor on the distance.
+    """
+
+    def __init__(
+        self,
+        distance: Callable[[Tensor, Tensor], Tensor],
+        goal: Float[Tensor, "B Z"] | Float[Tensor, "Z"],
+        over: Over = "final",
+        weight: float = 1.0,
+    ) -> None:
+        super().__init__(goal, over, weight)
+        self.distance = distance
+
+    def cost(
+        self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]
+    ) -> Cost:
+        """Distance `[B, S]`."""
+        states = self._judged(imagined)
+        goal = self.goal[:, None, None].expand_as(states)
+        return self._reduced(self.distance(states, goal))
 
 
 class PredictedReward:
     """Minus the discounted sum of predicted rewards, averaged over the members.
 
     Args:
-        model: `(z [..., Z], a [..., A]) -> r [...]`; the reward of step t belongs to the state in
-            which action t is taken, as in the data.
+        model: `(z [..., Z], a [..., A]) -> r [...]`, or `[M, ...]` of M members of its own; the
+            reward of step t belongs to the state in which action t is taken, as in the data.
         weight: factor on the sum.
         discount: factor per step.
+        members: how the members' returns become one: their `mean`, or the `min` of them.
     """
 
     def __init__(
-        self, model: Callable[[Tensor, Tensor], Tensor], weight: float = 1.0, discount: float = 1.0
+        self,
+        model: Callable[[Tensor, Tensor], Tensor],
+        weight: float = 1.0,
+        discount: float = 1.0,
+        members: Members = "mean",
     ) -> None:
         self.model = model
         self.weight = weight
         self.discount = discount
+        self.members = members
 
     def cost(
         self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]
@@ -100,7 +174,87 @@ class PredictedReward:
         states = imagined[..., :-1, :]
         rewards = self.model(states, actions.expand(len(imagined), *actions.shape))
         powers = self.discount ** torch.arange(rewards.shape[-1], device=rewards.device)
-        return -self.weight * (rewards * powers).sum(-1).mean(0)
+        return -self.weight * _over_members((rewards * powers).sum(-1), self.members)
+
+
+class TerminalValue:
+    """Minus the discounted value of the last imagined state, ``-w γ^H V(z_H)``.
+
+    Together with `PredictedReward` of the same weight and discount this is the return over an
+    unlimited future (TD-MPC, arXiv 2203.04955).
+
+    Args:
+        model: `z [..., Z] -> V [...]`, or `[M, ...]` of M members of its own.
+        weight: factor on the value.
+        discount: factor per step.
+        members: how the members' values become one: their `mean`, or the `min` of them, which
+            trusts no member that hopes alone.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[Tensor], Tensor],
+        weight: float = 1.0,
+        discount: float = 1.0,
+        members: Members = "mean",
+    ) -> None:
+        self.model = model
+        self.weight = weight
+        self.discount = discount
+        self.members = members
+
+    def cost(
+        self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]
+    ) -> Cost:
+        """Minus the value `[B, S]`."""
+        value = self.model(imagined[..., -1, :])
+        factor = self.weight * self.discount ** actions.shape[-2]
+        return -factor * _over_members(value, self.members)
+
+
+class Disagreement:
+    """How much the members differ about the future.
+
+    The standard deviation over the members (with n - 1), averaged over the latent dimensions, then
+    over the imagined steps.
+
+    Args:
+        weight: β, the cost of one unit of disagreement.
+        whitening: units in which the members are compared; raw if left out, where a weight means
+            little from one latent space to the next.
+        over: `mean` or `sum` over the imagined steps.
+    """
+
+    def __init__(
+        self,
+        weight: float,
+        whitening: Whitening | None = None,
+        over: Literal["mean", "sum"] = "mean",
+    ) -> None:
+        if over not in ("mean", "sum"):
+            raise ForesightError(f"Disagreement cannot be taken over {over!r}: choose mean or sum.")
+        self.weight = weight
+        self.whitening = whitening
+        self.over = over
+
+    def cost(
+        self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]
+    ) -> Cost:
+        """Disagreement `[B, S]`.
+
+        Raises:
+            ForesightError: the futures are of one member only.
+        """
+        if len(imagined) < 2:
+            raise ForesightError(
+                f"Disagreement needs futures of at least 2 members and got {len(imagined)}: plan "
+                "with an ensemble, or leave the penalty out."
+            )
+        future = imagined[..., 1:, :]
+        if self.whitening is not None:
+            future = self.whitening(future)
+        spread = future.std(0).mean(-1)
+        return self.weight * (spread.mean(-1) if self.over == "mean" else spread.sum(-1))
 
 
 class Effort:
@@ -114,3 +268,45 @@ class Effort:
     ) -> Cost:
         """Effort `[B, S]`."""
         return self.weight * actions.square().mean((-2, -1))
+
+
+class Box:
+    """A penalty on imagined states outside a box, such as the range of the data.
+
+    The squared distance to the box, averaged over the imagined steps and the members.
+
+    Args:
+        low, high: `[Z]`; infinite where a dimension is free.
+        weight: factor on the penalty.
+
+    Raises:
+        ForesightError: they are no box.
+    """
+
+    def __init__(
+        self, low: Float[Tensor, "Z"], high: Float[Tensor, "Z"], weight: float = 1.0
+    ) -> None:
+        if low.shape != high.shape or low.ndim != 1 or not bool((low <= high).all()):
+            raise ForesightError(
+                f"States of {low.numel()} numbers from below and {high.numel()} from above make "
+                "no box: give two vectors of the same length with low ≤ high."
+            )
+        with torch.inference_mode(False):
+            self.low, self.high = low.detach().clone(), high.detach().clone()
+        self.weight = weight
+
+    def cost(
+        self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]
+    ) -> Cost:
+        """Penalty `[B, S]`."""
+        future = imagined[..., 1:, :]
+        outside = torch.relu(self.low - future) + torch.relu(future - self.high)
+        return self.weight * outside.square().sum(-1).mean(-1).mean(0)
+
+
+def _over_members(values: Tensor, how: Members) -> Cost:
+    """`[E, B, S]` or `[M, E, B, S]` to `[B, S]`: futures are averaged, own members as asked."""
+    if values.ndim == 4:
+        values = values.mean(0) if how == "mean" else values.amin(0)
+        return values.mean(0)
+    return values.mean(0) if how == "mean" else values.amin(0)

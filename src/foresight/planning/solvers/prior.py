@@ -1,0 +1,67 @@
+"""Action priors: proposals that come from somewhere else than the search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from foresight.errors import ForesightError
+from foresight.planning.solvers.contracts import Dynamics
+from foresight.planning.solvers.imagining import members_of
+
+
+class PolicyPrior:
+    """A policy rolled out in imagination, with noise on its actions.
+
+    The first sample has no noise. With an ensemble the policy sees the mean of the members.
+
+    Args:
+        policy: ``z [N, Z] -> a [N, A]``.
+        low, high: action bounds ``[A]``.
+        noise: standard deviation in units of half the action range.
+
+    Raises:
+        ForesightError: negative noise.
+    """
+
+    def __init__(
+        self,
+        policy: Callable[[Tensor], Tensor],
+        low: Float[Tensor, "A"],
+        high: Float[Tensor, "A"],
+        noise: float = 0.2,
+    ) -> None:
+        if noise < 0:
+            raise ForesightError(f"An action prior got noise of {noise}: choose at least 0.")
+        self.policy = policy
+        self.low = low
+        self.high = high
+        self.noise = noise
+
+    def sample(
+        self,
+        z0: Float[Tensor, "B Z"],
+        count: int,
+        horizon: int,
+        dynamics: Dynamics,
+        generator: torch.Generator,
+    ) -> Float[Tensor, "B count H A"]:
+        """``count`` rollouts of each scene."""
+        members = members_of(dynamics)
+        state = z0.repeat_interleave(count, 0)
+        if members is not None:
+            state = state.expand(members, -1, -1)
+        shape = (len(z0), count, horizon, len(self.low))
+        noise = torch.randn(shape, generator=generator, device=generator.device)
+        noise[:, 0] = 0
+        noise = (noise * (self.noise * (self.high - self.low) / 2)).flatten(0, 1)
+        actions = []
+        for t in range(horizon):
+            mean = self.policy(state if members is None else state.mean(0)).to(self.low.dtype)
+            actions.append((mean + noise[:, t]).clamp(self.low, self.high))
+            if t + 1 < horizon:
+                state = dynamics.step(state, actions[-1])
+        return torch.stack(actions, dim=1).view(shape)

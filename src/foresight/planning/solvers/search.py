@@ -1,0 +1,164 @@
+"""What all solvers share: bounds, the random stream, held actions, priors and judging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from foresight.errors import ForesightError
+from foresight.planning.objective import Objective
+from foresight.planning.solvers.contracts import Dynamics, NonFiniteFuturesError, Prior
+from foresight.planning.solvers.imagining import imagine
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every solver can do beside its own way of searching."""
+
+    hold: int = 1
+    """Imagined steps for which one decision is held; divides the horizon."""
+    prior: Prior | None = None
+    """Proposes some of the first candidates."""
+    prior_samples: int = 0
+    """How many candidates the prior proposes, part of the first iteration's samples."""
+    kept: int = 10
+    """Candidates that the plan keeps as its elites."""
+
+
+class Search:
+    """Base of the sampling solvers.
+
+    A candidate is a sequence of D decisions, each held for H / D imagined steps.
+
+    Args:
+        dynamics: single or ensemble.
+        low, high: action bounds ``[A]``; their device is where the search runs.
+        horizon: imagined steps H.
+        samples: candidates that are imagined in an iteration, S.
+        seed: of the random stream.
+        options: held actions and action priors.
+
+    Raises:
+        ForesightError: settings that cannot be searched with.
+    """
+
+    def __init__(
+        self,
+        dynamics: Dynamics,
+        low: Float[Tensor, "A"],
+        high: Float[Tensor, "A"],
+        horizon: int,
+        samples: int,
+        seed: int,
+        options: Options | None = None,
+    ) -> None:
+        self.options = options or Options()
+        _refuse_misuse(low, high, horizon, samples, self.options)
+        self.dynamics = dynamics
+        self.low = low
+        self.high = high
+        self.horizon = horizon
+        self.samples = samples
+        self.decisions = horizon // self.options.hold
+        self.generator = torch.Generator(device=low.device).manual_seed(seed)
+
+    def seed(self, seed: int) -> None:
+        """Restart the random stream."""
+        self.generator.manual_seed(seed)
+
+    def held(self, decisions: Float[Tensor, "*b D A"]) -> Float[Tensor, "*b H A"]:
+        """Each decision written out for the steps it is held."""
+        hold = self.options.hold
+        return decisions if hold == 1 else decisions.repeat_interleave(hold, dim=-2)
+
+    def to_decisions(self, actions: Float[Tensor, "*b H A"]) -> Float[Tensor, "*b D A"]:
+        """Decisions nearest to a full sequence of actions: the mean of each held block."""
+        hold = self.options.hold
+        return actions if hold == 1 else actions.unflatten(-2, (-1, hold)).mean(-2)
+
+    def _start(
+        self, z0: Float[Tensor, "B Z"], warm_start: Float[Tensor, "B H A"] | None
+    ) -> Float[Tensor, "B D A"]:
+        """The sequence to search around: the warm start, or the middle of the bounds."""
+        size = (len(z0), self.horizon, len(self.low))
+        if warm_start is None:
+            middle = (self.low + self.high) / 2
+            return middle.expand(len(z0), self.decisions, len(self.low))
+        if tuple(warm_start.shape) != size:
+            raise ForesightError(
+                f"The warm start is {list(warm_start.shape)} and must be {list(size)} (scenes, "
+                "horizon, actions): give an earlier plan of this solver, shifted."
+            )
+        return self.to_decisions(warm_start)
+
+    def _proposed(self, z0: Float[Tensor, "B Z"]) -> Float[Tensor, "B P D A"]:
+        """The prior's candidates; none where there is no prior."""
+        count = self.options.prior_samples
+        if self.options.prior is None or count == 0:
+            return z0.new_empty(len(z0), 0, self.decisions, len(self.low), dtype=self.low.dtype)
+        actions = self.options.prior.sample(
+            z0, count, self.horizon, self.dynamics, self.generator
+        ).to(self.low.dtype)
+        size = (len(z0), count, self.horizon, len(self.low))
+        if tuple(actions.shape) != size:
+            raise ForesightError(
+                f"The action prior gave {list(actions.shape)} and must give {list(size)} (scenes, "
+                "samples, horizon, actions): correct its `sample`."
+            )
+        # A policy may fail where the model does; the middle is as good a candidate as any.
+        actions = torch.where(actions.isfinite(), actions, (self.low + self.high) / 2)
+        return self.to_decisions(actions).clamp(self.low, self.high)
+
+    def _judge(
+        self, z0: Float[Tensor, "B Z"], objective: Objective, decisions: Float[Tensor, "B S D A"]
+    ) -> Float[Tensor, "B S"]:
+        actions = self.held(decisions)
+        cost = objective.cost(imagine(self.dynamics, z0, actions), actions).float()
+        # A candidate whose imagination overflowed must lose, not poison the ranking.
+        return torch.where(cost.isfinite(), cost, torch.inf)
+
+
+def refuse_non_finite(costs: Float[Tensor, "B S"]) -> None:
+    """Raise where a scene has no finite cost.
+
+    Raises:
+        NonFiniteFuturesError: naming the scene.
+    """
+    lost = ~costs.isfinite().any(-1)
+    if lost.any():
+        scene = int(lost.nonzero()[0])
+        raise NonFiniteFuturesError(
+            f"The world model imagined only non-finite futures in scene {scene}: it is damaged or "
+            "its input is, train it again."
+        )
+
+
+def _refuse_misuse(low: Tensor, high: Tensor, horizon: int, samples: int, options: Options) -> None:
+    if horizon < 1 or samples < 1:
+        raise ForesightError(
+            f"A planner needs horizon and samples of at least 1 and got {horizon} and "
+            f"{samples}: raise them."
+        )
+    if low.shape != high.shape or low.ndim != 1 or not bool((low <= high).all()):
+        raise ForesightError(
+            f"Action bounds from {low.tolist()} to {high.tolist()} are no box: give two vectors "
+            "of the same length with low ≤ high."
+        )
+    if options.hold < 1 or horizon % options.hold:
+        raise ForesightError(
+            f"Decisions held for {options.hold} steps do not fill a horizon of {horizon}: choose "
+            "a number that divides it."
+        )
+    if not 0 <= options.prior_samples <= samples or options.kept < 1:
+        raise ForesightError(
+            f"{options.prior_samples} prior samples and {options.kept} kept of {samples} "
+            "candidates are refused: take 0 to all of them from the prior and keep at least 1."
+        )
+    if options.prior_samples and options.prior is None:
+        raise ForesightError(
+            f"{options.prior_samples} prior samples were asked for without a prior: give one, or "
+            "ask for 0."
+        )

@@ -1,0 +1,64 @@
+"""Random shooting: draw once, the best sequence wins."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from foresight.planning.objective import Objective
+from foresight.planning.solvers.contracts import Dynamics, Iteration, Plan
+from foresight.planning.solvers.ranking import best_of
+from foresight.planning.solvers.search import Options, Search, refuse_non_finite
+
+
+class RandomShooting(Search):
+    """Uniform random action sequences, the best one wins (findings, phase 4: 1000 × 10)."""
+
+    def __init__(
+        self,
+        dynamics: Dynamics,
+        low: Float[Tensor, "A"],
+        high: Float[Tensor, "A"],
+        horizon: int = 10,
+        samples: int = 1000,
+        seed: int = 0,
+        options: Options | None = None,
+    ) -> None:
+        super().__init__(dynamics, low, high, horizon, samples, seed, options)
+
+    @torch.inference_mode()
+    def plan(
+        self,
+        z0: Float[Tensor, "B Z"],
+        objective: Objective,
+        warm_start: Float[Tensor, "B H A"] | None = None,
+    ) -> Plan:
+        """Search once; a warm start competes as one candidate.
+
+        Raises:
+            NonFiniteFuturesError: no candidate of some scene has a finite cost.
+        """
+        start = self._start(z0, warm_start)
+        shape = (len(z0), self.samples, *start.shape[1:])
+        uniform = torch.rand(shape, generator=self.generator, device=self.low.device)
+        candidates = self.low + (self.high - self.low) * uniform
+        proposed = self._proposed(z0)
+        if proposed.shape[1]:
+            candidates[:, -proposed.shape[1] :] = proposed
+        if warm_start is not None:
+            candidates[:, 0] = start.clamp(self.low, self.high)
+        cost = self._judge(z0, objective, candidates)
+        refuse_non_finite(cost)
+        top = best_of(self.options.kept, candidates, cost)
+        elites = self.held(top.actions)
+        deviation = candidates.std(1, correction=0)
+        seen = Iteration(
+            best=top.costs[:, 0],
+            elite=top.costs.mean(-1),
+            spread=deviation.mean((-2, -1)),
+            costs=cost,
+            mean=candidates.mean(1),
+            deviation=deviation,
+        )
+        return Plan(elites[:, 0], top.costs[:, 0], [seen], elites, top.costs)
