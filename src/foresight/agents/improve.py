@@ -41,6 +41,9 @@ class ImproveConfig:
     """Environment steps in all."""
     start: int = 24
     """Episodes of random decisions to begin with, part of the steps."""
+    length: int | None = None
+    """Environment steps of a training episode, the protocol's if not given. Short ones show more
+    goals and starts for the same steps, and what has many goals cannot be learnt by heart."""
     parallel: int = 8
     """Episodes side by side."""
     repeat: int = 2
@@ -90,7 +93,9 @@ class Improvement:
         self.config, self.folder = replace(config, task=canonical(config.task)), folder
         self.on_round = on_round
         self.encoder: Encoder = load_encoder(config.encoder)
-        self.arena = Arena(config.task, config.protocol, config.repeat, config.parallel)
+        self.arena = Arena(
+            config.task, config.protocol, config.repeat, config.parallel, config.length
+        )
         with disk_errors(folder):
             (folder / "rounds").mkdir(parents=True, exist_ok=True)
         self.seconds = {"collect": 0.0, "learn": 0.0}

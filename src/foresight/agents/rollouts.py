@@ -36,15 +36,24 @@ class Arena:
         protocol: its length; decisions are held for ``repeat`` of its steps.
         repeat: control steps of a decision.
         count: environments.
+        length: control steps of an episode, the protocol's if not given.
         size: of frames in pixels.
 
     Raises:
         ForesightError: unknown task or protocol, or no renderer.
     """
 
-    def __init__(self, task: str, protocol: str, repeat: int, count: int, size: int = 64) -> None:
+    def __init__(
+        self,
+        task: str,
+        protocol: str,
+        repeat: int,
+        count: int,
+        length: int | None = None,
+        size: int = 64,
+    ) -> None:
         base = get_protocol(protocol)
-        held = Protocol(base.name, base.steps, repeat)
+        held = Protocol(base.name, length or base.steps, repeat)
         look = RenderSettings(size=size, quality="smooth")
         self.envs = [DMControlEnv(task, held, look) for _ in range(count)]
         self.decisions = held.decisions
