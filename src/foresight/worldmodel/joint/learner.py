@@ -25,13 +25,13 @@ class LearnConfig:
     """Windows per member and update: every member sees its own."""
     horizon: int = 3
     """Decisions imagined in the losses."""
-    lr: float = 5e-4
+    lr: float = 1e-3
     """Adam's learning rate; the adapter's is half of it."""
     decay: float = 0.7
     """Weight of each later imagined step, relative to the one before (ρ)."""
     prediction: float = 2.0
     """Weight of the latent prediction error, summed over the groups of z."""
-    reward: float = 0.5
+    reward: float = 1.0
     """Weight of the reward loss."""
     value: float = 0.5
     """Weight of the value loss."""

@@ -121,9 +121,10 @@ class JointModel(nn.Module):
         self.dynamics = JointDynamics(config)
         top = _symlog(config.repeat) * 1.1
         most = _symlog(config.repeat / (1 - config.discount)) * 1.1
-        reward = ScalarConfig(hidden=config.hidden, bins=BINS, low=-0.2 * top, high=top)
+        # A fifth of the bins lies below 0, and 0 on one: nothing is what most states earn.
+        reward = ScalarConfig(hidden=config.hidden, bins=BINS, low=-0.25 * top, high=top)
         value = ScalarConfig(
-            hidden=config.hidden, bins=BINS, low=-0.2 * most, high=most, members=config.values
+            hidden=config.hidden, bins=BINS, low=-0.25 * most, high=most, members=config.values
         )
         self.reward = ScalarHead(config.latent, config.actions, reward)
         self.value = ScalarHead(config.latent, config.actions, value)
