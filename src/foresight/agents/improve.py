@@ -98,6 +98,7 @@ class Improvement:
         )
         with disk_errors(folder):
             (folder / "rounds").mkdir(parents=True, exist_ok=True)
+        self.model: JointModel
         self.seconds = {"collect": 0.0, "learn": 0.0}
         self.rounds = 0
 

@@ -88,8 +88,8 @@ def test_the_prior_does_not_move_values_nor_values_the_prior():
 
 def test_it_learns_to_predict_and_to_value_a_small_world():
     model, (replay, mix) = tiny(), point_world()
-    learner = Learner(model, LearnConfig(batch=32, lr=2e-3, slow=0.05))
-    for _ in range(400):
+    learner = Learner(model, LearnConfig(batch=24, lr=2e-3, slow=0.05))
+    for _ in range(700):
         logs = learner.update(replay)
     assert float(logs["prediction"]) < 0.1
     held_out, _ = point_world(50, seed=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,8 +105,8 @@ class Learner:
         nn.utils.clip_grad_norm_(self.model.prior.parameters(), config.clip)
         self.optimizer.step()
         with torch.no_grad():
-            own = list(self.model.value.parameters())
-            torch._foreach_lerp_(list(self.slow.parameters()), own, config.slow)
+            slow: list[Any] = list(self.slow.parameters())
+            torch._foreach_lerp_(slow, list(self.model.value.parameters()), config.slow)
         self.updates += 1
         return logs | more
 
