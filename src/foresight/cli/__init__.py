@@ -27,6 +27,7 @@ VERBS = {
     "features": "say what distances between a dataset's features can tell apart",
     "pretrain": "make eyes of your own: masked prediction on recorded episodes",
     "train": "learn a world model or a policy from cached features",
+    "learn": "learn a task by acting in it and imagining, then measure the agent",
     "evaluate": "let an agent act, beside its baselines on the same seeds",
     "drift": "measure how far a model's imagined features drift from the true ones",
     "probe": "say what the eyes can see of a task, before any training",

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from foresight.agents.factory import PlannerFactory, PolicyFactory
+from foresight.agents.imagining import ImaginingFactory
 from foresight.envs.render import RenderSettings
 from foresight.evaluation.baselines import TRAINING_SEEDS, RowBook, paired_baselines
 from foresight.evaluation.episodes import agent_hash, evaluate_agent
 from foresight.evaluation.statistics import Row
 from foresight.files import file_fingerprint
 
-Factory = PlannerFactory | PolicyFactory
+Factory = PlannerFactory | PolicyFactory | ImaginingFactory
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,199 @@
+"""Acting with a jointly learned model: see, imagine with a value at the end, act, hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from foresight.perception.encoder import Encoder, default_dtype, load_encoder
+from foresight.planning.objective import (
+    Disagreement,
+    Objective,
+    PredictedReward,
+    Term,
+    TerminalValue,
+)
+from foresight.planning.solvers import MPPI, PolicyPrior, shift
+from foresight.planning.solvers.search import Options
+from foresight.worldmodel.joint import JointModel
+
+
+@dataclass(frozen=True)
+class ImagineConfig:
+    """How the agent searches. Small on purpose: a short horizon with a value behind it."""
+
+    horizon: int = 3
+    """Imagined decisions."""
+    members: int | None = None
+    """Dynamics that imagine, the first ones of the ensemble; all if not given."""
+    samples: int = 96
+    """Candidates of an iteration."""
+    elites: int = 16
+    """Candidates that are weighted."""
+    iterations: int = 3
+    """Refinements per decision."""
+    prior_samples: int = 24
+    """Candidates that the learned action prior proposes."""
+    prior_noise: float = 0.2
+    """Noise on them, in units of half the action range."""
+    temperature: float = 1.0
+    """Of the weights, in units of return."""
+    spread: float = 0.8
+    """Deviation of the first samples, in units of half the action range."""
+    least: float = 0.05
+    """Least deviation."""
+    penalty: float = 0.0
+    """Weight of the ensemble's disagreement in the cost; below 0 it is sought instead."""
+
+
+class Imaginer:
+    """Plans for several scenes at once, from latent states to actions in [-1, 1].
+
+    Args:
+        model: trained; copied, so later training does not change the plans.
+        config: the search.
+        seed: of its random stream.
+    """
+
+    def __init__(self, model: JointModel, config: ImagineConfig, seed: int = 0) -> None:
+        device = next(model.parameters()).device
+        members = config.members or model.config.members
+        model = model.for_planning(members, default_dtype(device))
+        self.model, self.config, self.device = model, config, device
+        count = model.config.actions
+        low, high = -torch.ones(count, device=device), torch.ones(count, device=device)
+        prior = PolicyPrior(lambda z: torch.tanh(model.prior(z)[0]), low, high, config.prior_noise)
+        self.solver = MPPI(
+            model.dynamics,
+            low,
+            high,
+            horizon=config.horizon,
+            samples=config.samples,
+            elites=config.elites,
+            iterations=config.iterations,
+            seed=seed,
+            temperature=config.temperature,
+            initial_deviation=config.spread,
+            minimal_deviation=config.least,
+            options=Options(prior=prior, prior_samples=config.prior_samples),
+        )
+        discount = model.config.discount
+        terms: list[Term] = [
+            PredictedReward(model.reward, discount=discount),
+            TerminalValue(model.worth, discount=discount),
+        ]
+        if config.penalty:
+            terms.append(Disagreement(config.penalty))
+        self.objective = Objective(*terms)
+        self.last: Float[Tensor, "B H A"] | None = None
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget the last plan; with a seed, restart the random stream."""
+        self.last = None
+        if seed is not None:
+            self.solver.seed(seed)
+
+    @torch.inference_mode()
+    def act(self, features: Float[Tensor, "B F"], explore: bool = False) -> Float[Tensor, "B A"]:
+        """The next decision of every scene, in [-1, 1].
+
+        Args:
+            features: place numbers of the present pictures.
+            explore: add noise as wide as the search is still unsure.
+        """
+        z = self.model.encode(features.to(self.device))
+        start = None if self.last is None else shift(self.last)
+        plan = self.solver.plan(z, self.objective, start)
+        self.last = plan.actions
+        action = plan.actions[:, 0].float()
+        if explore:
+            width = plan.trace[-1].deviation[:, 0].float()
+            noise = torch.randn(action.shape, generator=self.solver.generator, device=self.device)
+            action = (action + width * noise).clamp(-1, 1)
+        return action
+
+
+class Gaze:
+    """Frames of several scenes to place numbers; a tubelet is the last decision's frame and this.
+
+    Args:
+        encoder: frozen.
+        model: its fitted axes; None gives whole tokens, to fit them on.
+    """
+
+    def __init__(self, encoder: Encoder, model: JointModel | None) -> None:
+        self.encoder, self.model = encoder, model
+        self.before: UInt8[np.ndarray, "B H W 3"] | None = None
+
+    def reset(self) -> None:
+        """Forget the last episode."""
+        self.before = None
+
+    def see(self, frames: UInt8[np.ndarray, "B H W 3"]) -> Float[Tensor, "B F"]:
+        """Place numbers ``[B, F]``, or tokens ``[B, P, D]`` without a model."""
+        before = frames if self.before is None else self.before
+        self.before = frames
+        tokens = self.encoder.encode(np.stack([before, frames], axis=1))
+        tokens = tokens[:, 0].flatten(1, 2)
+        return tokens if self.model is None else self.model.axes(tokens)
+
+
+class ImaginingAgent:
+    """Decides every ``repeat`` steps and holds the decision in between.
+
+    Args:
+        model: trained.
+        encoder: the one it was trained with.
+        config: the search.
+    """
+
+    def __init__(self, model: JointModel, encoder: Encoder, config: ImagineConfig) -> None:
+        model.expect_encoder(encoder.fingerprint)
+        self.model = model
+        self.gaze = Gaze(encoder, model)
+        self.imaginer = Imaginer(model, config)
+        self.held = np.zeros(model.config.actions, np.float32)
+        self.step = 0
+
+    def seed(self, seed: int) -> None:
+        """Restart the search's random stream."""
+        self.imaginer.reset(seed)
+
+    def reset(self, observation: dict[str, Any]) -> None:
+        """Start an episode; the first frame is seen by the first ``act``."""
+        self.gaze.reset()
+        self.imaginer.reset()
+        self.step = 0
+
+    def act(self, observation: dict[str, Any]) -> np.ndarray:
+        """The next action ``[A]`` float32, within the bounds."""
+        if self.step % self.model.config.repeat == 0:
+            features = self.gaze.see(observation["pixels"][None])
+            action = self.imaginer.act(features)
+            self.held = self.model.scaled(action)[0].float().cpu().numpy()
+        self.step += 1
+        return self.held
+
+
+@dataclass(frozen=True)
+class ImaginingFactory:
+    """Makes the agent of a checkpoint in whatever process it is to act; picklable."""
+
+    checkpoint: str
+    encoder: str = "foresight-small"
+    search: ImagineConfig = ImagineConfig()
+
+    def __call__(self) -> ImaginingAgent:
+        """Load everything and build the agent.
+
+        Raises:
+            ForesightError: the model belongs to another encoder, or is damaged.
+        """
+        return ImaginingAgent(
+            JointModel.load(self.checkpoint), load_encoder(self.encoder), self.search
+        )

@@ -1,0 +1,276 @@
+"""Data that improves itself: act, remember, learn, act better (Dyna; Sutton 1991)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from foresight.agents.imagining import Gaze, ImagineConfig, Imaginer
+from foresight.agents.rollouts import Arena, Rolled, Wander
+from foresight.envs.tasks import canonical
+from foresight.errors import ForesightError
+from foresight.files import atomic_write, disk_errors, fingerprint
+from foresight.metrics import MetricsLog
+from foresight.perception.encoder import Encoder, load_encoder
+from foresight.progress import track
+from foresight.training_state import load_training, save_training
+from foresight.worldmodel.joint import JointConfig, JointModel, LearnConfig, Learner, Replay
+from foresight.worldmodel.joint.model import initialise
+
+FIRST_SEED = 1_000_000
+"""Training episodes start here: apart from every seed of evaluation."""
+STATE = "learning.safetensors"
+
+
+@dataclass(frozen=True)
+class ImproveConfig:
+    """How long an agent learns, from what, and how large its networks are."""
+
+    task: str = "reacher-easy"
+    """Task id."""
+    protocol: str = "seed200"
+    """Length of episodes."""
+    encoder: str = "foresight-small"
+    """Frozen eyes."""
+    steps: int = 100_000
+    """Environment steps in all."""
+    start: int = 24
+    """Episodes of random decisions to begin with, part of the steps."""
+    length: int | None = None
+    """Environment steps of a training episode, the protocol's if not given. Short ones show more
+    goals and starts for the same steps, and what has many goals cannot be learnt by heart."""
+    parallel: int = 8
+    """Episodes side by side."""
+    repeat: int = 2
+    """Environment steps for which a decision is held."""
+    updates: float = 0.5
+    """Updates for each decision collected."""
+    latent: int = 128
+    """Width of the latent state."""
+    hidden: int = 256
+    """Width of the networks behind it."""
+    members: int = 5
+    """Dynamics in the ensemble."""
+    axes: int = 24
+    """Numbers kept of each token."""
+    discount: float = 0.97
+    """γ of one decision."""
+    seed: int = 0
+    """Of episodes, weights and search."""
+    learn: LearnConfig = field(default_factory=LearnConfig)
+    """The updates."""
+    search: ImagineConfig = field(
+        default_factory=lambda: ImagineConfig(members=2, samples=64, prior_samples=16)
+    )
+    """The search while collecting."""
+    save_every: int = 8
+    """Rounds between two saved states."""
+
+
+class Improvement:
+    """The loop, resumable: every finished round of episodes is kept as a file.
+
+    Args:
+        config: what to learn.
+        folder: for rounds, state, ``metrics.jsonl`` and the checkpoint.
+        on_round: called after every round, for example to evaluate.
+
+    Raises:
+        ForesightError: unknown task or encoder, a folder of another run, or no disk space.
+    """
+
+    def __init__(
+        self,
+        config: ImproveConfig,
+        folder: Path,
+        on_round: Callable[[Improvement], None] | None = None,
+    ) -> None:
+        self.config, self.folder = replace(config, task=canonical(config.task)), folder
+        self.on_round = on_round
+        self.encoder: Encoder = load_encoder(config.encoder)
+        self.arena = Arena(
+            config.task, config.protocol, config.repeat, config.parallel, config.length
+        )
+        with disk_errors(folder):
+            (folder / "rounds").mkdir(parents=True, exist_ok=True)
+        self.model: JointModel
+        self.seconds = {"collect": 0.0, "learn": 0.0}
+        self.rounds = 0
+
+    @property
+    def steps(self) -> int:
+        """Environment steps seen so far."""
+        return len(self.replay) * self.arena.decisions * self.config.repeat
+
+    def run(self) -> JointModel:
+        """Learn until the steps are spent; leaves the checkpoint in the folder."""
+        config, decisions = self.config, self.arena.decisions
+        with self.arena:
+            self._begin()
+            total = -(-config.steps // (decisions * config.repeat * config.parallel))
+            for number in track(range(self.rounds, total), f"{config.task}: act and learn"):
+                rolled = self._collect(number)
+                started = time.perf_counter()
+                self._remember(number, rolled)
+                logs: dict[str, float] = {}
+                if number + 1 >= self._first_rounds:
+                    count = round(config.updates * decisions * len(rolled.rewards))
+                    first = number + 1 == self._first_rounds
+                    logs = self._learn(count * self._first_rounds if first else count)
+                self.seconds["learn"] += time.perf_counter() - started
+                self.rounds = number + 1
+                self._report(rolled, logs)
+                if self.rounds % config.save_every == 0 or self.rounds == total:
+                    self._save()
+                if self.on_round:
+                    self.on_round(self)
+        return self.model.eval()
+
+    @property
+    def _first_rounds(self) -> int:
+        return max(1, self.config.start // self.config.parallel)
+
+    def _begin(self) -> None:
+        """Fit the axes on the first random episodes, build everything, and resume."""
+        config = self.config
+        first = self._round_file(0)
+        torch.manual_seed(config.seed)
+        if not first.exists():
+            gaze = Gaze(self.encoder, None)
+            wander = Wander(len(self.arena.low), seed=config.seed)
+            parts = [
+                self.arena.roll(self._seeds(number), gaze, wander)
+                for number in range(self._first_rounds)
+            ]
+            tokens = torch.cat([part.features.flatten(0, 1) for part in parts])
+            self._build(tokens.shape[1:])
+            self.model.axes.fit(tokens[:: max(1, len(tokens) // 4096)])
+            initialise(self.model)
+            self.model.save(self.folder)
+            for number, part in enumerate(parts):
+                seen = Rolled(self.model.axes(part.features), part.actions, part.rewards)
+                self._write_round(number, seen)
+        else:
+            self.model = JointModel.load(self.folder).train()
+        self.model.expect_encoder(self.encoder.fingerprint)
+        self.learner = Learner(self.model, config.learn, config.seed)
+        sizes = self.model.config
+        room = config.steps // (self.arena.decisions * config.repeat) + 2 * config.parallel
+        self.replay = Replay(room, self.arena.decisions, self.model.axes.features, sizes.actions)
+        self.log = MetricsLog(self.folder / "metrics.jsonl")
+        self._resume()
+
+    def _build(self, shape: torch.Size) -> None:
+        config = self.config
+        self.model = JointModel(
+            JointConfig(
+                task=config.task,
+                actions=len(self.arena.low),
+                action_low=tuple(map(float, self.arena.low)),
+                action_high=tuple(map(float, self.arena.high)),
+                places=shape[0],
+                token_dim=shape[1],
+                repeat=config.repeat,
+                axes=config.axes,
+                latent=config.latent,
+                members=config.members,
+                hidden=config.hidden,
+                discount=config.discount,
+                encoder=self.encoder.name,
+                encoder_fingerprint=self.encoder.fingerprint,
+            )
+        )
+
+    def _resume(self) -> None:
+        identity = fingerprint({"config": self.config, "encoder": self.encoder.fingerprint})
+        self.identity = identity
+        state = load_training(self.folder / STATE, identity)
+        if state is None:
+            return
+        self.model.load_state_dict(state.part("model"))
+        self.learner.slow.load_state_dict(state.part("slow"))
+        state.restore(self.learner.optimizer)
+        self.rounds, self.learner.updates = (int(state.notes[k]) for k in ("rounds", "updates"))
+        for number in range(self.rounds):
+            part = load_file(self._round_file(number))
+            self.replay.add(part["features"].float(), part["actions"], part["rewards"])
+        self.log.rewind(self.rounds)
+
+    def _save(self) -> None:
+        parts = {"model": self.model.state_dict(), "slow": self.learner.slow.state_dict()}
+        notes = {"rounds": str(self.rounds), "updates": str(self.learner.updates)}
+        save_training(self.folder / STATE, self.identity, parts, self.learner.optimizer, notes)
+        self.model.save(self.folder)
+
+    def _seeds(self, number: int) -> range:
+        first = FIRST_SEED + 100_000 * self.config.seed + number * self.config.parallel
+        return range(first, first + self.config.parallel)
+
+    def _round_file(self, number: int) -> Path:
+        return self.folder / "rounds" / f"{number:05}.safetensors"
+
+    def _write_round(self, number: int, rolled: Rolled) -> None:
+        tensors = {
+            "features": rolled.features.half().contiguous(),
+            "actions": rolled.actions.contiguous(),
+            "rewards": rolled.rewards.contiguous(),
+        }
+        atomic_write(self._round_file(number), lambda path: save_file(tensors, path))
+
+    def _collect(self, number: int) -> Rolled:
+        started = time.perf_counter()
+        place = self._round_file(number)
+        if place.exists():  # a random one of the start
+            part = load_file(place)
+            return Rolled(part["features"].float(), part["actions"], part["rewards"])
+        self.model.eval()
+        imaginer = Imaginer(self.model, self.config.search, seed=self.config.seed + number)
+        gaze = Gaze(self.encoder, self.model)
+        rolled = self.arena.roll(
+            self._seeds(number), gaze, lambda features: imaginer.act(features, explore=True)
+        )
+        self.model.train()
+        self.seconds["collect"] += time.perf_counter() - started
+        return rolled
+
+    def _remember(self, number: int, rolled: Rolled) -> None:
+        if not self._round_file(number).exists():
+            self._write_round(number, rolled)
+        self.replay.add(rolled.features, rolled.actions, rolled.rewards)
+
+    def _learn(self, count: int) -> dict[str, float]:
+        sums: dict[str, torch.Tensor] = {}
+        for _ in range(count):
+            for name, value in self.learner.update(self.replay).items():
+                sums[name] = sums.get(name, torch.zeros(())) + value
+        return {name: float(value) / max(1, count) for name, value in sums.items()}
+
+    def _report(self, rolled: Rolled, logs: dict[str, float]) -> None:
+        returns = rolled.rewards.sum(1)
+        values = {"steps": self.steps, "return": float(returns.mean()), **logs}
+        values |= {f"seconds/{name}": value for name, value in self.seconds.items()}
+        self.log.write(self.rounds, **values)
+
+
+def improve(
+    config: ImproveConfig,
+    folder: Path,
+    on_round: Callable[[Improvement], None] | None = None,
+) -> JointModel:
+    """Learn a task from pixels; see `Improvement`.
+
+    Raises:
+        ForesightError: as `Improvement`.
+    """
+    if config.steps < 1 or config.updates < 0 or config.parallel < 1 or config.start < 1:
+        raise ForesightError(
+            f"Learning for {config.steps} steps with {config.parallel} episodes side by side, "
+            f"{config.start} random ones and {config.updates} updates per decision is refused: "
+            "give positive numbers."
+        )
+    return Improvement(config, folder, on_round).run()

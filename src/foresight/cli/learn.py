@@ -1,0 +1,62 @@
+"""``foresight learn``: learn a task by acting in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class Config:
+    """Learn tasks from pixels by acting in them, and measure the agent; resumes where it stopped.
+
+    The agent sees through the frozen encoder, learns what its actions change and what earns reward,
+    and acts by imagining a few decisions ahead. It is measured beside doing nothing, random and
+    constant actions and the oracle on the same seeds.
+    """
+
+    tasks: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Task ids, for example reacher-easy; the eight source tasks if none is named."""
+    preset: Literal["full", "smoke"] = "full"
+    """smoke: under a minute, to see that everything runs."""
+    steps: int | None = None
+    """Environment steps to learn from, if not the preset's number."""
+    encoder: str | None = None
+    """Frozen eyes, if not foresight-small: a name, folder or hub id."""
+    seeds: int | None = None
+    """Evaluation seeds, if not the preset's number."""
+    baselines: tuple[str, ...] | None = None
+    """Conditions beside the agent, if not all: zero, random, constant, expert, oracle."""
+    run: Path = field(default_factory=lambda: Path("runs/planning"))
+    """Folder of the runs, one folder for each task in it."""
+    out: Path | None = None
+    """Where the result goes; RUN/planning.json if not given."""
+    workers: int | None = None
+    """Processes that evaluate; one a core if not given."""
+
+
+def main(config: Config) -> None:
+    """Learn, measure and print the table."""
+    from foresight.recipes import planning
+    from foresight.recipes.stages import default_workers
+    from foresight.report.tables import print_result
+
+    sizes = planning.presets()[config.preset]
+    learn = sizes.learn
+    if config.steps is not None:
+        learn = replace(learn, steps=config.steps)
+    if config.encoder is not None:
+        learn = replace(learn, encoder=config.encoder)
+    sizes = replace(sizes, learn=learn)
+    if config.seeds is not None:
+        sizes = replace(sizes, seeds=config.seeds)
+    if config.baselines is not None:
+        sizes = replace(sizes, baselines=config.baselines)
+    result = planning.run(sizes, config.tasks, config.run, config.workers or default_workers())
+    out = config.out or config.run / "planning.json"
+    result.save(out)
+    print_result(result)
+    print(f"result: {out}")

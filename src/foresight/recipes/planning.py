@@ -1,0 +1,165 @@
+"""Learn tasks from pixels by acting in them, then measure the agent beside its baselines."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from foresight.agents.imagining import ImagineConfig, ImaginingFactory
+from foresight.agents.improve import ImproveConfig, improve
+from foresight.envs.render import RenderSettings
+from foresight.envs.tasks import SOURCE_TASKS, canonical
+from foresight.evaluation.baselines import CONDITIONS, RowBook
+from foresight.evaluation.results import Result, make_result
+from foresight.evaluation.statistics import Row
+from foresight.metrics import read_metrics
+from foresight.progress import console
+from foresight.recipes.assess import Trial, assess_agent, assess_baselines
+from foresight.recipes.pages import film_path, save_films
+
+TASKS: dict[str, dict[str, object]] = {
+    "reacher-easy": {"length": 40, "start": 96},
+    "point_mass-easy": {"length": 40, "start": 96},
+    "cartpole-swingup": {},
+    "walker-walk": {},
+    "cheetah-run": {},
+    "finger-spin": {},
+    "hopper-hop": {},
+    "cup-catch": {},
+}
+"""What differs from `ImproveConfig` for a task. Where a goal is drawn for each episode, many short
+episodes show many goals."""
+
+
+@dataclass(frozen=True)
+class PlanningConfig:
+    """What is learned, and on how many seeds it is measured."""
+
+    learn: ImproveConfig = field(default_factory=ImproveConfig)
+    search: ImagineConfig = field(default_factory=ImagineConfig)
+    """The search of the evaluated agent."""
+    seeds: int = 20
+    """Evaluation episodes, seeds 0, 1, …"""
+    baselines: tuple[str, ...] = CONDITIONS
+    """Conditions beside the agent."""
+    film: int = 2
+    """Episodes of the agent that are filmed."""
+    steps: int | None = None
+    """Cut evaluation episodes short (smoke runs)."""
+
+
+def task_config(task: str, **changes: object) -> ImproveConfig:
+    """The settings of a task, with changes.
+
+    Raises:
+        ForesightError: there is no such task.
+    """
+    name = canonical(task)
+    return replace(ImproveConfig(task=name), **{**TASKS.get(name, {}), **changes})  # type: ignore[arg-type]
+
+
+def presets() -> dict[str, PlanningConfig]:
+    """The named sizes."""
+    full = PlanningConfig()
+    tiny = ImproveConfig(
+        steps=320,
+        start=2,
+        length=40,
+        parallel=2,
+        updates=0.05,
+        latent=32,
+        hidden=32,
+        members=2,
+        save_every=2,
+    )
+    small = ImagineConfig(samples=16, elites=4, iterations=2, prior_samples=4)
+    smoke = PlanningConfig(
+        learn=replace(tiny, search=small),
+        search=small,
+        seeds=2,
+        baselines=("zero", "random"),
+        film=1,
+        steps=20,
+    )
+    return {"full": full, "smoke": smoke}
+
+
+def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[Row]:
+    """Learn one task in ``folder`` and measure it; a killed run goes on where it was.
+
+    Returns:
+        Rows of the agent (condition ``mpc``), of its prior alone (``prior``), of the baselines, the
+        learning curve, wall seconds of each stage and the peak memory.
+
+    Raises:
+        ForesightError: whatever a stage has to say about its input.
+    """
+    task, protocol = canonical(config.learn.task), config.learn.protocol
+    console.print(f"[bold]{task}[/]: learn for {config.learn.steps:,} steps")
+    started = time.perf_counter()
+    improve(config.learn, folder / "model")
+    seconds = {"learn": time.perf_counter() - started}
+    trial = Trial(task, tuple(range(config.seeds)), protocol, config.steps, workers)
+    book = RowBook(folder / "rows.jsonl")
+    render = RenderSettings(size=64, quality="smooth")
+    factory = ImaginingFactory(str(folder / "model"), config.learn.encoder, config.search)
+    films = {seed: f"mpc-seed-{seed}" for seed in range(config.film)}
+    unfilmed = [s for s, film in films.items() if not film_path(folder, film).exists()]
+    started = time.perf_counter()
+    agent = assess_agent(trial, "mpc", factory, render, book, film=unfilmed)
+    save_films(folder, {films[seed]: frames for seed, frames in agent.films.items()})
+    seconds["evaluate"] = time.perf_counter() - started
+    rows = agent.rows + assess_baselines(trial, config.baselines, book)
+    log = read_metrics(folder / "model" / "metrics.jsonl")
+    rows += _curve(task, log)
+    seconds |= {f"learn-{name}": float(log[-1][f"seconds/{name}"]) for name in ("collect", "learn")}
+    rows += [{"measure": f"seconds:{k}", "task": task, "value": v} for k, v in seconds.items()]
+    rows.append({"measure": "peak-gib", "task": task, "value": _peak_gib()})
+    return rows
+
+
+def run(config: PlanningConfig, tasks: Sequence[str], folder: Path, workers: int = 1) -> Result:
+    """Learn and measure several tasks, one after the other.
+
+    Args:
+        config: sizes; each task's own settings replace its defaults.
+        tasks: ids; the eight source tasks if empty.
+        folder: each task has a folder of its own in it.
+        workers: processes that evaluate.
+
+    Raises:
+        ForesightError: as `learn_task`.
+    """
+    rows: list[Row] = []
+    names = [canonical(task) for task in tasks] or list(SOURCE_TASKS)
+    for name in names:
+        own = {} if config.steps is not None else TASKS.get(name, {})
+        learn = replace(config.learn, task=name, **own)  # type: ignore[arg-type]
+        rows += learn_task(replace(config, learn=learn), folder / name, workers)
+    settings = {**asdict(config), "tasks": names, "own": {name: TASKS.get(name) for name in names}}
+    return make_result("planning", settings, config.learn.protocol, rows)
+
+
+def _curve(task: str, log: list[Row]) -> list[Row]:
+    """Mean training return along the steps, about twenty points."""
+    size = max(1, len(log) // 20)
+    parts = [log[i : i + size] for i in range(0, len(log), size)]
+    return [
+        {
+            "measure": "training-return",
+            "task": task,
+            "steps": part[-1]["steps"],
+            "value": sum(line["return"] for line in part) / len(part),
+        }
+        for part in parts
+    ]
+
+
+def _peak_gib() -> float:
+    """Most memory this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)

@@ -1,0 +1,159 @@
+"""One update of everything: prediction, reward, value, and the prior that follows the value."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foresight.errors import ForesightError
+from foresight.perception.encoder import default_dtype
+from foresight.worldmodel.dynamics.ensemble import clip_gradients
+from foresight.worldmodel.joint.model import JointModel
+from foresight.worldmodel.joint.replay import Replay
+
+
+@dataclass(frozen=True)
+class LearnConfig:
+    """How the joint model is updated."""
+
+    batch: int = 64
+    """Windows per member and update: every member sees its own."""
+    horizon: int = 3
+    """Decisions imagined in the losses."""
+    lr: float = 1e-3
+    """Adam's learning rate; the adapter's is half of it."""
+    decay: float = 0.7
+    """Weight of each later imagined step, relative to the one before (ρ)."""
+    prediction: float = 2.0
+    """Weight of the latent prediction error, summed over the groups of z."""
+    reward: float = 1.0
+    """Weight of the reward loss."""
+    value: float = 0.5
+    """Weight of the value loss."""
+    entropy: float = 0.01
+    """Weight of the prior's entropy, in units of the spread of values."""
+    slow: float = 0.01
+    """Share by which the target values move in every update."""
+    clip: float = 20.0
+    """Largest gradient norm."""
+
+
+class Learner:
+    """Updates a joint model from a replay.
+
+    Losses on windows of H decisions (TD-MPC2, equation 3): states imagined from the first picture
+    are drawn to the encoded later ones, and reward and values are read off the imagined states.
+    The target value of a decision is ``r + γ min(Q_i, Q_j)`` at the encoded next state, with two
+    slow value networks drawn at random.
+
+    Args:
+        model: trained in place.
+        config: weights and rates.
+        seed: of windows and noise.
+    """
+
+    def __init__(self, model: JointModel, config: LearnConfig, seed: int = 0) -> None:
+        self.model, self.config = model, config
+        self.seed = seed
+        self.random = np.random.default_rng(seed)
+        self.slow = copy.deepcopy(model.value).requires_grad_(False)
+        adapter = list(model.adapter.parameters())
+        heads = [model.dynamics, model.reward, model.value]
+        rest = [p for head in heads for p in head.parameters()]
+        groups = [
+            {"params": adapter, "lr": 0.5 * config.lr},
+            {"params": rest, "lr": config.lr},
+            {"params": list(model.prior.parameters()), "lr": config.lr},
+        ]
+        self.optimizer = torch.optim.Adam(groups, fused=True)
+        self.trained = nn.ModuleList([model.adapter, *heads])
+        self.scale = torch.ones(())
+        self.updates = 0
+
+    def update(self, replay: Replay) -> dict[str, Tensor]:
+        """One step; returns detached numbers to log.
+
+        Raises:
+            ForesightError: the loss is not finite.
+        """
+        device = next(self.model.parameters()).device
+        dtype = default_dtype(device)
+        config = self.config
+        self.random = np.random.default_rng([self.seed, self.updates])  # the same after a resume
+        shape = (self.model.config.members, config.batch)
+        windows = replay.sample(shape, config.horizon, self.random)
+        features, actions, rewards = (part.to(device) for part in windows)
+        with torch.autocast(device.type, dtype, dtype != torch.float32):
+            loss, states, logs = self._model_loss(features, actions, rewards)
+        if not torch.isfinite(loss):
+            raise ForesightError(
+                f"The loss became {float(loss)} at update {self.updates}: lower the learning rate "
+                f"(now {config.lr})."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        clip_gradients(self.trained, config.clip)
+        with torch.autocast(device.type, dtype, dtype != torch.float32):
+            prior_loss, more = self._prior_loss(states.detach())
+        prior_loss.backward()
+        nn.utils.clip_grad_norm_(self.model.prior.parameters(), config.clip)
+        self.optimizer.step()
+        with torch.no_grad():
+            slow: list[Any] = list(self.slow.parameters())
+            torch._foreach_lerp_(slow, list(self.model.value.parameters()), config.slow)
+        self.updates += 1
+        return logs | more
+
+    def _model_loss(
+        self,
+        features: Float[Tensor, "E B H+1 F"],
+        actions: Float[Tensor, "E B H A"],
+        rewards: Float[Tensor, "E B H"],
+    ) -> tuple[Tensor, Float[Tensor, "E B H+1 Z"], dict[str, Tensor]]:
+        model, config = self.model, self.config
+        horizon = config.horizon
+        with torch.no_grad():
+            ahead = model.encode(features[:, :, 1:])
+            targets = rewards + model.config.discount * self._slow_value(ahead)
+        imagined = model.dynamics.apart(model.encode(features[:, :, 0]), actions)
+        powers = config.decay ** torch.arange(horizon, device=rewards.device)
+        weights = powers / powers.sum()
+        error = (imagined[:, :, 1:] - ahead).square().sum(-1) / 8
+        prediction = (error.mean((0, 1)) * weights).sum()
+        before = imagined[:, :, :-1]
+        reward_each = model.reward.code.loss(model.reward.raw(before, actions).float(), rewards)
+        value_raw = model.value.raw(before, actions).float()
+        value_each = model.value.code.loss(value_raw, targets.expand(value_raw.shape[:-1]))
+        reward = (reward_each.mean((0, 1)) * weights).sum()
+        value = (value_each.mean((0, 1, 2)) * weights).sum()
+        loss = config.prediction * prediction + config.reward * reward + config.value * value
+        logs = {"prediction": prediction, "reward": reward, "value": value}
+        return loss, imagined, {name: number.detach() for name, number in logs.items()}
+
+    @torch.no_grad()
+    def _slow_value(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch"]:
+        """The lower of two slow values, drawn at random, at an action of the prior."""
+        action, _ = self.model.prior.sample(z)
+        pair = self.random.choice(self.model.config.values, 2, replace=False)
+        return self.slow(z, action)[torch.from_numpy(pair)].amin(0).float()
+
+    def _prior_loss(self, states: Float[Tensor, "E B H+1 Z"]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Follow the values, in units of their spread, and keep some entropy."""
+        config, model = self.config, self.model
+        action, density = model.prior.sample(states)
+        model.value.requires_grad_(False)
+        value = model.value(states, action)[:2].mean(0)
+        model.value.requires_grad_(True)
+        spread = value[:, :, 0].detach().float().flatten()
+        range_ = torch.quantile(spread, 0.95) - torch.quantile(spread, 0.05)
+        self.scale = self.scale.to(range_).lerp(range_.clamp(min=1.0), config.slow)
+        powers = config.decay ** torch.arange(states.shape[2], device=states.device)
+        each = config.entropy * density / action.shape[-1] ** 0.5 - value / self.scale
+        loss = (each.mean((0, 1)) * powers).sum() / powers.sum()
+        return loss, {"worth": value.mean().detach(), "entropy": -density.mean().detach()}

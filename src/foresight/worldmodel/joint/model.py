@@ -1,0 +1,229 @@
+"""The jointly learned model: adapter, dynamics ensemble, reward, values and action prior.
+
+Source of the parts: TD-MPC2 (Hansen et al. 2024, arXiv 2310.16828) for SimNorm, the joint objective
+and the squashed Gaussian prior; PETS (Chua et al. 2018) for the ensemble.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from foresight.errors import ForesightError
+from foresight.files import atomic_write, read_json, write_json
+from foresight.worldmodel.checkpoint import CONFIG, WEIGHTS, load_weights
+from foresight.worldmodel.dynamics.config import DynamicsConfig
+from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
+from foresight.worldmodel.heads.scalar import ScalarConfig, ScalarHead
+from foresight.worldmodel.joint.config import GROUP, JointConfig
+from foresight.worldmodel.places import PlaceAxes
+
+BINS = 51
+VALUES = 2
+"""Value networks whose mean ends a plan."""
+LOG_DEVIATION = (-5.0, 0.5)
+"""Bounds of the prior's log standard deviation, before squashing."""
+
+
+def simnorm(x: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch Z"]:
+    """Softmax over groups of 8 dimensions, in fp32; states stay bounded however far one goes.
+
+    Members of a group lie Z / 8 apart: a softmax along neighbours is several times slower.
+    """
+    return x.float().unflatten(-1, (GROUP, -1)).softmax(-2).flatten(-2)
+
+
+class JointDynamics(nn.Module):
+    """An ensemble of residual MLPs whose states are normalised after each step."""
+
+    def __init__(self, config: JointConfig) -> None:
+        super().__init__()
+        self.members = config.members
+        sizes = DynamicsConfig("mlp", members=config.members, hidden=config.hidden, layers=2)
+        self.ensemble = EnsembleDynamics(sizes, config.latent, config.actions)
+
+    def step(
+        self, z: Float[Tensor, "E *batch Z"], action: Float[Tensor, "*batch A"]
+    ) -> Float[Tensor, "E *batch Z"]:
+        """One imagined step of every member from its own state, under shared actions."""
+        return simnorm(self.ensemble.step(z, action))
+
+    def apart(
+        self, z: Float[Tensor, "E *batch Z"], actions: Float[Tensor, "E *batch H A"]
+    ) -> Float[Tensor, "E *batch H+1 Z"]:
+        """Imagine with each member's own states and actions; entry 0 is ``z``."""
+        states = [z]
+        for action in actions.unbind(-2):
+            states.append(simnorm(self.ensemble.network.step(states[-1], action)))
+        return torch.stack(states, dim=-2)
+
+
+class ActionPrior(nn.Module):
+    """A squashed Gaussian over actions in [-1, 1]."""
+
+    def __init__(self, latent: int, actions: int, hidden: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(latent, hidden),
+            nn.LayerNorm(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.LayerNorm(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, 2 * actions),
+        )
+
+    def forward(
+        self, z: Float[Tensor, "*batch Z"]
+    ) -> tuple[Float[Tensor, "*batch A"], Float[Tensor, "*batch A"]]:
+        """Mean and standard deviation before squashing."""
+        mean, raw = self.net(z.to(next(self.net.parameters()).dtype)).float().chunk(2, dim=-1)
+        low, high = LOG_DEVIATION
+        return mean, (low + 0.5 * (high - low) * (torch.tanh(raw) + 1)).exp()
+
+    def sample(
+        self, z: Float[Tensor, "*batch Z"], generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "*batch A"], Float[Tensor, "*batch"]]:
+        """An action and its log probability (SAC; Haarnoja et al. 2018, appendix C)."""
+        mean, deviation = self(z)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        action = torch.tanh(mean + deviation * noise)
+        density = -0.5 * noise.square() - deviation.log() - 0.9189385
+        inside = (1 - action.square()).clamp(min=0) + 1e-6
+        return action, (density - inside.log()).sum(-1)
+
+
+class JointModel(nn.Module):
+    """From tokens to a latent state, and everything imagined from there.
+
+    Actions are in [-1, 1] throughout; `scaled` gives those of the environment.
+
+    Args:
+        config: sizes.
+    """
+
+    def __init__(self, config: JointConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.axes = PlaceAxes(config.places, config.token_dim, config.axes)
+        self.adapter = nn.Sequential(
+            nn.Linear(self.axes.features, config.adapter),
+            nn.LayerNorm(config.adapter),
+            nn.ReLU(),
+            nn.Linear(config.adapter, config.latent),
+        )
+        self.dynamics = JointDynamics(config)
+        top = _symlog(config.repeat) * 1.1
+        most = _symlog(config.repeat / (1 - config.discount)) * 1.1
+        # A fifth of the bins lies below 0, and 0 on one: nothing is what most states earn.
+        reward = ScalarConfig(hidden=config.hidden, bins=BINS, low=-0.25 * top, high=top)
+        value = ScalarConfig(
+            hidden=config.hidden, bins=BINS, low=-0.25 * most, high=most, members=config.values
+        )
+        self.reward = ScalarHead(config.latent, config.actions, reward)
+        self.value = ScalarHead(config.latent, config.actions, value)
+        self.prior = ActionPrior(config.latent, config.actions, config.hidden)
+
+    def encode(self, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch Z"]:
+        """The latent state of a picture's place numbers."""
+        return simnorm(self.adapter(features.float()))
+
+    def worth(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, "M *batch"]:
+        """Value of states under the prior's mean action, by every value network."""
+        return self.value(z, torch.tanh(self.prior(z)[0]))
+
+    def scaled(self, action: Float[Tensor, "*batch A"]) -> Float[Tensor, "*batch A"]:
+        """Actions in [-1, 1] in the environment's units."""
+        low, high = (
+            torch.tensor(bound, device=action.device)
+            for bound in (self.config.action_low, self.config.action_high)
+        )
+        return low + 0.5 * (action + 1) * (high - low)
+
+    def for_planning(self, members: int, dtype: torch.dtype) -> JointModel:
+        """A frozen copy with fewer dynamics, two values, and all but the adapter in ``dtype``.
+
+        Args:
+            members: dynamics to keep, the first ones; at most all.
+            dtype: of the networks that imagine.
+
+        Raises:
+            ForesightError: more members than there are.
+        """
+        if not 1 <= members <= self.config.members:
+            raise ForesightError(
+                f"Planning with {members} dynamics is not possible: the model has "
+                f"{self.config.members}."
+            )
+        small = JointModel(replace(self.config, members=members, values=VALUES))
+        held = self.state_dict()
+        # Where shapes differ there is an axis of members in front.
+        kept = {
+            name: held[name][: len(wanted)] if held[name].shape != wanted.shape else held[name]
+            for name, wanted in small.state_dict().items()
+        }
+        small.load_state_dict(kept)
+        for part in (small.dynamics, small.reward, small.value, small.prior):
+            part.to(dtype)
+        device = next(self.parameters()).device
+        return small.eval().requires_grad_(False).to(device)
+
+    def expect_encoder(self, fingerprint: str) -> None:
+        """Refuse tokens of another encoder.
+
+        Raises:
+            ForesightError: the fingerprint differs.
+        """
+        if self.config.encoder_fingerprint != fingerprint:
+            raise ForesightError(
+                f"This world model was trained on encoder {self.config.encoder} "
+                f"({self.config.encoder_fingerprint}) and got {fingerprint}: use that encoder, or "
+                "train again."
+            )
+
+    def save(self, folder: Path | str) -> None:
+        """Write weights, then configuration, each atomically."""
+        folder = Path(folder)
+        tensors = {name: value.contiguous() for name, value in self.state_dict().items()}
+        atomic_write(folder / WEIGHTS, lambda path: save_file(tensors, path))
+        write_json(folder / CONFIG, asdict(self.config))
+
+    @classmethod
+    def load(cls, folder: Path | str) -> JointModel:
+        """Read a checkpoint folder, in eval mode.
+
+        Raises:
+            ForesightError: a file is missing, damaged, or of another kind or size of model.
+        """
+        folder = Path(folder)
+        raw: dict[str, Any] = read_json(folder / CONFIG)
+        try:
+            for name in ("action_low", "action_high"):
+                raw[name] = tuple(raw[name])
+            model = cls(JointConfig(**raw))
+        except (KeyError, TypeError) as error:
+            raise ForesightError(
+                f"{folder / CONFIG} is not the configuration of a jointly learned model ({error}): "
+                "point to a folder that `foresight learn` wrote."
+            ) from error
+        load_weights(model, folder / WEIGHTS)
+        return model.eval()
+
+
+def _symlog(x: float) -> float:
+    return float(torch.log1p(torch.tensor(float(x))))
+
+
+def initialise(model: JointModel) -> None:
+    """Small truncated normal weights for the adapter and the prior; heads have their own."""
+    for part in (model.adapter, model.prior):
+        for module in part.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,149 @@
+"""Acting, remembering and learning on the real simulator, with small networks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from foresight import load_encoder
+from foresight.agents.imagining import Gaze, ImagineConfig, ImaginingAgent, ImaginingFactory
+from foresight.agents.improve import STATE, ImproveConfig, Improvement, improve
+from foresight.agents.rollouts import Arena, Wander
+from foresight.envs.dm_env import make
+from foresight.envs.render import RenderSettings
+from foresight.errors import ForesightError
+from foresight.metrics import read_metrics
+from foresight.worldmodel.joint import JointModel, LearnConfig
+
+SEARCH = ImagineConfig(samples=12, elites=4, iterations=2, prior_samples=4)
+CONFIG = ImproveConfig(
+    task="point_mass-easy",
+    steps=5 * 2 * 16,
+    start=2,
+    length=16,
+    parallel=2,
+    updates=0.2,
+    latent=32,
+    hidden=32,
+    members=2,
+    axes=4,
+    learn=LearnConfig(batch=4),
+    search=SEARCH,
+    save_every=2,
+)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("learned")
+    return improve(CONFIG, folder), folder
+
+
+def test_it_learns_for_as_many_steps_as_it_was_given(learned):
+    model, folder = learned
+    log = read_metrics(folder / "metrics.jsonl")
+    assert [line["steps"] for line in log] == [32, 64, 96, 128, 160]
+    assert all(np.isfinite(line["prediction"]) for line in log)
+    files = sorted((folder / "rounds").iterdir())
+    assert len(files) == 5
+    part = load_file(files[-1])
+    assert part["features"].shape == (2, 9, 64 * 4) and part["actions"].shape == (2, 8, 2)
+    assert float(part["actions"].abs().max()) <= 1
+    again = JointModel.load(folder)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value)
+
+
+def test_a_killed_run_goes_on_and_ends_like_a_whole_one(learned, tmp_path, monkeypatch):
+    _, whole = learned
+    real = Improvement._report
+
+    def report(self, *values):
+        real(self, *values)
+        if self.rounds == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Improvement, "_report", report)
+        with pytest.raises(KeyboardInterrupt):
+            improve(CONFIG, tmp_path)
+    improve(CONFIG, tmp_path)
+    log = read_metrics(tmp_path / "metrics.jsonl")
+    assert [line["steps"] for line in log] == [32, 64, 96, 128, 160]
+    # The first two rounds were saved: what they learned from is the same to the last bit.
+    for name in ("00000", "00001"):
+        one, two = (load_file(f / "rounds" / f"{name}.safetensors") for f in (whole, tmp_path))
+        assert all(torch.equal(one[key], two[key]) for key in one)
+    with pytest.raises(ForesightError):
+        improve(replace(CONFIG, discount=0.9), tmp_path)
+    assert (tmp_path / STATE).exists()
+
+
+def test_the_agent_decides_every_second_step_and_holds_in_between(learned):
+    _, folder = learned
+    agent = ImaginingFactory(str(folder), search=SEARCH)()
+    env = make("point_mass-easy", render=RenderSettings(size=64, quality="smooth"))
+    runs = []
+    for _ in range(2):  # the second time it starts afresh
+        agent.seed(3)
+        observation, _ = env.reset(seed=5)
+        agent.reset(observation)
+        actions = []
+        for _ in range(6):
+            actions.append(agent.act(observation))
+            assert env.action_space.contains(actions[-1])
+            observation = env.step(actions[-1])[0]
+        np.testing.assert_array_equal(actions[0], actions[1])
+        assert not np.array_equal(actions[1], actions[2])
+        runs.append(np.stack(actions))
+    np.testing.assert_array_equal(*runs)
+    env.close()
+
+
+def test_one_scene_is_planned_for_as_in_the_arena(learned):
+    model, _ = learned
+    encoder = load_encoder("foresight-small")
+    with Arena("point_mass-easy", "seed200", 2, 1, length=8) as arena:
+        gaze = Gaze(encoder, model)
+        agent = ImaginingAgent(model.eval(), encoder, SEARCH)
+        agent.seed(1)
+        rolled = arena.roll([11], gaze, agent.imaginer.act)
+    env = make("point_mass-easy", render=RenderSettings(size=64, quality="smooth"))
+    observation, _ = env.reset(seed=11)
+    agent.seed(1)
+    agent.reset(observation)
+    rewards = []
+    for step in range(8):
+        action = agent.act(observation)
+        if step % 2 == 0:
+            np.testing.assert_allclose(action, rolled.actions[0, step // 2], atol=1e-5)
+        observation, reward, *_ = env.step(action)
+        rewards.append(reward)
+    env.close()
+    np.testing.assert_allclose(sum(rewards), float(rolled.rewards.sum()), atol=1e-6)
+
+
+def test_random_decisions_last_and_keep_their_spread():
+    wander = Wander(3, memory=0.9, seed=1)
+    walk = torch.stack([wander(torch.zeros(200, 1)) for _ in range(50)])
+    assert float(walk.abs().max()) <= 1
+    inner = walk[20:]
+    moved = inner.diff(dim=0).square().mean() / inner.var()
+    assert float(moved) < 0.4  # independent draws would give 2
+
+
+def test_settings_without_sense_are_refused(tmp_path):
+    with pytest.raises(ForesightError, match="Learning for 0 steps"):
+        improve(replace(CONFIG, steps=0), tmp_path)
+    with pytest.raises(ForesightError, match="Planning with 3 dynamics"):
+        improve(replace(CONFIG, search=replace(SEARCH, members=3)), tmp_path / "other")
+
+
+def test_a_model_of_other_eyes_is_refused(learned):
+    model, _ = learned
+    with pytest.raises(ForesightError, match="trained on encoder foresight-small"):
+        ImaginingAgent(model, load_encoder("random-small"), SEARCH)
