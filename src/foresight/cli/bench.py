@@ -130,7 +130,7 @@ def _finish(
         return
     settings = plain(speed) | {"threads": speed.threads or torch.get_num_threads()}
     settings |= {"cores": os.cpu_count()} | extra
-    if speed.device == "cuda":
+    if getattr(speed, "device", "cpu") == "cuda":
         settings["gpu"] = torch.cuda.get_device_name()
     make_result(name, settings, "none", rows).save(out)
     print(f"written to {out}")
