@@ -94,7 +94,7 @@ def test_rows_make_the_promised_summary(quick, environment, tmp_path, capsys):
         "share-of-gemm-peak/source-size",
         "ratio-to-loop/source-size",
         "ratio-to-stable-worldmodel/source-size",
-        "float32:ratio-to-stable-worldmodel/source-size",
+        "same-dtype:ratio-to-stable-worldmodel/source-size",
         "stable-worldmodel:milliseconds/source-size",
         "milliseconds/default",
         "ratio-to-loop/default",

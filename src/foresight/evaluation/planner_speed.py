@@ -3,7 +3,8 @@
 All sides search with the same network, samples, elites, iterations and horizon, and take turns with
 the matrix product that they are measured by, so that whatever else the machine does falls on all
 of them. The loop is fp32, one member after the other, as in the sources. The peer is measured in
-the dtype of ours, as a loop or as one stacked product, whichever is faster for it, and in fp32.
+fp32, which is what it does with a model as trained, and in the dtype of ours; in both as a loop or
+as one stacked product, whichever is faster for it.
 """
 
 from __future__ import annotations
@@ -80,9 +81,9 @@ def planner_speed(
     """Measure all sizes.
 
     Rows for the tasks ``source-size`` and ``default``: ``milliseconds`` of a decision (also of the
-    conditions loop, stable-worldmodel and stable-worldmodel-float32), ``gemm-peak-tflops`` and
+    conditions loop, stable-worldmodel and stable-worldmodel-same-dtype), ``gemm-peak-tflops`` and
     ``share-of-gemm-peak`` (the dynamics' products alone count as work), ``ratio-to-loop``,
-    ``ratio-to-stable-worldmodel`` (and ``float32:`` of it); ``action-difference``, the largest
+    ``ratio-to-stable-worldmodel`` (and ``same-dtype:`` of it); ``action-difference``, the largest
     between the first actions chosen by ours and by the loop as a share of the action range, and
     ``cost-difference``, how much worse the loop judges our plan than its own, in standard
     deviations of the first candidates' costs (both also with our products in ``float32``).
@@ -270,7 +271,7 @@ def _sides(
     }
     scene = {"z0": bench.z0, "goal": bench.goal}
     peer = stack.enter_context(Peer(config.peer, bench.networks, scene, settings))
-    for name, kind in (("", dtype), ("-float32", torch.float32)):
+    for name, kind in (("", torch.float32), ("-same-dtype", dtype)):
 
         def run(form: str, kind: torch.dtype = kind) -> float:
             return peer.solve(form, kind)["seconds"]
@@ -297,7 +298,7 @@ def _turn(bench: Bench, sides: dict[str, Side], task: str, turn: int) -> list[Ro
         row("share-of-gemm-peak", bench.flops / ours / peak),
         row("ratio-to-loop", taken["loop"] / ours),
     ]
-    for condition in ("", "float32"):
+    for condition in ("", "same-dtype"):
         side = f"stable-worldmodel{'-' if condition else ''}{condition}"
         if side in taken:
             rows.append(row("ratio-to-stable-worldmodel", taken[side] / ours, condition))

@@ -253,7 +253,10 @@ class Disagreement:
         future = imagined[..., 1:, :]
         if self.whitening is not None:
             future = self.whitening(future)
-        spread = future.std(0).mean(-1)
+        # The same as `std(0)`, which takes 25 times as long along a leading axis on a CPU; the
+        # small number keeps the gradient finite where the members agree.
+        variance = (future - future.mean(0)).square().sum(0) / (len(future) - 1)
+        spread = (variance + 1e-12).sqrt().mean(-1)
         return self.weight * (spread.mean(-1) if self.over == "mean" else spread.sum(-1))
 
 
