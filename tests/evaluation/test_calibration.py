@@ -108,7 +108,7 @@ def test_doubt_that_follows_the_error_correlates():
         assert interval.mean > 0.9 and interval.low <= interval.mean <= interval.high
         assert interval.n == 6
     assert found.error[4].mean > found.error[1].mean > 0
-    twice = calibrate(Doubtful(0.6), deterministic(), (1,))
+    twice = calibrate(Doubtful(0.6), deterministic(), (1, 4))
     assert twice.ratio[1].mean == pytest.approx(2 * found.ratio[1].mean, rel=1e-4)
 
 
