@@ -30,7 +30,7 @@ def frames():
 def test_it_is_small_and_has_the_recipes_sizes():
     assert (FOLDER / "model.safetensors").stat().st_size <= 12e6
     config = foresight.load_encoder("foresight-small").config
-    settings = foresight_small.SETTINGS
+    settings = foresight_small.FIRST
     assert (config.patch, config.dim, config.depth, config.heads) == (
         settings.patch,
         settings.dim,
