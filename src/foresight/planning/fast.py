@@ -106,7 +106,7 @@ class FastDynamics:
 
     @torch.inference_mode()  # modes belong to a thread, and this runs in one of its own
     def _roll(self, part: Part, start: Tensor, actions: Tensor, out: Tensor) -> None:
-        """Fill the part's rows of ``out [E, H+1, N, Z]``; start ``[N, Z]``, actions ``[H, N, A]``."""
+        """Fill the part of ``out [E, H+1, N, Z]``; start ``[N, Z]``, actions ``[H, N, A]``."""
         stack = self._stacks[part.member]
         rows = slice(part.start, part.stop)
         taken, ahead = actions[:, rows], out[part.member, :, rows]
