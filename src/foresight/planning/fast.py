@@ -73,14 +73,13 @@ class FastDynamics:
         scenes, samples, horizon, _ = actions.shape
         self._expect(z0, actions)
         start = z0.repeat_interleave(samples, 0)
-        rows = len(start)
-        out = z0.new_empty(self.members, rows, horizon + 1, self.latent)
-        flat = actions.flatten(0, 1)
-        run_in_lanes(
-            lambda part: self._roll(part, start, flat, out),
-            parts_of(self.members, rows, torch.get_num_threads()),
-        )
-        return out.view(self.members, scenes, samples, horizon + 1, self.latent)
+        # Time before rows: each step is written to one piece of memory.
+        out = z0.new_empty(self.members, horizon + 1, len(start), self.latent)
+        taken = actions.flatten(0, 1).transpose(0, 1).to(self.dtype).contiguous()
+        parts = parts_of(self.members, len(start), torch.get_num_threads())
+        run_in_lanes(lambda part: self._roll(part, start, taken, out), parts)
+        _mark_non_finite(taken, out)
+        return out.transpose(1, 2).unflatten(1, (scenes, samples))
 
     @torch.no_grad()
     def step(
@@ -98,29 +97,27 @@ class FastDynamics:
             )
         self._expect(z, action)
         rows = z.flatten(1, -2) if z.ndim > 2 else z[:, None]
-        taken = action.reshape(-1, 1, self.actions)
-        out = torch.empty(*rows.shape[:2], 2, self.latent, dtype=z.dtype)
+        taken = action.reshape(1, -1, self.actions).to(self.dtype)
+        out = z.new_empty(self.members, 2, rows.shape[1], self.latent)
         for part in parts_of(self.members, rows.shape[1], 1):
             self._roll(part, rows[part.member], taken, out)
-        return out[:, :, 1].view(z.shape)
+        _mark_non_finite(taken, out)
+        return out[:, 1].reshape(z.shape)
 
     @torch.inference_mode()  # modes belong to a thread, and this runs in one of its own
     def _roll(self, part: Part, start: Tensor, actions: Tensor, out: Tensor) -> None:
-        """Fill the part's rows of ``out [E, N, H+1, Z]`` from ``start [N, Z]``."""
+        """Fill the part of ``out [E, H+1, N, Z]``; start ``[N, Z]``, actions ``[H, N, A]``."""
         stack = self._stacks[part.member]
         rows = slice(part.start, part.stop)
-        z, taken, ahead = start[rows], actions[rows], out[part.member, rows]
-        ahead[:, 0] = z
-        joined = torch.zeros(len(z), stack.width, dtype=self.dtype)
-        for t in range(taken.shape[1]):
-            joined[:, : self.latent] = z
-            joined[:, self.latent : self.latent + self.actions] = taken[:, t]
-            z = z + stack(joined)
-            ahead[:, t + 1] = z
-        # The integer ReLU turns a NaN into 0; one in an action has to be seen in what follows.
-        if not taken.isfinite().all():
-            bad = ~taken.isfinite().all(-1)
-            ahead[:, 1:][bad.cummax(1).values] = torch.nan
+        taken, ahead = actions[:, rows], out[part.member, :, rows]
+        ahead[0] = start[rows]
+        joined = torch.zeros(part.stop - part.start, stack.width, dtype=self.dtype)
+        for t in range(len(taken)):
+            joined[:, : self.latent] = ahead[t]
+            joined[:, self.latent : self.latent + self.actions] = taken[t]
+            # Two operations in one dtype each are faster than one in two.
+            ahead[t + 1] = stack(joined)
+            ahead[t + 1] += ahead[t]
 
     def _expect(self, z: Tensor, actions: Tensor) -> None:
         if (z.shape[-1], actions.shape[-1]) != (self.latent, self.actions):
@@ -234,6 +231,13 @@ def relu_(x: Tensor) -> Tensor:
         x.view(torch.int16).clamp_min_(0)
         return x
     return x.relu_()
+
+
+def _mark_non_finite(actions: Float[Tensor, "H N A"], out: Float[Tensor, "E H1 N Z"]) -> None:
+    """The integer ReLU turns a NaN into 0; one in an action has to be seen in what follows."""
+    bad = ~actions.isfinite().all(-1)
+    if bad.any():
+        out[:, 1:][:, bad.cummax(0).values] = torch.nan
 
 
 def _sizes(network: ResidualDynamics) -> tuple[int, int]:
