@@ -1,3 +1,5 @@
+import os
+
 """Vectorised losses against naive loops, and what they say of known batches."""
 
 import math
@@ -157,7 +159,9 @@ def _half(rank, store, results):
     value = sigreg(z, 32)
     value.backward()
     torch.save((value.detach(), z.grad), results / f"{rank}.pt")
+    dist.barrier()
     dist.destroy_process_group()
+    os._exit(0)  # gloo's threads may outlive the interpreter's end, which aborts the process
 
 
 def test_sigreg_over_two_processes_is_that_of_the_whole_batch(tmp_path):
