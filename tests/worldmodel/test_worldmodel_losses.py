@@ -1,8 +1,7 @@
-import os
-
 """Vectorised losses against naive loops, and what they say of known batches."""
 
 import math
+import os
 
 import pytest
 import torch
