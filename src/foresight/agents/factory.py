@@ -22,7 +22,14 @@ from foresight.errors import ForesightError
 from foresight.perception.encoder import default_dtype
 from foresight.perception.eyes import Eyes
 from foresight.perception.stream import FeatureStream
-from foresight.planning.objective import Effort, GoalDistance, Objective, PredictedReward, Term
+from foresight.planning.objective import (
+    Disagreement,
+    Effort,
+    GoalDistance,
+    Objective,
+    PredictedReward,
+    Term,
+)
 from foresight.planning.solvers import CEM, RandomShooting
 from foresight.policies.behaviour_cloning import ClonedPolicy
 from foresight.worldmodel.model import WorldModel
@@ -44,10 +51,17 @@ class PlannerConfig:
     """Imagined steps."""
     warm_start: bool = True
     """Begin each search from the last plan, one step on."""
-    objective: Literal["reward", "goal"] = "reward"
-    """Maximise predicted reward, or come close to a goal image's latent state."""
+    objective: Literal["reward", "goal", "both"] = "reward"
+    """Maximise predicted reward, come close to a goal image's latent state, or both at once."""
+    reward_weight: float = 1.0
+    """Weight of the predicted reward."""
+    disagreement: float = 0.0
+    """Cost of one unit of disagreement between the members of an ensemble (raw latent units)."""
     goal: str = "expert"
-    """The behaviour whose best frame on the same seed is the goal image."""
+    """The behaviour whose best frame is the goal image."""
+    goal_shift: int = 0
+    """The goal image is of the episode so many seeds further on: 0 the same scene, else another
+    start and, where the task draws one, another target."""
     effort: float = 0.0
     """Weight of the mean squared action."""
 
@@ -91,9 +105,13 @@ class PlannerFactory:
         else:
             solver = RandomShooting(dynamics, low, high, config.horizon, config.samples)
         extra: list[Term] = [Effort(config.effort)] if config.effort else []
+        if config.disagreement:
+            extra.append(Disagreement(config.disagreement))
+        if config.objective != "goal":
+            extra.append(PredictedReward(reward, config.reward_weight))
         sight = Sight(FeatureStream(encoder, readout), model.latent)
         if config.objective == "reward":
-            fixed = Objective(PredictedReward(reward), *extra)
+            fixed = Objective(*extra)
             return PlanningAgent(sight, solver, lambda _: fixed, config.warm_start)
         goal = partial(
             goal_state,
@@ -106,7 +124,7 @@ class PlannerFactory:
         return PlanningAgent(
             sight,
             solver,
-            lambda seed: Objective(GoalDistance(goal(seed=seed)), *extra),
+            lambda seed: Objective(GoalDistance(goal(seed=seed + config.goal_shift)), *extra),
             config.warm_start,
         )
 

@@ -10,6 +10,7 @@ from foresight.envs.constant import TRAINING_SEED, best_constant, constant_spec
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
 from foresight.evaluation.episodes import behaviour_hash, evaluate_behaviour, simulator_version
+from foresight.evaluation.results import load
 from foresight.evaluation.statistics import Row
 from foresight.files import fingerprint
 from foresight.metrics import append_json_line, mend_json_lines, read_json_lines
@@ -55,11 +56,19 @@ class RowBook:
 
     def constant(self, task: str, protocol: str, seeds: Sequence[int]) -> str:
         """``constant:...`` with the best constant action on ``seeds``, searched at most once."""
-        key = fingerprint([canonical(task), protocol, list(seeds), simulator_version()])
+        key = _constant_key(task, protocol, seeds)
         if key not in self._constants:
             action, _ = best_constant(task, protocol, seeds)
             self.add({"constant": constant_spec(action), "key": key, "task": canonical(task)})
         return self._constants[key]
+
+    def learn(self, row: Row) -> None:
+        """Know a row that was measured elsewhere, without writing it down."""
+        self._remember(row)
+
+    def learn_constant(self, task: str, protocol: str, spec: str) -> None:
+        """Know the best constant action of `TRAINING_SEEDS` from elsewhere."""
+        self._constants.setdefault(_constant_key(task, protocol, TRAINING_SEEDS), spec)
 
     def revisions(self) -> list[str]:
         """Git revisions at which the kept rows were measured."""
@@ -77,6 +86,10 @@ class RowBook:
                 "rows, choose another run folder."
             )
         self._rows[tuple(entry[name] for name in names)] = entry
+
+
+def _constant_key(task: str, protocol: str, seeds: Sequence[int]) -> str:
+    return fingerprint([canonical(task), protocol, list(seeds), simulator_version()])
 
 
 def paired_baselines(
@@ -157,6 +170,33 @@ def _baseline_spec(
             f"choose evaluation seeds below {min(training_seeds)}."
         )
     return book.constant(task, protocol, training_seeds)
+
+
+def borrow_baselines(book: RowBook, path: Path | str) -> int:
+    """Let a book know the baseline episodes that a result file holds, so they are not run again.
+
+    Rows keep the revision that they were measured at. Constant actions come along, as their search
+    takes longer than their episodes. A file that is missing lends nothing.
+
+    Args:
+        book: takes the rows, in memory only.
+        path: usually ``results/baselines.json``.
+
+    Returns:
+        How many episodes were lent.
+
+    Raises:
+        ForesightError: the file is no valid result.
+    """
+    if not Path(path).exists():
+        return 0
+    result = load(path)
+    lent = [row for row in result.rows if row.get("condition") in CONDITIONS]
+    for row in lent:
+        book.learn(row)
+        if row["condition"] == "constant":
+            book.learn_constant(row["task"], result.protocol, str(row["behaviour"]))
+    return len(lent)
 
 
 def has_teacher(teacher: str, task: str) -> bool:
