@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -59,9 +59,11 @@ class PlannerConfig:
     """Cost of one unit of disagreement between the members of an ensemble (raw latent units)."""
     goal: str = "expert"
     """The behaviour whose best frame is the goal image."""
-    goal_shift: int = 0
-    """The goal image is of the episode so many seeds further on: 0 the same scene, else another
-    start and, where the task draws one, another target."""
+    goal_seeds: tuple[int, ...] = ()
+    """Episodes that show the goals, taken in turn; none given: the scene's own, so that start and
+    target are those of the episode that is to be solved."""
+    goal_steps: int | None = None
+    """Cut the episodes that show the goals short; for trial runs."""
     effort: float = 0.0
     """Weight of the mean squared action."""
 
@@ -120,13 +122,15 @@ class PlannerFactory:
             behaviour=config.goal,
             protocol=self.protocol,
             render=self.render,
+            steps=config.goal_steps,
         )
-        return PlanningAgent(
-            sight,
-            solver,
-            lambda seed: Objective(GoalDistance(goal(seed=seed + config.goal_shift)), *extra),
-            config.warm_start,
-        )
+        shown = config.goal_seeds
+
+        def objective(seed: int) -> Objective:
+            from_seed = shown[seed % len(shown)] if shown else seed
+            return Objective(GoalDistance(goal(seed=from_seed)), *extra)
+
+        return PlanningAgent(sight, solver, objective, config.warm_start)
 
 
 @dataclass(frozen=True)
@@ -157,15 +161,28 @@ class PolicyFactory:
 
 @torch.inference_mode()
 def goal_state(
-    sight: Sight, task: str, seed: int, behaviour: str, protocol: str, render: RenderSettings
+    sight: Sight,
+    task: str,
+    seed: int,
+    behaviour: str,
+    protocol: str,
+    render: RenderSettings,
+    steps: int | None = None,
 ) -> Float[Tensor, "1 Z"]:
-    """The latent state at the best moment of a behaviour's episode on this very seed.
+    """The latent state at the best moment of a behaviour's episode of a seed.
 
-    The last of the frames with the highest reward, seen with its own history, so that scene and
-    target are those of the episode that is to be solved.
+    The last of the frames with the highest reward, seen with its own history. Of the very seed that
+    is to be solved, scene and target are those of that episode.
     """
-    episode = run_episode(EpisodeSpec(task, seed, behaviour, protocol, render))
+    frames = _demonstration(EpisodeSpec(task, seed, behaviour, protocol, render, steps))
+    features = torch.as_tensor(sight.stream.episode(frames)).float()
+    return sight.latent.episode(features)[-1:]
+
+
+@lru_cache(maxsize=64)
+def _demonstration(spec: EpisodeSpec) -> np.ndarray:
+    """Frames up to the best one; kept, as agents of several views are shown the same."""
+    episode = run_episode(spec)
     assert episode.frames is not None
     best = np.flatnonzero(episode.rewards == episode.rewards.max())[-1]
-    features = torch.as_tensor(sight.stream.episode(episode.frames[: best + 1])).float()
-    return sight.latent.episode(features)[-1:]
+    return episode.frames[: best + 1]

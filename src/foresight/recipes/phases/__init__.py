@@ -54,7 +54,7 @@ def presets() -> dict[str, PhaseConfig]:
         batch=32,
         dim=16,
         seeds=2,
-        planner=replace(full.planner, samples=16, elites=4, iterations=2, horizon=4),
+        planner=replace(full.planner, samples=16, elites=4, iterations=2, horizon=4, goal_steps=12),
         resblock=DynamicsConfig("resblock", hidden=64, layers=2, dropout=0.1),
         steps=16,
         measure_horizon=5,

@@ -17,8 +17,8 @@ from foresight.recipes.phases.rows import removed_rows, return_differences
 
 REWARD_WEIGHT, DISAGREEMENT = 5.0, 2.0
 """α and β of the sources."""
-ELSEWHERE = 1000
-"""How many seeds further on the demonstration of another scene lies."""
+ELSEWHERE = (1000, 1001, 1002)
+"""Seeds of the three demonstrations that are shown in other scenes, as many as the sources had."""
 
 
 def phase_7(place: Place) -> Measured:
@@ -38,7 +38,7 @@ def phase_7(place: Place) -> Measured:
     return Measured(rows + measured)
 
 
-def source_score(planner: PlannerConfig, task: str, shift: int) -> PlannerConfig:
+def source_score(planner: PlannerConfig, task: str, seeds: tuple[int, ...]) -> PlannerConfig:
     """α R - distance to the goal - β disagreement."""
     return replace(
         planner,
@@ -46,7 +46,7 @@ def source_score(planner: PlannerConfig, task: str, shift: int) -> PlannerConfig
         reward_weight=REWARD_WEIGHT,
         disagreement=DISAGREEMENT,
         goal="expert" if has_teacher("expert", task) else "oracle",
-        goal_shift=shift,
+        goal_seeds=seeds,
     )
 
 
