@@ -168,7 +168,8 @@ class Place:
 
     def trial(self, task: str = TASK) -> Trial:
         """The episodes that all conditions share."""
-        return Trial(task, tuple(range(self.config.seeds)), "seed200", self.config.steps)
+        seeds = tuple(range(self.config.seeds))
+        return Trial(task, seeds, "seed200", self.config.steps, self.workers)
 
     def act(
         self, view: View, label: str, planner: PlannerConfig, condition: str, task: str = TASK
@@ -178,11 +179,9 @@ class Place:
         render = plan.render(view.eyes.frame_size())
         checkpoint = str(self.model_folder(view, label, task))
         factory = PlannerFactory(checkpoint, view.eyes, planner, "seed200", render)
-        trial = replace(self.trial(task), workers=self.workers)
-        return assess_agent(trial, condition, factory, render, self.book).rows
+        return assess_agent(self.trial(task), condition, factory, render, self.book).rows
 
     def rivals(self, task: str = TASK) -> list[Row]:
         """Trivial conditions, expert and oracle on the same seeds."""
         conditions = ("zero", "random", "expert") if self.config.steps else BASELINES
-        trial = replace(self.trial(task), workers=self.workers)
-        return assess_baselines(trial, conditions, self.book)
+        return assess_baselines(self.trial(task), conditions, self.book)

@@ -106,22 +106,30 @@ def _predicted(place: Place, latents: Latents, name: str) -> torch.Tensor:
 
 
 def _by_frame(place: Place, latents: Latents) -> tuple[np.ndarray, np.ndarray]:
-    """Errors and totals, step by step, of a model whose held-out steps have learnt neighbours.
+    """Errors and totals of a model whose held-out steps have learnt neighbours, by episode.
 
-    Every fifth step on average is held out, wherever it lies: the sources' way of splitting.
+    Steps are held out one by one, wherever they lie: the sources' way of splitting.
     """
-    assert latents.rewards is not None
-    rng = np.random.default_rng(0)
-    order = rng.permutation(len(latents.z))
-    cut = round(len(order) * place.config.validation)
-    steps = replace(
+    steps = split_by_frame(latents, place.config.validation)
+    guess = _predicted(place, steps, MLP)
+    owner = np.repeat(np.arange(len(latents.offsets) - 1), np.diff(latents.offsets))
+    found = []
+    for each in (squared_errors(steps, guess), totals(steps)):
+        sums = np.bincount(owner[steps.validation], each, minlength=len(latents.offsets) - 1)
+        found.append(sums)
+    return found[0], found[1]
+
+
+def split_by_frame(latents: Latents, share: float, seed: int = 0) -> Latents:
+    """The same states with every step an episode of its own, a random share of them held out."""
+    order = np.random.default_rng(seed).permutation(len(latents.z))
+    cut = round(len(order) * share)
+    return replace(
         latents,
-        offsets=np.arange(len(latents.z) + 1),  # every step an episode of its own
+        offsets=np.arange(len(order) + 1),
         train=sorted(order[cut:].tolist()),
         validation=sorted(order[:cut].tolist()),
     )
-    guess = _predicted(place, steps, MLP)
-    return squared_errors(steps, guess), totals(steps)
 
 
 def squared_errors(latents: Latents, guess: torch.Tensor) -> np.ndarray:
