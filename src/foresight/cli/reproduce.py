@@ -116,7 +116,11 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
         from foresight.recipes import baselines
 
         settings = baselines.BaselinesConfig(
-            preset=config.preset, out=out, run=folder, workers=workers, seeds=config.seeds or 20
+            preset="smoke" if smoke else "full",
+            out=out,
+            run=folder,
+            workers=workers,
+            seeds=config.seeds or 20,
         )
         return baselines.run(settings)
     if config.name == "faults":

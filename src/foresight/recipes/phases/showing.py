@@ -54,10 +54,10 @@ def _task(place: Place, task: str) -> list[Row]:
     rows: list[Row] = []
     for view in place.views:
         ensemble(place, view, task)
-        shifts = (
-            {"faithful": 0, "shifted": ELSEWHERE} if view == place.views[0] else {"faithful": 0}
-        )
-        for name, shift in shifts.items():
-            planner = source_score(place.config.planner, task, shift)
+        shown: dict[str, tuple[int, ...]] = {"faithful": ()}
+        if view == place.views[0]:
+            shown["shifted"] = ELSEWHERE
+        for name, seeds in shown.items():
+            planner = source_score(place.config.planner, task, seeds)
             rows += place.act(view, LABEL, planner, f"{view.name}:{name}", task)
     return rows
