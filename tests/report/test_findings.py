@@ -36,9 +36,21 @@ def test_a_verdict_follows_the_measurement(gain, words, tmp_path):
     page = findings_page(tmp_path)
     (line,) = [line for line in page.splitlines() if "far better than random shooting.”" in line]
     assert f"**{words}**" in line and "n = 5" in line
-    assert "Not measured yet: `foresight reproduce phase-7`" in page
-    counts = "| 1 | 0 | 0 |" if gain > 0 else "| 0 | 1 | 0 |"
-    assert f"| Phase 4b, CEM | phase-4b {counts}" in page
+    claims = len(SOURCES["phase-7"].claims)
+    assert f"{claims} are not measured yet: `foresight reproduce phase-7`" in page
+    left = len(SOURCES["phase-4b"].claims) - 1
+    counts = "1 | 0 | 0" if gain > 0 else "0 | 1 | 0"
+    assert f"| Phase 4b, CEM | {left} | {counts} |" in page
+
+
+def test_baselines_decide_what_rests_on_them_alone(tmp_path):
+    phase_4b(1).save(tmp_path / "phase-4b.json")
+    entry = {"mean": 23.0, "low": 22.0, "high": 24.0, "n": 20}
+    key = "constant/cartpole-swingup"
+    rows = [{"measure": "x", "value": 0.0}]
+    make_result("baselines", {}, "none", rows, {key: entry}).save(tmp_path / "baselines.json")
+    (line,) = [one for one in findings_page(tmp_path).splitlines() if "Cartpole's 20.1" in one]
+    assert "**Does not survive**" in line and "23.0 [22.0, 24.0]" in line
 
 
 def test_every_phase_has_its_section():

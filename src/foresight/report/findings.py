@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from foresight.errors import ForesightError
@@ -11,6 +12,8 @@ from foresight.evaluation.statistics import Summary
 from foresight.files import write_text
 from foresight.report.sources import SOURCES, Source
 from foresight.report.tables import Cell, Table, episode_table, interval, number, to_markdown
+
+BASELINES = "baselines"
 
 INTRODUCTION = """# Findings
 
@@ -40,8 +43,11 @@ def findings_page(folder: Path) -> str:
         raise ForesightError(
             f"{folder} holds no result of a phase: run `foresight reproduce phase-4b`, for example."
         )
-    parts = [INTRODUCTION, to_markdown(overview(found))]
-    parts += [_section(name, source, found.get(name)) for name, source in SOURCES.items()]
+    shared = load(folder / f"{BASELINES}.json").summary if _there(folder, BASELINES) else {}
+    known = {name: shared | (found[name].summary if name in found else {}) for name in SOURCES}
+    parts = [INTRODUCTION, to_markdown(overview(known))]
+    for name, source in SOURCES.items():
+        parts.append(_section(name, source, known[name], found.get(name)))
     return "\n".join(parts)
 
 
@@ -55,19 +61,20 @@ def write_findings(folder: Path, path: Path) -> Path:
     return path
 
 
-def overview(found: dict[str, Result]) -> Table:
-    """How many conclusions of each phase survive."""
+def overview(known: Mapping[str, Summary]) -> Table:
+    """How many conclusions of each phase survive.
+
+    Args:
+        known: what is known about each phase; baselines are known without its own result.
+    """
     rows = []
     for name, source in SOURCES.items():
-        if name not in found:
-            rows.append([Cell(source.title), *(Cell("–") for _ in range(4))])
-            continue
-        verdicts = judge_all(source.claims, found[name].summary)
-        outcomes = [verdict.outcome for verdict in verdicts]
+        outcomes = [verdict.outcome for verdict in judge_all(source.claims, known[name])]
         counts = [outcomes.count(kind) for kind in ("survives", "fails", "open")]
-        rows.append([Cell(source.title), Cell(name), *(Cell(str(count)) for count in counts)])
-    columns = ("phase", "result", "survive", "do not", "open")
-    return Table("Conclusions", columns, rows, labels=2)
+        numbers = [len(source.claims) - len(outcomes), *counts]
+        rows.append([Cell(source.title), *(Cell(str(number)) for number in numbers)])
+    columns = ("phase", "not measured", "survive", "do not", "open")
+    return Table("Conclusions", columns, rows, labels=1)
 
 
 def figure_table(source: Source, summary: Summary) -> Table:
@@ -95,24 +102,21 @@ def _there(folder: Path, name: str) -> bool:
     return (folder / f"{name}.json").exists()
 
 
-def _section(name: str, source: Source, result: Result | None) -> str:
+def _section(name: str, source: Source, summary: Summary, result: Result | None) -> str:
     lines = [f"## {source.title}\n", f"*What they did.* {source.did}\n"]
     lines.append(f"*What is mended here.* {source.mended}\n")
-    if result is None:
-        lines.append(f"Not measured yet: `foresight reproduce {name}`.\n")
-        return "\n".join(lines)
-    lines.append(f"*Measured* by `{result.command}` at `{result.git[:12]}`, {result.created[:10]}.")
-    lines.append(f"{_sizes(result)}\n")
-    lines.append(to_markdown(figure_table(source, result.summary)))
-    if result.conditions:
+    if result is not None:
+        made = f"`{result.command}` at `{result.git[:12]}`, {result.created[:10]}"
+        lines.append(f"*Measured* by {made}. {_sizes(result)}".rstrip() + "\n")
+    lines.append(to_markdown(figure_table(source, summary)))
+    if result is not None and result.conditions:
         lines.append(to_markdown(episode_table(result)))
-    verdicts = verdict_lines(source, result.summary)
+    verdicts = verdict_lines(source, summary)
     if verdicts:
-        lines.append(f"{count_line(source, result.summary)}\n")
-        lines += [f"- {line}" for line in verdicts]
-        lines.append("")
-    else:
-        lines.append("This result was made before its conclusions had keys: measure it again.\n")
+        lines += [f"{count_line(source, summary)}\n", *(f"- {line}" for line in verdicts), ""]
+    if len(verdicts) < len(source.claims):
+        missing = len(source.claims) - len(verdicts)
+        lines.append(f"{missing} are not measured yet: `foresight reproduce {name}`.\n")
     return "\n".join(lines)
 
 
