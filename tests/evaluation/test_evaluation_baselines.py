@@ -165,5 +165,5 @@ def test_episodes_of_a_result_file_are_not_run_again(
     again = paired_baselines("reacher-easy", [0, 1], conditions=conditions, book=book)
     assert [row["return"] for row in again] == [row["return"] for row in rows]
     assert counted == [] and quick_constant == []
-    assert not (tmp_path / "rows.jsonl").exists()  # lent, not written down
+    assert (tmp_path / "rows.jsonl").read_text() == ""  # lent, not written down
     assert borrow_baselines(RowBook(), tmp_path / "missing.json") == 0

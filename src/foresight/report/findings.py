@@ -125,13 +125,19 @@ def _sizes(result: Result) -> str:
     phase = result.config.get("phase")
     if not isinstance(phase, dict) or "updates" not in phase:
         return ""
-    large = result.name == "phase-4e"
-    several = result.name in ("phase-6", "phase-7")
-    name = "large" if large else "task_episodes" if several else "episodes"
-    share = 1 - phase["validation"]
+    episodes, updates = phase["episodes"], phase["updates"]
+    if result.name == "phase-4e":
+        episodes = phase["large"]
+    elif result.name in ("phase-1", "phase-6", "phase-7"):
+        episodes = phase["task_episodes"]
+    if result.name in ("phase-4d", "phase-4e"):
+        updates = max(1, updates // 2)
+    elif result.name in ("phase-6", "phase-7"):
+        updates = phase["ensemble_updates"]
+    share = 100 * (1 - phase["validation"])
     return (
-        f"{phase[name]} episodes{' a task' * several} of 200 steps, {100 * share:.0f} % of them to "
-        f"learn from; {phase['updates']} updates of {phase['batch']} windows."
+        f"{episodes} episodes of a dataset, {share:.0f} % of them to learn from; {updates} updates "
+        f"of {phase['batch']} windows."
     )
 
 

@@ -43,20 +43,23 @@ PHASES: dict[str, Callable[[Place], Measured]] = {
 def presets() -> dict[str, PhaseConfig]:
     """The named sizes: the sources' data, a fifth of it, and next to nothing."""
     full = PhaseConfig()
-    short = replace(full, episodes=100, large=100, task_episodes=40, updates=1500)
+    short = replace(
+        full, episodes=100, large=100, task_episodes=30, updates=1500, ensemble_updates=500
+    )
     smoke = PhaseConfig(
-        episodes=6,
-        large=20,
-        task_episodes=6,
+        episodes=5,
+        large=10,
+        task_episodes=5,
         validation=0.34,
-        updates=8,
+        updates=6,
+        ensemble_updates=4,
         checks=2,
         batch=32,
         dim=16,
         seeds=2,
         planner=replace(full.planner, samples=16, elites=4, iterations=2, horizon=4, goal_steps=12),
         resblock=DynamicsConfig("resblock", hidden=64, layers=2, dropout=0.1),
-        steps=16,
+        steps=14,
         measure_horizon=5,
     )
     return {"full": full, "short": short, "smoke": smoke}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from foresight.agents.factory import PlannerConfig
 from foresight.evaluation.statistics import Row
 from foresight.recipes.phases.common import EXPLORATION, TASK, Measured, Place, View
 from foresight.recipes.phases.rows import (
@@ -12,13 +13,13 @@ from foresight.recipes.phases.rows import (
     error_rows,
     measurement,
     persistence_rows,
-    relabelled,
     removed_differences,
     removed_rows,
     return_differences,
 )
 from foresight.recipes.stages import model_base
 from foresight.worldmodel.dynamics.config import SOURCE_MLP, DynamicsConfig
+from foresight.worldmodel.fit import FitConfig
 from foresight.worldmodel.model import count_parameters
 from foresight.worldmodel.train import Trained, train_world_model
 
@@ -30,20 +31,17 @@ def phase_4d(place: Place) -> Measured:
     episodes: list[Row] = []
     measured: list[Row] = []
     for view in place.views:
-        mlp = place.train(view)
-        # Products in bfloat16: the large network learns several times faster on a CPU.
-        fit = replace(place.config.train(view).fit, dtype="bfloat16")
+        fit = _fit(place, view)
+        mlp = place.train(view, MLP, fit=fit)
         large = place.train(view, RESBLOCK, dynamics=place.config.resblock, fit=fit)
         measured += persistence_rows(TASK, f"{view.name}:persistence", mlp.horizon_errors)
         for label, trained in ((MLP, mlp), (RESBLOCK, large)):
             measured += _described(f"{view.name}:{label}", trained)
         name = f"{view.name}:{RESBLOCK} minus {MLP}"
         measured += error_differences(TASK, name, large.horizon_errors, mlp.horizon_errors)
-    view = place.views[0]  # a decision of the large network costs ten of the small one's
-    planner = place.config.planner
-    known = place.act(view, "one-step", planner, f"{view.name}:cem")
-    episodes += relabelled(known, f"{view.name}:{MLP}")
-    episodes += place.act(view, RESBLOCK, planner, f"{view.name}:{RESBLOCK}")
+    view = place.views[0]
+    for label in (MLP, RESBLOCK):
+        episodes += place.act(view, label, _planner(place), f"{view.name}:{label}")
     pair = (f"{view.name}:{RESBLOCK}", f"{view.name}:{MLP}")
     measured += return_differences(episodes, TASK, *pair)
     measured += removed_differences(episodes, TASK, *pair)
@@ -73,13 +71,25 @@ def phase_4e(place: Place) -> Measured:
     episodes: list[Row] = []
     for label, share in ((MLP, 10), (MLP, 1), (RESBLOCK, 1)):
         folder = _folder_name(label, share)
-        episodes += place.act(view, folder, place.config.planner, _name(label, share))
+        episodes += place.act(view, folder, _planner(place), _name(label, share))
     few, many, large = (_name(*key) for key in ((MLP, 10), (MLP, 1), (RESBLOCK, 1)))
     episodes += place.rivals()
     for pair in ((many, few), (large, many), (many, "zero")):
         measured += return_differences(episodes, TASK, *pair)
     measured += removed_rows(episodes, TASK)
     return Measured(episodes + measured)
+
+
+def _fit(place: Place, view: View) -> FitConfig:
+    """Half of the updates, and products in bfloat16: the large network learns slowly on a CPU."""
+    usual = place.config.train(view).fit
+    return replace(usual, updates=max(1, usual.updates // 2), dtype="bfloat16")
+
+
+def _planner(place: Place) -> PlannerConfig:
+    """Half of the iterations: a decision of the large network costs ten of the small one's."""
+    usual = place.config.planner
+    return replace(usual, iterations=max(1, usual.iterations // 2))
 
 
 def _name(label: str, share: int) -> str:
@@ -98,11 +108,10 @@ def _trained(place: Place, view: View, label: str, dynamics: DynamicsConfig, sha
     store, cache = place.data(view, plan, name)
     experience = place.experience(view, plan, name)
     few = experience.train[: max(1, len(experience.train) // share)]
-    fit = replace(config.train(view).fit, dtype="bfloat16")
     return train_world_model(
         replace(experience, train=few),
         model_base(TASK, store, cache, view.eyes),
-        config.train(view, dynamics=dynamics, fit=fit),
+        config.train(view, dynamics=dynamics, fit=_fit(place, view)),
         place.model_folder(view, _folder_name(label, share)),
     )
 

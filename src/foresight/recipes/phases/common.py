@@ -47,12 +47,16 @@ class PhaseConfig:
     from, as many as in the sources."""
     large: int = 5000
     """Episodes of phase 4e, which sets them beside a tenth of themselves."""
-    task_episodes: int = 100
-    """Episodes of each task of phases 6 and 7; the sources had 1,000."""
+    task_episodes: int = 60
+    """Demonstrations of phase 1 and episodes of each task of phases 6 and 7; the sources had 500
+    and 1,000."""
     validation: float = 0.2
     """Share of episodes held out."""
     updates: int = 4000
-    """Updates of every training, whatever its horizon or network."""
+    """Updates of a training, whatever its horizon; networks that are compared for their size get
+    half of them each."""
+    ensemble_updates: int = 1000
+    """Updates of an ensemble."""
     checks: int = 10
     """How often held-out episodes are looked at; the best weights are kept."""
     batch: int = 256

@@ -55,7 +55,8 @@ def task_plan(place: Place, task: str) -> DataPlan:
 def ensemble(place: Place, view: View, task: str) -> tuple[EpisodeStore, FeatureCache, Trained]:
     """Five residual MLPs from different seeds, each with its own order of the data."""
     store, cache = place.data(view, task_plan(place, task), "tasks")
-    config = place.config.train(view, dynamics=replace(SOURCE_MLP, members=MEMBERS))
+    fit = replace(place.config.train(view).fit, updates=place.config.ensemble_updates)
+    config = place.config.train(view, dynamics=replace(SOURCE_MLP, members=MEMBERS), fit=fit)
     folder = place.model_folder(view, LABEL, task)
     return store, cache, learn(store, cache, view.eyes, config, folder)
 

@@ -97,7 +97,8 @@ def _predicted(place: Place, latents: Latents, name: str) -> torch.Tensor:
         ridge = RidgeReward.fit(latents.z[rows], latents.actions[rows], latents.rewards[rows])
         return ridge(latents.z, latents.actions)
     torch.manual_seed(0)
-    config = ScalarConfig(kind="twohot" if name == TWOHOT else "mse")
+    # Rewards lie between 0 and 1; 0 is a bin of its own.
+    config = ScalarConfig("twohot" if name == TWOHOT else "mse", bins=41, low=-2.0, high=2.0)
     head = ScalarHead(width, actions, config)
     train_reward(head, latents, _training(place))
     with torch.inference_mode():

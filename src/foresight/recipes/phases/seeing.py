@@ -31,7 +31,7 @@ def phase_1(place: Place) -> Measured:
 
 
 def _cloned(place: Place, view: View) -> list[Row]:
-    plan = place.plan("expert")
+    plan = place.plan("expert", count=place.config.task_episodes)
     store, cache = place.data(view, plan, "expert")
     base = model_base(TASK, store, cache, view.eyes)
     cloning = CloningConfig(

@@ -207,9 +207,9 @@ PHASE_4D = Source(
     did="Four residual blocks of width 1,024 (10.5 million parameters) on 80 thousand "
     "transitions overfitted (training .0016, validation .0137 against .0100) and planned "
     "worst of all: “bigger is not better”, “the small MLP is the sweet spot”.",
-    mended="Both networks get the same data, held-out episodes, updates and search; the large "
-    "one's products are in bfloat16. Only the view grid plans: a decision of the large "
-    "network costs ten of the small one's.",
+    mended="Both networks get the same data, held-out episodes, updates and search, half of what "
+    "the other phases take of the last two, and products in bfloat16. Only the view grid "
+    "plans.",
     figures=(
         *figures_of_both(
             "validation SmoothL1, MLP", f"{{view}}:mlp:validation-smooth-l1/{REACHER}", 0.0100
