@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foresight.errors import ForesightError
@@ -44,6 +44,7 @@ def test_a_bound_that_is_touched():
     }
 
 
+@settings(deadline=None)
 @given(number, number, number)
 def test_opposites_never_agree(a, b, bound):
     summary = {"k/t": entry(min(a, b), max(a, b))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foresight.recipes.phases.rewards import one_minus, split_by_frame, squared_errors, totals
@@ -26,6 +26,7 @@ def latents(lengths, seed=0):
     )
 
 
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(1, 12), min_size=3, max_size=9), st.integers(0, 100))
 def test_r_squared_is_the_plain_formula(lengths, seed):
     found = latents(lengths, seed)

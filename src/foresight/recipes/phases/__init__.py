@@ -55,7 +55,7 @@ def presets() -> dict[str, PhaseConfig]:
         ensemble_updates=4,
         checks=2,
         batch=32,
-        dim=16,
+        dim=8,
         seeds=2,
         planner=replace(full.planner, samples=16, elites=4, iterations=2, horizon=4, goal_steps=12),
         resblock=DynamicsConfig("resblock", hidden=64, layers=2, dropout=0.1),
