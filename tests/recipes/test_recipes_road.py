@@ -15,7 +15,18 @@ from foresight.perception.eyes import Eyes
 @pytest.fixture(scope="module")
 def road(tmp_path_factory):
     folder = tmp_path_factory.mktemp("road") / "run"
-    words = ["run", "reacher-easy", "--preset", "smoke", "--out", str(folder), "--workers", "1"]
+    words = [
+        "run",
+        "reacher-easy",
+        "--agent",
+        "goal-image",
+        "--preset",
+        "smoke",
+        "--out",
+        str(folder),
+        "--workers",
+        "1",
+    ]
     assert cli.main(words) in (0, None)
     return folder, words
 

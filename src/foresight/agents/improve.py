@@ -111,7 +111,12 @@ class Improvement:
         self.on_round = on_round
         self.encoder: Encoder = load_encoder(config.encoder)
         self.arena = Arena(
-            config.task, config.protocol, config.repeat, config.parallel, config.length
+            config.task,
+            config.protocol,
+            config.repeat,
+            config.parallel,
+            config.length,
+            self.encoder.image_size,
         )
         with disk_errors(folder):
             (folder / "rounds").mkdir(parents=True, exist_ok=True)

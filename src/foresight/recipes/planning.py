@@ -17,9 +17,10 @@ from foresight.evaluation.baselines import CONDITIONS, RowBook, borrow_baselines
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.metrics import read_metrics
+from foresight.perception.encoder import load_encoder
 from foresight.progress import console
 from foresight.recipes.assess import Trial, assess_agent, assess_baselines
-from foresight.recipes.pages import film_path, save_films
+from foresight.recipes.pages import film_path, road_page, save_films
 
 TASKS: dict[str, dict[str, object]] = {
     "reacher-easy": {
@@ -43,10 +44,19 @@ TASKS: dict[str, dict[str, object]] = {
     "cheetah-run": {"teacher": "expert", "start": 32, "demonstrations": 96, "relabel": 1.0},
     "finger-spin": {"relabel": 0.5},
     "hopper-hop": {"relabel": 0.2},
-    "cup-catch": {"relabel": 0.25},
+    "cup-catch": {
+        "teacher": "expert",
+        "length": 100,
+        "start": 32,
+        "demonstrations": 240,
+        "relabel": 1.0,
+    },
 }
 """What differs from `ImproveConfig` for a task. Where a goal is drawn for each episode, many short
 episodes show many goals: an adapter learns a few hundred by heart and reads any of 2,000."""
+
+DEMO_STEPS = 80_000
+"""Environment steps of a demonstration."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,39 @@ def presets() -> dict[str, PlanningConfig]:
     return {"full": full, "smoke": smoke}
 
 
+def road_config(task: str, preset: str) -> PlanningConfig:
+    """Sizes of `road` for one task: ``full`` as in the results, ``demo`` a little less, ``smoke``.
+
+    Raises:
+        ForesightError: there is no such task.
+    """
+    sizes = presets()["smoke" if preset == "smoke" else "full"]
+    if preset == "smoke":
+        return replace(
+            sizes, learn=replace(sizes.learn, task=canonical(task), teacher=_teacher(task))
+        )
+    learn = task_config(task)
+    if preset == "demo":
+        learn = replace(learn, steps=DEMO_STEPS, updates=0.5 * learn.updates)
+    return replace(sizes, learn=learn)
+
+
+def road(config: PlanningConfig, folder: Path, workers: int = 1) -> Result:
+    """Learn one task and show it; run again after a stop, it goes on where it was.
+
+    Writes ``model/``, ``rows.jsonl``, ``videos/``, ``result.json`` and ``report.html``.
+
+    Raises:
+        ForesightError: as `learn_task`.
+    """
+    rows = learn_task(config, folder, workers)
+    name = f"road-{canonical(config.learn.task)}"
+    result = make_result(name, asdict(config), config.learn.protocol, rows)
+    result.save(folder / "result.json")
+    road_page(folder)
+    return result
+
+
 def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[Row]:
     """Learn one task in ``folder`` and measure it; a killed run goes on where it was.
 
@@ -125,7 +168,7 @@ def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[R
     book = RowBook(folder / "rows.jsonl")
     if config.measured is not None:
         borrow_baselines(book, config.measured)
-    render = RenderSettings(size=64, quality="smooth")
+    render = RenderSettings(size=load_encoder(config.learn.encoder).image_size, quality="smooth")
     factory = ImaginingFactory(str(folder / "model"), config.learn.encoder, config.search)
     films = {seed: f"mpc-seed-{seed}" for seed in range(config.film)}
     unfilmed = [s for s, film in films.items() if not film_path(folder, film).exists()]
