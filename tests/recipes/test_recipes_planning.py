@@ -24,6 +24,7 @@ def test_smoke_run_learns_and_measures_beside_baselines(tmp_path, monkeypatch, c
 def test_tasks_with_a_goal_for_each_episode_learn_from_short_ones():
     assert task_config("reacher-easy").length == 40
     assert task_config("walker-walk", steps=7).steps == 7
+    assert task_config("pendulum-swingup").teacher is None
 
 
 def test_the_main_road_leaves_a_result_a_page_and_a_film(tmp_path):

@@ -55,6 +55,8 @@ TASKS: dict[str, dict[str, object]] = {
 """What differs from `ImproveConfig` for a task. Where a goal is drawn for each episode, many short
 episodes show many goals: an adapter learns a few hundred by heart and reads any of 2,000."""
 
+ALONE: dict[str, object] = {"teacher": None, "demonstrations": 0, "start": 64}
+"""Settings of a task for which there is no teacher."""
 DEMO_STEPS = 80_000
 """Environment steps of a demonstration."""
 
@@ -85,7 +87,8 @@ def task_config(task: str, **changes: object) -> ImproveConfig:
         ForesightError: there is no such task.
     """
     name = canonical(task)
-    return replace(ImproveConfig(task=name), **{**TASKS.get(name, {}), **changes})  # type: ignore[arg-type]
+    own = {**TASKS.get(name, ALONE), **changes}
+    return replace(ImproveConfig(task=name), **own)  # type: ignore[arg-type]
 
 
 def presets() -> dict[str, PlanningConfig]:
@@ -131,6 +134,13 @@ def road_config(task: str, preset: str) -> PlanningConfig:
     if preset == "demo":
         learn = replace(learn, steps=DEMO_STEPS, updates=0.5 * learn.updates)
     return replace(sizes, learn=learn)
+
+
+def _small(learn: ImproveConfig, task: str) -> ImproveConfig:
+    """Sizes of a smoke run with the teacher that the task has."""
+    known = task_config(task)
+    led = min(learn.demonstrations, known.demonstrations)
+    return replace(learn, task=known.task, teacher=known.teacher, demonstrations=led)
 
 
 def road(config: PlanningConfig, folder: Path, workers: int = 1) -> Result:
@@ -200,10 +210,15 @@ def run(config: PlanningConfig, tasks: Sequence[str], folder: Path, workers: int
     rows: list[Row] = []
     names = [canonical(task) for task in tasks] or list(SOURCE_TASKS)
     for name in names:
-        own = {} if config.steps is not None else TASKS.get(name, {})
+        known = TASKS.get(name, ALONE)
+        own = {"teacher": known.get("teacher", "oracle")} if config.steps is not None else known
         learn = replace(config.learn, task=name, **own)  # type: ignore[arg-type]
         rows += learn_task(replace(config, learn=learn), folder / name, workers)
-    settings = {**asdict(config), "tasks": names, "own": {name: TASKS.get(name) for name in names}}
+    settings = {
+        **asdict(config),
+        "tasks": names,
+        "own": {name: TASKS.get(name, ALONE) for name in names},
+    }
     return make_result("planning", settings, config.learn.protocol, rows)
 
 
