@@ -14,8 +14,9 @@ from foresight.perception.eyes import Eyes
 
 @dataclass(frozen=True)
 class Config:
-    """Repeat an experiment: baselines, faults, a phase or day of the source documents, or the
-    pretraining of the bundled encoder.
+    """Repeat an experiment: baselines, faults, a phase or day of the source documents, the
+    pretraining of the bundled encoder, or what is asked of learned models (calibration, ablation,
+    cost, dmc1000).
     """
 
     name: Annotated[
@@ -29,6 +30,10 @@ class Config:
             "phase-4b",
             "day36-zero-shot",
             "day37-drift",
+            "calibration",
+            "ablation",
+            "cost",
+            "dmc1000",
         ],
         tyro.conf.Positional,
     ]
@@ -47,13 +52,17 @@ class Config:
     seeds: int | None = None
     """Evaluation seeds, if not the preset's number."""
     episodes: int | None = None
-    """Episodes of each dataset of the phases, or rendered clips, if not the preset's number."""
+    """Episodes of each dataset of the phases, rendered clips, or held-out episodes, if not the
+    preset's number."""
     workers: int | None = None
     """Processes; one a core if not given."""
     ac: Path | None = None
     """V-JEPA 2-AC checkpoint, for the days; small random weights without one."""
     clip: Path | None = None
     """Video or .npy frames, for the days; rendered episodes without one."""
+    learned: tuple[Path, ...] = ()
+    """Folders of `foresight learn`, for calibration, ablation and cost; runs/planning without
+    one."""
 
 
 def main(config: Config) -> None:
@@ -90,6 +99,13 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
 
     workers = config.workers or default_workers()
     smoke = config.preset == "smoke"
+    if config.name in ("calibration", "ablation", "cost", "dmc1000"):
+        from foresight.recipes import evidence
+
+        asked = (config.seeds, config.episodes)
+        result = evidence.run(config.name, config.preset, folder, config.learned, workers, *asked)
+        result.save(out)
+        return result
     if config.name == "baselines":
         from foresight.recipes import baselines
 
