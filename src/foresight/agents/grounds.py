@@ -11,10 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from foresight.agents.memory import Memory, latents
+from foresight.agents.memory import Memory
 from foresight.errors import ForesightError
 from foresight.files import atomic_write
-from foresight.worldmodel.joint import JointModel
 from foresight.worldmodel.whitening import whitening_matrix
 
 STATES = 20_000
@@ -59,23 +58,22 @@ class Grounds:
             ) from error
 
 
-def grounds_of(model: JointModel, memory: Memory, best: int = BEST, seed: int = 0) -> Grounds:
+def grounds_of(memory: Memory, best: int = BEST, seed: int = 0) -> Grounds:
     """Whiten a model's training states and find those that earned most.
 
     Args:
-        model: trained.
-        memory: what it was trained on.
+        memory: what the model was trained on, as it sees it now.
         best: states to keep; among equal rewards a random choice, so that many goals are seen.
         seed: of that choice.
 
     Raises:
         ForesightError: the states do not vary.
     """
-    features = memory.features.flatten(0, 1)
-    spread = latents(model, features[:: max(1, len(features) // STATES)])
+    states = memory.z.flatten(0, 1)
+    spread = states[:: max(1, len(states) // STATES)]
     random = torch.Generator().manual_seed(seed)
     rewards = memory.rewards.flatten()
     mixed = torch.randperm(len(rewards), generator=random)
     chosen = mixed[rewards[mixed].argsort(descending=True, stable=True)][:best]
-    reached = memory.features[:, 1:].flatten(0, 1)[chosen]
-    return Grounds(whitening_matrix(spread), latents(model, reached), rewards[chosen])
+    reached = memory.z[:, 1:].flatten(0, 1)[chosen]
+    return Grounds(whitening_matrix(spread), reached, rewards[chosen])

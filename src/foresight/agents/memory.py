@@ -1,4 +1,4 @@
-"""What an agent remembers of its own learning: the episodes of every finished round."""
+"""What an agent remembers of its own learning: the states of every finished round of episodes."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ class Memory:
     """Episodes of equal length, in the order in which they were lived.
 
     Attributes:
-        features: place numbers, half precision.
+        z: latent states, as the model sees them now.
         actions: in [-1, 1].
         rewards: of each decision.
     """
 
-    features: Float[Tensor, "n T1 F"]
+    z: Float[Tensor, "n T1 Z"]
     actions: Float[Tensor, "n T A"]
     rewards: Float[Tensor, "n T"]
 
 
-def recall(model_folder: Path | str) -> Memory:
-    """Read ``rounds/*.safetensors`` of a folder that `Improvement` filled.
+def recall(model: JointModel, folder: Path | str) -> Memory:
+    """Read ``rounds/*.safetensors`` of a folder that `Improvement` filled, one at a time.
 
     Raises:
         ForesightError: there are none, or one is damaged.
     """
-    files = sorted((Path(model_folder) / "rounds").glob("*.safetensors"))
+    files = sorted((Path(folder) / "rounds").glob("*.safetensors"))
     if not files:
         raise ForesightError(
-            f"{model_folder} holds no rounds of training episodes: point to a folder that "
+            f"{folder} holds no rounds of training episodes: point to a folder that "
             "`foresight learn` wrote, with its rounds."
         )
     parts = []
     for file in files:
         try:
             part = load_file(file)
-            parts.append((part["features"], part["actions"], part["rewards"]))
+            seen, actions, rewards = part["features"], part["actions"], part["rewards"]
         except (SafetensorError, KeyError) as error:
             raise ForesightError(
                 f"{file} cannot be read as a round of episodes ({error}): remove it and run "
                 "`foresight learn` again."
             ) from error
-    features, actions, rewards = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Memory(features, actions, rewards)
+        parts.append((latents(model, seen), actions, rewards))
+    return Memory(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 @torch.no_grad()

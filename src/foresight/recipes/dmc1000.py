@@ -106,8 +106,8 @@ def run(config: FieldConfig, folder: Path, workers: int = 1) -> Result:
     """Learn every task from so many frames, with a curve on the way, and measure the agent.
 
     Rows: episodes of ``mpc`` and the baselines; ``curve`` with the frames seen until then; the
-    ``environment-frames``, and the ``demonstrations`` among them: 0, the agent sees none. The curve
-    is also written as ``FOLDER/dmc1000.csv``, beside the field's figures. Killed runs go on.
+    ``environment-frames``, and the ``demonstrations`` among them, in episodes. The curve is also
+    written as ``FOLDER/dmc1000.csv``, beside the field's figures. Killed runs go on.
 
     Raises:
         ForesightError: an unknown task, or a folder of another run.
@@ -145,7 +145,9 @@ def _one(config: FieldConfig, learn: ImproveConfig, folder: Path, workers: int) 
         {"measure": "curve", "task": task, "frames": row["step"], "value": row["return"]}
         for row in read_metrics(folder / CURVE)
     ]
-    counted = {"environment-frames": _frames(folder), "demonstrations": 0, "seconds:learn": seconds}
+    shown = getattr(learn, "demonstrations", 0)
+    counted = {"environment-frames": _frames(folder), "demonstrations": shown}
+    counted["seconds:learn"] = seconds
     return rows + [{"measure": k, "task": task, "value": v} for k, v in counted.items()]
 
 

@@ -59,7 +59,7 @@ class Learned:
     def grounds(self) -> Grounds:
         """Statistics of its training states, made once for these weights."""
         if not self.grounds_path.exists():
-            grounds_of(self.model, recall(self.checkpoint)).save(self.grounds_path)
+            grounds_of(recall(self.model, self.checkpoint)).save(self.grounds_path)
         return Grounds.load(self.grounds_path)
 
     def held_out(self, config: HeldOutConfig, search: ImagineConfig) -> list[HeldOut]:
