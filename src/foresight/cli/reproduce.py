@@ -102,8 +102,16 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
     if config.name in ("calibration", "ablation", "cost", "dmc1000"):
         from foresight.recipes import evidence
 
-        asked = (config.seeds, config.episodes)
-        result = evidence.run(config.name, config.preset, folder, config.learned, workers, *asked)
+        result = evidence.run(
+            config.name,
+            config.preset,
+            folder,
+            config.learned,
+            workers,
+            config.seeds,
+            config.episodes,
+            out.with_suffix(".csv"),
+        )
         result.save(out)
         return result
     if config.name == "baselines":

@@ -102,12 +102,13 @@ def presets() -> dict[str, FieldConfig]:
     return {"full": FieldConfig(), "smoke": smoke}
 
 
-def run(config: FieldConfig, folder: Path, workers: int = 1) -> Result:
+def run(config: FieldConfig, folder: Path, workers: int = 1, table: Path | None = None) -> Result:
     """Learn every task from so many frames, with a curve on the way, and measure the agent.
 
     Rows: episodes of ``mpc`` and the baselines; ``curve`` with the frames seen until then; the
     ``environment-frames``, and the ``demonstrations`` among them, in episodes. The curve is also
-    written as ``FOLDER/dmc1000.csv``, beside the field's figures. Killed runs go on.
+    written to ``table`` (``FOLDER/dmc1000.csv`` if not given), beside the field's figures. Killed
+    runs go on.
 
     Raises:
         ForesightError: an unknown task, or a folder of another run.
@@ -117,7 +118,7 @@ def run(config: FieldConfig, folder: Path, workers: int = 1) -> Result:
         learn = config.learn or task_config(task)
         learn = replace(learn, task=task, protocol=PROTOCOL, steps=config.frames)
         rows += _one(config, learn, folder / task, workers)
-    write_text(folder / "dmc1000.csv", curve_csv(rows))
+    write_text(table or folder / "dmc1000.csv", curve_csv(rows))
     return make_result("dmc1000", asdict(config), PROTOCOL, rows)
 
 

@@ -23,6 +23,7 @@ def run(
     workers: int = 1,
     seeds: int | None = None,
     episodes: int | None = None,
+    table: Path | None = None,
 ) -> Result:
     """Run one of `NAMES`.
 
@@ -34,6 +35,7 @@ def run(
         workers: processes that evaluate.
         seeds: evaluation seeds, if not the preset's number.
         episodes: held-out episodes, if not the preset's number.
+        table: where the learning curve of ``dmc1000`` goes as CSV.
 
     Raises:
         ForesightError: no learned model, or whatever the experiment has to say about its input.
@@ -41,7 +43,7 @@ def run(
     if name == "dmc1000":
         sizes = dmc1000.presets()[preset]
         sizes = sizes if seeds is None else replace(sizes, seeds=seeds)
-        return dmc1000.run(sizes, folder, workers)
+        return dmc1000.run(sizes, folder, workers, table)
     if preset == "smoke" and not learned:
         learned = [_tiny(folder / "learned")]
     found = find_learned(learned, folder)
