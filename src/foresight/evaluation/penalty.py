@@ -21,7 +21,7 @@ from foresight.planning.whitening import Whitening
 def planning_beta(
     imaginer: Imaginer,
     episodes: Sequence[HeldOut],
-    whiten: Float[Tensor, "Z Z"],
+    whiten: Float[Tensor, "Z Z"] | None,
     seed: int = 0,
 ) -> Interval:
     """The weight β at which the planner's penalty equals, on average, its error in return.
@@ -39,7 +39,8 @@ def planning_beta(
     Args:
         imaginer: the planner, of two members or more.
         episodes: held out, with rewards, in the model's latent space.
-        whiten: W, of the training states.
+        whiten: W, of the training states; None for the raw latent space, in which
+            `ImagineConfig.penalty` counts.
         seed: of the bootstrap over episodes.
 
     Returns:
@@ -54,7 +55,7 @@ def planning_beta(
     discount = model.config.discount
     end = TerminalValue(model.worth, discount=discount)
     judge = Objective(PredictedReward(model.reward, discount=discount), end)
-    doubt = Disagreement(1.0, whitening=Whitening(whiten))
+    doubt = Disagreement(1.0, whitening=None if whiten is None else Whitening(whiten))
     powers = discount ** torch.arange(horizon)
     errors, penalties, owner = [], [], []
     for index, run in enumerate(imagined_windows(model.dynamics, episodes, horizon)):

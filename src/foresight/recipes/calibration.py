@@ -42,7 +42,8 @@ def run(config: CalibrationConfig, learned: Sequence[Learned]) -> Result:
 
     Rows and summary (see `Calibration`): ``spearman-h<k>/<task>``, ``spearman-within-h<k>``,
     ``spearman-movement-h<k>``, ``ratio-h<k>``, ``error-h<k>``, ``persistence-h<k>`` with intervals
-    over episodes, the members' ``weight-cosine``, and ``beta`` of `planning_beta`.
+    over episodes, the members' ``weight-cosine``, and ``beta`` of `planning_beta` for whitened
+    disagreement, ``beta-raw`` for `ImagineConfig.penalty`.
 
     Raises:
         ForesightError: a model of one member, or of other eyes.
@@ -54,10 +55,12 @@ def run(config: CalibrationConfig, learned: Sequence[Learned]) -> Result:
         episodes = one.held_out(config.held_out, config.search)
         model = one.model
         found = calibrate(model.dynamics, episodes, config.horizons, one.grounds.whiten)
-        beta = one.beta(episodes, config.search)
         rows += found.rows(one.task)
-        rows.append({"measure": "beta", "task": one.task, "value": beta.mean})
-        summary |= found.summary(one.task) | {f"beta/{one.task}": beta.as_dict()}
+        summary |= found.summary(one.task)
+        for name, raw in (("beta", False), ("beta-raw", True)):
+            beta = one.beta(episodes, config.search, raw)
+            rows.append({"measure": name, "task": one.task, "value": beta.mean})
+            summary[f"{name}/{one.task}"] = beta.as_dict()
     models = {one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned}
     settings = {**asdict(config), "models": models}
     return make_result("calibration", settings, config.held_out.protocol, rows, summary)

@@ -68,9 +68,12 @@ class Learned:
         self.model.expect_encoder(encoder.fingerprint)
         return collect_held_out(self.model, encoder, search, config, self.work / "held-out")
 
-    def beta(self, episodes: Sequence[HeldOut], search: ImagineConfig) -> Interval:
-        """What one unit of whitened disagreement is worth to a planner; see `planning_beta`."""
-        return planning_beta(Imaginer(self.model, search), episodes, self.grounds.whiten)
+    def beta(
+        self, episodes: Sequence[HeldOut], search: ImagineConfig, raw: bool = False
+    ) -> Interval:
+        """What one unit of disagreement, whitened or raw, is worth; see `planning_beta`."""
+        units = None if raw else self.grounds.whiten
+        return planning_beta(Imaginer(self.model, search), episodes, units)
 
 
 def find_learned(folders: Sequence[Path], work: Path) -> list[Learned]:
