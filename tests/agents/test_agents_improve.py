@@ -10,9 +10,15 @@ import torch
 from safetensors.torch import load_file
 
 from foresight import load_encoder
-from foresight.agents.imagining import Gaze, ImagineConfig, ImaginingAgent, ImaginingFactory
+from foresight.agents.imagining import (
+    Gaze,
+    ImagineConfig,
+    ImaginingAgent,
+    ImaginingFactory,
+    with_past,
+)
 from foresight.agents.improve import STATE, ImproveConfig, Improvement, improve
-from foresight.agents.rollouts import Arena, Wander
+from foresight.agents.rollouts import Arena, Led, Teacher, Wander
 from foresight.envs.dm_env import make
 from foresight.envs.render import RenderSettings
 from foresight.errors import ForesightError
@@ -24,6 +30,9 @@ CONFIG = ImproveConfig(
     task="point_mass-easy",
     steps=5 * 2 * 16,
     start=2,
+    teacher="expert",
+    demonstrations=2,
+    senses=True,
     length=16,
     parallel=2,
     updates=0.2,
@@ -47,12 +56,17 @@ def test_it_learns_for_as_many_steps_as_it_was_given(learned):
     model, folder = learned
     log = read_metrics(folder / "metrics.jsonl")
     assert [line["steps"] for line in log] == [32, 64, 96, 128, 160]
-    assert all(np.isfinite(line["prediction"]) for line in log)
+    assert all(np.isfinite(line["prediction"]) for line in log[1:])  # after the start
     files = sorted((folder / "rounds").iterdir())
     assert len(files) == 5
     part = load_file(files[-1])
-    assert part["features"].shape == (2, 9, 64 * 4) and part["actions"].shape == (2, 8, 2)
+    assert part["features"].shape == (2, 9, 2 * 64 * 4) and part["actions"].shape == (2, 8, 2)
     assert float(part["actions"].abs().max()) <= 1
+    now, past = part["features"].float().chunk(2, dim=-1)
+    torch.testing.assert_close(past[:, 1:], now[:, :-1])
+    torch.testing.assert_close(past[:, 0], now[:, 0])
+    answers = [bool(load_file(file)["taught"].isfinite().all()) for file in files]
+    assert answers == [False, True, False, False, False]  # random, led, and then on its own
     again = JointModel.load(folder)
     for name, value in model.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value)
@@ -77,7 +91,7 @@ def test_a_killed_run_goes_on_and_ends_like_a_whole_one(learned, tmp_path, monke
     # The first two rounds were saved: what they learned from is the same to the last bit.
     for name in ("00000", "00001"):
         one, two = (load_file(f / "rounds" / f"{name}.safetensors") for f in (whole, tmp_path))
-        assert all(torch.equal(one[key], two[key]) for key in one)
+        torch.testing.assert_close(one, two, rtol=0, atol=0, equal_nan=True)
     with pytest.raises(ForesightError):
         improve(replace(CONFIG, discount=0.9), tmp_path)
     assert (tmp_path / STATE).exists()
@@ -136,7 +150,36 @@ def test_random_decisions_last_and_keep_their_spread():
     assert float(moved) < 0.4  # independent draws would give 2
 
 
+def test_a_teacher_leads_and_is_asked_wherever_one_goes():
+    encoder = load_encoder("foresight-small")
+    with Arena("point_mass-easy", "seed200", 2, 3, length=60) as arena:
+        teacher = Teacher("expert", "point_mass-easy", 3)
+        led = Led(teacher, Wander(2), seed=1)
+        seeds = [21, 22, 23]
+        rolled = arena.roll(seeds, Gaze(encoder, None), led, teacher)
+        clean = led.strength[:, 0] == 0
+        assert 0 < int(clean.sum()) < 3
+        torch.testing.assert_close(rolled.actions[clean], rolled.taught[clean])
+        assert not torch.equal(rolled.actions[~clean], rolled.taught[~clean])
+        lost = arena.roll(seeds, Gaze(encoder, None), Wander(2), teacher)
+    assert rolled.rewards.sum() > lost.rewards.sum()
+    # The answer depends on the state alone: the expert pushes towards the target.
+    position, push = lost.senses[:, :-1, :2], lost.taught
+    assert float((position * push).sum(-1).mean()) < 0
+    assert rolled.senses.shape == (3, 31, 4)
+
+
+def test_the_past_is_stacked_as_it_is_seen():
+    numbers = torch.randn(2, 5, 3)
+    stacked = with_past(numbers, 3)
+    assert stacked.shape == (2, 5, 9)
+    torch.testing.assert_close(stacked[:, 4], torch.cat([numbers[:, t] for t in (4, 3, 2)], -1))
+    torch.testing.assert_close(stacked[:, 1], torch.cat([numbers[:, t] for t in (1, 0, 0)], -1))
+
+
 def test_settings_without_sense_are_refused(tmp_path):
+    with pytest.raises(ForesightError, match="need a teacher"):
+        improve(replace(CONFIG, teacher=None), tmp_path / "nobody")
     with pytest.raises(ForesightError, match="Learning for 0 steps"):
         improve(replace(CONFIG, steps=0), tmp_path)
     with pytest.raises(ForesightError, match="Planning with 3 dynamics"):

@@ -144,3 +144,19 @@ def test_a_task_without_teachers_is_set_beside_the_trivial_conditions_only():
         "pendulum-swingup", [0], conditions=("zero", "expert", "oracle"), steps=2
     )
     assert [row["condition"] for row in rows] == ["zero"]
+
+
+def test_rows_of_a_result_are_taken_and_not_run_again(tmp_path):
+    rows = paired_baselines("reacher-easy", (0, 1), conditions=("zero",), steps=5)
+    result = tmp_path / "result.json"
+    result.write_text(json.dumps({"rows": [*rows, {"measure": "seconds", "value": 1.0}]}))
+    book, run = RowBook(tmp_path / "rows.jsonl"), []
+    book.borrow(result)
+    again = paired_baselines(
+        "reacher-easy", (0, 1), conditions=("zero",), steps=5, book=book, on_row=run.append
+    )
+    assert again == rows and run == []
+    assert (tmp_path / "rows.jsonl").read_text() == ""
+    result.write_text("{}")
+    with pytest.raises(ForesightError, match="holds no rows"):
+        book.borrow(result)

@@ -129,18 +129,36 @@ class Gaze:
     def __init__(self, encoder: Encoder, model: JointModel | None) -> None:
         self.encoder, self.model = encoder, model
         self.before: UInt8[np.ndarray, "B H W 3"] | None = None
+        self.past: list[Float[Tensor, "B f"]] = []
 
     def reset(self) -> None:
         """Forget the last episode."""
         self.before = None
+        self.past = []
 
     def see(self, frames: UInt8[np.ndarray, "B H W 3"]) -> Float[Tensor, "B F"]:
-        """Place numbers ``[B, F]``, or tokens ``[B, P, D]`` without a model."""
+        """Place numbers ``[B, F]`` of these frames and their past, newest first.
+
+        Before an episode has a past, its first picture stands for it. Without a model: tokens
+        ``[B, P, D]`` of these frames alone.
+        """
         before = frames if self.before is None else self.before
         self.before = frames
         tokens = self.encoder.encode(np.stack([before, frames], axis=1))
         tokens = tokens[:, 0].flatten(1, 2)
-        return tokens if self.model is None else self.model.axes(tokens)
+        if self.model is None:
+            return tokens
+        now = self.model.axes(tokens)
+        history = self.model.config.history
+        self.past = [now, *(self.past or [now] * history)][:history]
+        return torch.cat(self.past, dim=-1)
+
+
+def with_past(features: Float[Tensor, "*batch T f"], history: int) -> Float[Tensor, "*batch T F"]:
+    """Place numbers of whole episodes, each picture's beside its past; as `Gaze.see` gives them."""
+    steps = torch.arange(features.shape[-2])
+    parts = [features[..., (steps - back).clamp(min=0), :] for back in range(history)]
+    return torch.cat(parts, dim=-1)
 
 
 class ImaginingAgent:

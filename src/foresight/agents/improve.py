@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from foresight.agents.imagining import Gaze, ImagineConfig, Imaginer
-from foresight.agents.rollouts import Arena, Rolled, Wander
+from foresight.agents.imagining import Gaze, ImagineConfig, Imaginer, with_past
+from foresight.agents.rollouts import Arena, Led, Rolled, Teacher, Wander
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
 from foresight.files import atomic_write, disk_errors, fingerprint
@@ -25,6 +25,8 @@ from foresight.worldmodel.joint.model import initialise
 FIRST_SEED = 1_000_000
 """Training episodes start here: apart from every seed of evaluation."""
 STATE = "learning.safetensors"
+AXES_PICTURES = 4096
+"""Pictures that the axes are fitted on, at least, where there are as many."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,16 @@ class ImproveConfig:
     """Frozen eyes."""
     steps: int = 100_000
     """Environment steps in all."""
-    start: int = 24
+    start: int = 16
     """Episodes of random decisions to begin with, part of the steps."""
+    teacher: str | None = "oracle"
+    """Who shows the task in the first episodes: expert, oracle, or nobody."""
+    demonstrations: int = 48
+    """Episodes led by the teacher, after the random ones; part of the steps."""
+    relabel: bool = False
+    """Ask the teacher in every later episode, too, what it would have done (DAgger; Ross 2011)."""
+    senses: bool = True
+    """Read proprioception off the state while training: a dense lesson in where things are."""
     length: int | None = None
     """Environment steps of a training episode, the protocol's if not given. Short ones show more
     goals and starts for the same steps, and what has many goals cannot be learnt by heart."""
@@ -48,7 +58,7 @@ class ImproveConfig:
     """Episodes side by side."""
     repeat: int = 2
     """Environment steps for which a decision is held."""
-    updates: float = 0.5
+    updates: float = 0.4
     """Updates for each decision collected."""
     latent: int = 128
     """Width of the latent state."""
@@ -56,8 +66,10 @@ class ImproveConfig:
     """Width of the networks behind it."""
     members: int = 5
     """Dynamics in the ensemble."""
-    axes: int = 24
+    axes: int = 48
     """Numbers kept of each token."""
+    history: int = 2
+    """Pictures that a state is read from."""
     discount: float = 0.97
     """γ of one decision."""
     seed: int = 0
@@ -101,6 +113,7 @@ class Improvement:
         self.model: JointModel
         self.seconds = {"collect": 0.0, "learn": 0.0}
         self.rounds = 0
+        self._told: Teacher | None = None
 
     @property
     def steps(self) -> int:
@@ -116,7 +129,7 @@ class Improvement:
             for number in track(range(self.rounds, total), f"{config.task}: act and learn"):
                 rolled = self._collect(number)
                 started = time.perf_counter()
-                self._remember(number, rolled)
+                self._remember(rolled)
                 logs: dict[str, float] = {}
                 if number + 1 >= self._first_rounds:
                     count = round(config.updates * decisions * len(rolled.rewards))
@@ -132,40 +145,73 @@ class Improvement:
         return self.model.eval()
 
     @property
-    def _first_rounds(self) -> int:
+    def _random_rounds(self) -> int:
         return max(1, self.config.start // self.config.parallel)
 
+    @property
+    def _first_rounds(self) -> int:
+        """Rounds before the agent itself acts."""
+        return self._random_rounds + self.config.demonstrations // self.config.parallel
+
     def _begin(self) -> None:
-        """Fit the axes on the first random episodes, build everything, and resume."""
+        """Fit the axes on the first episodes, build everything, and resume."""
         config = self.config
-        first = self._round_file(0)
         torch.manual_seed(config.seed)
-        if not first.exists():
-            gaze = Gaze(self.encoder, None)
-            wander = Wander(len(self.arena.low), seed=config.seed)
-            parts = [
-                self.arena.roll(self._seeds(number), gaze, wander)
-                for number in range(self._first_rounds)
-            ]
-            tokens = torch.cat([part.features.flatten(0, 1) for part in parts])
-            self._build(tokens.shape[1:])
-            self.model.axes.fit(tokens[:: max(1, len(tokens) // 4096)])
-            initialise(self.model)
-            self.model.save(self.folder)
-            for number, part in enumerate(parts):
-                seen = Rolled(self.model.axes(part.features), part.actions, part.rewards)
-                self._write_round(number, seen)
+        if not (self.folder / "config.json").exists():
+            self._start()
         else:
             self.model = JointModel.load(self.folder).train()
         self.model.expect_encoder(self.encoder.fingerprint)
         self.learner = Learner(self.model, config.learn, config.seed)
         sizes = self.model.config
         room = config.steps // (self.arena.decisions * config.repeat) + 2 * config.parallel
-        self.replay = Replay(room, self.arena.decisions, self.model.axes.features, sizes.actions)
+        self.replay = Replay(
+            room, self.arena.decisions, self.model.features, sizes.actions, sizes.senses
+        )
         self.log = MetricsLog(self.folder / "metrics.jsonl")
         self._resume()
 
-    def _build(self, shape: torch.Size) -> None:
+    def _start(self) -> None:
+        """Act at random and as the teacher does, and build the model that can see this."""
+        started = time.perf_counter()
+        gaze = Gaze(self.encoder, None)
+        parts = []
+        for number in track(range(self._first_rounds), f"{self.config.task}: first episodes"):
+            wander = Wander(len(self.arena.low), seed=self.config.seed + number)
+            led = number >= self._random_rounds
+            decide = Led(self._teacher(), wander, number) if led else wander
+            teacher = self._teacher() if led or self.config.relabel else None
+            rolled = self.arena.roll(self._seeds(number), gaze, decide, teacher)
+            parts.append(replace(rolled, features=rolled.features.bfloat16()))
+        every = max(1, sum(part.features[..., 0, 0].numel() for part in parts) // AXES_PICTURES)
+        tokens = torch.cat([part.features.flatten(0, 1)[::every] for part in parts])
+        senses = torch.cat([part.senses.flatten(0, 1) for part in parts])
+        self._build(tokens.shape[1:], senses.shape[-1])
+        self.model.axes.fit(tokens)
+        if self.model.sense is not None:
+            self.model.sense.fit(senses)
+        initialise(self.model)
+        for number, part in enumerate(parts):
+            numbers = with_past(self.model.axes(part.features), self.model.config.history)
+            self._write_round(number, replace(part, features=numbers))
+        self.model.save(self.folder)  # last: from here on a killed run resumes
+        self.seconds["collect"] += time.perf_counter() - started
+
+    def _teacher(self) -> Teacher:
+        """The one teacher of this run.
+
+        Raises:
+            ForesightError: nobody was named.
+        """
+        if self.config.teacher is None:
+            raise ForesightError(
+                "Demonstrations and relabelling need a teacher: name expert or oracle."
+            )
+        if self._told is None:
+            self._told = Teacher(self.config.teacher, self.config.task, self.config.parallel)
+        return self._told
+
+    def _build(self, shape: torch.Size, senses: int) -> None:
         config = self.config
         self.model = JointModel(
             JointConfig(
@@ -177,6 +223,8 @@ class Improvement:
                 token_dim=shape[1],
                 repeat=config.repeat,
                 axes=config.axes,
+                history=config.history,
+                senses=senses if config.senses else 0,
                 latent=config.latent,
                 members=config.members,
                 hidden=config.hidden,
@@ -197,8 +245,7 @@ class Improvement:
         state.restore(self.learner.optimizer)
         self.rounds, self.learner.updates = (int(state.notes[k]) for k in ("rounds", "updates"))
         for number in range(self.rounds):
-            part = load_file(self._round_file(number))
-            self.replay.add(part["features"].float(), part["actions"], part["rewards"])
+            self._remember(self._read_round(number))
         self.log.rewind(self.rounds)
 
     def _save(self) -> None:
@@ -215,33 +262,34 @@ class Improvement:
         return self.folder / "rounds" / f"{number:05}.safetensors"
 
     def _write_round(self, number: int, rolled: Rolled) -> None:
-        tensors = {
-            "features": rolled.features.half().contiguous(),
-            "actions": rolled.actions.contiguous(),
-            "rewards": rolled.rewards.contiguous(),
-        }
+        tensors = {name: value.contiguous() for name, value in vars(rolled).items()}
+        tensors["features"] = tensors["features"].bfloat16()
         atomic_write(self._round_file(number), lambda path: save_file(tensors, path))
 
+    def _read_round(self, number: int) -> Rolled:
+        return Rolled(**load_file(self._round_file(number)))
+
     def _collect(self, number: int) -> Rolled:
+        if self._round_file(number).exists():  # of the start, or acted before the run was killed
+            return self._read_round(number)
         started = time.perf_counter()
-        place = self._round_file(number)
-        if place.exists():  # a random one of the start
-            part = load_file(place)
-            return Rolled(part["features"].float(), part["actions"], part["rewards"])
         self.model.eval()
         imaginer = Imaginer(self.model, self.config.search, seed=self.config.seed + number)
-        gaze = Gaze(self.encoder, self.model)
         rolled = self.arena.roll(
-            self._seeds(number), gaze, lambda features: imaginer.act(features, explore=True)
+            self._seeds(number),
+            Gaze(self.encoder, self.model),
+            lambda features: imaginer.act(features, explore=True),
+            self._teacher() if self.config.relabel else None,
         )
         self.model.train()
+        self._write_round(number, rolled)
         self.seconds["collect"] += time.perf_counter() - started
         return rolled
 
-    def _remember(self, number: int, rolled: Rolled) -> None:
-        if not self._round_file(number).exists():
-            self._write_round(number, rolled)
-        self.replay.add(rolled.features, rolled.actions, rolled.rewards)
+    def _remember(self, rolled: Rolled) -> None:
+        self.replay.add(
+            rolled.features, rolled.actions, rolled.rewards, rolled.senses, rolled.taught
+        )
 
     def _learn(self, count: int) -> dict[str, float]:
         sums: dict[str, torch.Tensor] = {}

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.agents.imagining import Gaze
+from foresight.envs.behaviours import make_behaviour
 from foresight.envs.dm_env import DMControlEnv
 from foresight.envs.protocol import Protocol, get_protocol
 from foresight.envs.render import RenderSettings
@@ -26,6 +27,10 @@ class Rolled:
     features: Float[Tensor, "n T+1 *F"]
     actions: Float[Tensor, "n T A"]
     rewards: Float[Tensor, "n T"]
+    senses: Float[Tensor, "n T+1 S"]
+    """Proprioception."""
+    taught: Float[Tensor, "n T A"]
+    """What the teacher would have done; NaN where nobody asked."""
 
 
 class Arena:
@@ -67,24 +72,102 @@ class Arena:
         for env in self.envs:
             env.close()
 
-    def roll(self, seeds: Sequence[int], gaze: Gaze, decide: Decide) -> Rolled:
-        """One episode of every environment (or of as many as there are seeds)."""
+    def roll(
+        self, seeds: Sequence[int], gaze: Gaze, decide: Decide, teacher: Teacher | None = None
+    ) -> Rolled:
+        """One episode of every environment (or of as many as there are seeds).
+
+        Args:
+            seeds: of the episodes.
+            gaze: what is seen of a frame.
+            decide: who acts.
+            teacher: asked in every state, before anyone acts.
+        """
         gaze.reset()
         envs = self.envs[: len(seeds)]
-        frames = [env.reset(seed=seed)[0]["pixels"] for env, seed in zip(envs, seeds, strict=True)]
-        seen, taken, earned = [gaze.see(np.stack(frames))], [], []
+        views = [env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)]
+        if teacher is not None:
+            teacher.reset(envs, seeds)
+        seen, taken, earned, felt, taught = [gaze.see(_pixels(views))], [], [], [_felt(views)], []
         for _ in range(self.decisions):
+            answer = torch.full((len(envs), len(self.low)), torch.nan)
+            taught.append(answer if teacher is None else teacher.act(envs, views))
             action = decide(seen[-1]).cpu()
             control = self.low + (action.numpy() + 1) / 2 * (self.high - self.low)
             results = [env.step(one) for env, one in zip(envs, control, strict=True)]
-            seen.append(gaze.see(np.stack([result[0]["pixels"] for result in results])))
+            views = [result[0] for result in results]
+            seen.append(gaze.see(_pixels(views)))
+            felt.append(_felt(views))
             taken.append(action)
             earned.append([result[1] for result in results])
         return Rolled(
             torch.stack(seen, 1).cpu(),
             torch.stack(taken, 1),
             torch.tensor(earned, dtype=torch.float32).T,
+            torch.stack(felt, 1),
+            torch.stack(taught, 1),
         )
+
+
+def _pixels(views: Sequence[dict[str, np.ndarray]]) -> np.ndarray:
+    return np.stack([view["pixels"] for view in views])
+
+
+def _felt(views: Sequence[dict[str, np.ndarray]]) -> Tensor:
+    return torch.from_numpy(np.stack([view["proprio"] for view in views]))
+
+
+class Teacher:
+    """A behaviour that knows the simulator, one copy for each environment.
+
+    Args:
+        spec: ``expert`` or ``oracle``; see `make_behaviour`.
+        task: what it teaches.
+        count: environments.
+    """
+
+    def __init__(self, spec: str, task: str, count: int) -> None:
+        self.behaviours = [make_behaviour(spec, task) for _ in range(count)]
+        self.latest = torch.zeros(0)
+
+    def reset(self, envs: Sequence[DMControlEnv], seeds: Sequence[int]) -> None:
+        """Begin an episode in every environment."""
+        for behaviour, env, seed in zip(self.behaviours, envs, seeds, strict=False):
+            behaviour.reset(env, seed)
+
+    def act(
+        self, envs: Sequence[DMControlEnv], views: Sequence[dict[str, np.ndarray]]
+    ) -> Float[Tensor, "B A"]:
+        """Its decisions, in [-1, 1]."""
+        low, high = envs[0].action_space.low, envs[0].action_space.high
+        each = [b.act(e, v) for b, e, v in zip(self.behaviours, envs, views, strict=False)]
+        self.latest = torch.from_numpy((np.stack(each) - low) / (high - low) * 2 - 1).float()
+        return self.latest
+
+
+class Led:
+    """Does what the teacher says, disturbed: so it is seen how to recover, too.
+
+    A third of the episodes is undisturbed; in the others the decisions carry a lasting noise, each
+    with its own strength.
+
+    Args:
+        teacher: asked before every decision by the arena.
+        wander: the noise.
+        seed: of the strengths.
+        most: largest strength.
+    """
+
+    def __init__(self, teacher: Teacher, wander: Wander, seed: int = 0, most: float = 0.6) -> None:
+        self.teacher, self.wander = teacher, wander
+        count = len(teacher.behaviours)
+        strength = torch.rand(count, 1, generator=torch.Generator().manual_seed(seed))
+        self.strength = (1.5 * strength - 0.5).clamp(min=0) * most
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """The next decision ``[B, A]`` of every scene."""
+        answer = self.teacher.latest
+        return (answer + self.strength[: len(answer)] * self.wander(features)).clamp(-1, 1)
 
 
 class Wander:

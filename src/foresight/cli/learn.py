@@ -30,6 +30,8 @@ class Config:
     """Evaluation seeds, if not the preset's number."""
     baselines: tuple[str, ...] | None = None
     """Conditions beside the agent, if not all: zero, random, constant, expert, oracle."""
+    measured: Path | None = None
+    """A result file whose rows of the same conditions and seeds are taken instead of run again."""
     run: Path = field(default_factory=lambda: Path("runs/planning"))
     """Folder of the runs, one folder for each task in it."""
     out: Path | None = None
@@ -55,6 +57,8 @@ def main(config: Config) -> None:
         sizes = replace(sizes, seeds=config.seeds)
     if config.baselines is not None:
         sizes = replace(sizes, baselines=config.baselines)
+    if config.measured is not None:
+        sizes = replace(sizes, measured=config.measured)
     result = planning.run(sizes, config.tasks, config.run, config.workers or default_workers())
     out = config.out or config.run / "planning.json"
     result.save(out)

@@ -8,6 +8,7 @@ of its physics and the task's own reward.
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,8 +108,11 @@ class _Episode:
         rng = np.random.default_rng([seed, zlib.crc32(Oracle.name.encode())])
         space = env.action_space
         low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-        horizon = min(settings.horizon, self._decisions)
-        self._population = Population(settings.search, horizon, low, high, rng)
+        # Settings count control steps; a held action makes the same future in fewer decisions.
+        horizon = min(-(-settings.horizon // self._repeat), self._decisions)
+        knots = tuple(max(1, round(knot / self._repeat)) for knot in settings.search.knots)
+        search = replace(settings.search, knots=knots)
+        self._population = Population(search, horizon, low, high, rng)
         self._planned_at: int | None = None
         self._latest = self._now(env)
         self._plan = np.empty((0, len(low)))

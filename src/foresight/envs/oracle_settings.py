@@ -21,7 +21,7 @@ class OracleSettings:
     """How far the oracle looks ahead, how often it plans and how long it searches."""
 
     horizon: int = 60
-    """Decisions that a plan looks ahead (less near the episode's end)."""
+    """Control steps that a plan looks ahead (less near the episode's end)."""
     first_iterations: int = 10
     """Search iterations for the first decision of an episode."""
     iterations: int = 1

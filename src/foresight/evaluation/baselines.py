@@ -11,7 +11,7 @@ from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
 from foresight.evaluation.episodes import behaviour_hash, evaluate_behaviour, simulator_version
 from foresight.evaluation.statistics import Row
-from foresight.files import fingerprint
+from foresight.files import fingerprint, read_json
 from foresight.metrics import append_json_line, mend_json_lines, read_json_lines
 
 CONDITIONS = ("zero", "random", "constant", "expert", "oracle")
@@ -48,6 +48,22 @@ class RowBook:
         self._remember(row)
         if self.path is not None:
             append_json_line(self.path, row)
+
+    def borrow(self, result: Path | str) -> None:
+        """Take the rows of a result file, which stay there and are not copied into this book.
+
+        Raises:
+            ForesightError: the file is missing or no result.
+        """
+        found = read_json(Path(result))
+        if not isinstance(found.get("rows"), list):
+            raise ForesightError(
+                f"{result} holds no rows: point to a result that `foresight evaluate` or "
+                "`foresight reproduce` wrote."
+            )
+        for row in found["rows"]:
+            if "seed" in row and "config_hash" in row:
+                self._remember(row)
 
     def find(self, task: str, condition: str, seed: int, config_hash: str) -> Row | None:
         """The finished row, or None."""

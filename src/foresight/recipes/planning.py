@@ -22,9 +22,23 @@ from foresight.recipes.assess import Trial, assess_agent, assess_baselines
 from foresight.recipes.pages import film_path, save_films
 
 TASKS: dict[str, dict[str, object]] = {
-    "reacher-easy": {"length": 40, "start": 96},
-    "point_mass-easy": {"length": 40, "start": 96},
-    "cartpole-swingup": {},
+    "reacher-easy": {
+        "teacher": "expert",
+        "length": 40,
+        "start": 960,
+        "demonstrations": 960,
+        "relabel": True,
+        "updates": 0.15,
+    },
+    "point_mass-easy": {
+        "teacher": "expert",
+        "length": 100,
+        "start": 160,
+        "demonstrations": 320,
+        "relabel": True,
+        "updates": 0.15,
+    },
+    "cartpole-swingup": {"repeat": 4, "updates": 0.5},
     "walker-walk": {},
     "cheetah-run": {},
     "finger-spin": {},
@@ -32,7 +46,7 @@ TASKS: dict[str, dict[str, object]] = {
     "cup-catch": {},
 }
 """What differs from `ImproveConfig` for a task. Where a goal is drawn for each episode, many short
-episodes show many goals."""
+episodes show many goals: an adapter learns a few hundred by heart and reads any of 2,000."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,8 @@ class PlanningConfig:
     """Evaluation episodes, seeds 0, 1, …"""
     baselines: tuple[str, ...] = CONDITIONS
     """Conditions beside the agent."""
+    measured: Path | None = None
+    """A result whose rows of the same conditions, seeds and settings are taken, not run again."""
     film: int = 2
     """Episodes of the agent that are filmed."""
     steps: int | None = None
@@ -70,6 +86,7 @@ def presets() -> dict[str, PlanningConfig]:
         start=2,
         length=40,
         parallel=2,
+        demonstrations=2,
         updates=0.05,
         latent=32,
         hidden=32,
@@ -105,6 +122,8 @@ def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[R
     seconds = {"learn": time.perf_counter() - started}
     trial = Trial(task, tuple(range(config.seeds)), protocol, config.steps, workers)
     book = RowBook(folder / "rows.jsonl")
+    if config.measured is not None:
+        book.borrow(config.measured)
     render = RenderSettings(size=64, quality="smooth")
     factory = ImaginingFactory(str(folder / "model"), config.learn.encoder, config.search)
     films = {seed: f"mpc-seed-{seed}" for seed in range(config.film)}

@@ -19,6 +19,7 @@ def tiny(**changes):
         "places": PLACES,
         "token_dim": DIM,
         "axes": 3,
+        "history": 1,
         "latent": 32,
         "members": 3,
         "hidden": 32,

@@ -18,14 +18,31 @@ def exact(monkeypatch):
 
 def test_windows_lie_within_one_episode_and_line_up():
     replay = Replay(5, 6, 1, 1)
-    numbers = torch.arange(5.0)[:, None] * 100 + torch.arange(7.0)
+    numbers = torch.arange(5.0)[:, None] * 20 + torch.arange(7.0)
     replay.add(numbers[..., None], numbers[:, :6, None], numbers[:, :6])
-    features, actions, rewards = replay.sample((2, 40), 3, np.random.default_rng(0))
+    got = replay.sample((2, 40), 3, np.random.default_rng(0))
+    features = got.features.float()
     assert features.shape == (2, 40, 4, 1)
-    torch.testing.assert_close(features.diff(dim=2), torch.ones(2, 40, 3, 1, dtype=torch.float16))
-    torch.testing.assert_close(features[:, :, :3].float(), actions)
-    torch.testing.assert_close(actions[..., 0], rewards)
-    assert set((features[:, :, 0, 0] % 100).flatten().tolist()) == {0.0, 1.0, 2.0, 3.0}
+    torch.testing.assert_close(features.diff(dim=2), torch.ones(2, 40, 3, 1))
+    torch.testing.assert_close(features[:, :, :3], got.actions)
+    torch.testing.assert_close(got.actions[..., 0], got.rewards)
+    assert set((features[:, :, 0, 0] % 20).flatten().tolist()) == {0.0, 1.0, 2.0, 3.0}
+    assert got.taught.isnan().all() and got.senses.shape == (2, 40, 0)
+
+
+def test_a_share_of_the_windows_has_a_teachers_answers():
+    replay = Replay(10, 6, 1, 1, senses=2)
+    shape = (8, 6, 1)
+    senses = torch.arange(7.0)[:, None].expand(8, 7, 2)
+    replay.add(torch.zeros(8, 7, 1), torch.zeros(shape), torch.zeros(8, 6), senses)
+    taught = torch.arange(6.0)[:, None].expand(2, 6, 1)
+    replay.add(torch.zeros(2, 7, 1), taught, torch.zeros(2, 6), senses[:2], taught)
+    for share, expected in ((0.0, 0.2), (0.5, 0.6), (1.0, 1.0)):
+        got = replay.sample((4000,), 3, np.random.default_rng(0), share)
+        known = got.taught.isfinite().all(-1).all(-1)
+        assert float(known.float().mean()) == pytest.approx(expected, abs=0.04)
+        torch.testing.assert_close(got.taught[known], got.actions[known])
+        torch.testing.assert_close(got.senses[known][:, 0], got.taught[known][:, 0, 0])
 
 
 def test_a_full_or_spoilt_replay_is_refused():
@@ -43,10 +60,11 @@ def test_the_losses_equal_their_slow_copies():
             weight.add_(0.1 * torch.randn(weight.shape))
     learner = Learner(model, LearnConfig(batch=5, decay=0.6))
     learner.slow.load_state_dict(model.value.state_dict())
-    features, actions, rewards = replay.sample((3, 5), 3, np.random.default_rng(1))
+    windows = replay.sample((3, 5), 3, np.random.default_rng(1))
+    features, actions, rewards = windows.features, windows.actions, windows.rewards
     torch.manual_seed(4)
     learner.random = np.random.default_rng(2)
-    loss, imagined, logs = learner._model_loss(features, actions, rewards)
+    loss, imagined, logs = learner._model_loss(windows)
     torch.manual_seed(4)
     random = np.random.default_rng(2)
     ahead = model.encode(features[:, :, 1:])
@@ -76,13 +94,12 @@ def test_the_prior_does_not_move_values_nor_values_the_prior():
     model, (replay, _) = tiny(), point_world(20)
     learner = Learner(model, LearnConfig(batch=5))
     states = torch.rand(3, 5, 4, 32)
-    loss, _ = learner._prior_loss(states)
+    loss, _ = learner._prior_loss(states, torch.full((3, 5, 3, 2), torch.nan))
     loss.backward()
     assert all(p.grad is None for p in model.value.parameters())
     assert any(p.grad is not None for p in model.prior.parameters())
     model.zero_grad(set_to_none=True)
-    features, actions, rewards = replay.sample((3, 5), 3, np.random.default_rng(1))
-    learner._model_loss(features, actions, rewards)[0].backward()
+    learner._model_loss(replay.sample((3, 5), 3, np.random.default_rng(1)))[0].backward()
     assert all(p.grad is None for p in model.prior.parameters())
 
 
@@ -95,7 +112,7 @@ def test_it_learns_to_predict_and_to_value_a_small_world():
     held_out, _ = point_world(50, seed=1)
     model.eval()
     with torch.no_grad():
-        z = model.encode(held_out.features[:, :DECISIONS].float())
+        z = model.encode(held_out.features[:, :DECISIONS])
         guess = model.reward(z, held_out.actions)
         rest = 1 - (guess - held_out.rewards).square().mean() / held_out.rewards.var()
         assert float(rest) > 0.6
@@ -105,6 +122,34 @@ def test_it_learns_to_predict_and_to_value_a_small_world():
         middle, corner, _ = model.worth(spots).mean(0).tolist()
         assert middle > corner + 0.3
         assert float(torch.tanh(model.prior(spots)[0])[2, 0]) < -0.3
+
+
+def test_it_heeds_a_teacher_less_and_less_and_reads_the_senses():
+    model, (replay, _) = tiny(senses=2), point_world(100)
+    replay.senses = replay.features[..., :2].float()
+    model.sense.fit(replay.senses.flatten(0, 1))
+    replay.taught[:50] = torch.tensor([0.5, -0.5])
+    config = LearnConfig(batch=8, lr=2e-3, imitation=3.0, imitation_end=1.0, fade=200)
+    learner = Learner(model, config)
+    assert learner._imitation == 3.0
+    for _ in range(300):
+        logs = learner.update(replay)
+    assert learner._imitation == 1.0
+    assert float(logs["imitation"]) < 0.1 and float(logs["senses"]) < 0.1
+    model.eval()
+    with torch.no_grad():
+        z = model.encode(replay.features[:, 0])
+        torch.testing.assert_close(model.sense(z), replay.senses[:, 0], atol=0.5, rtol=0)
+        states, answer = z.expand(3, 1, 4, -1, -1).transpose(1, 3)[:, :5, :, 0], [0.5, -0.5]
+        asked = torch.full((3, 5, 3, 2), torch.nan)
+        asked[:, 2] = torch.tensor(answer)
+        torch.manual_seed(0)
+        with_answer = learner._prior_loss(states, asked)[0]
+        torch.manual_seed(0)
+        without = learner._prior_loss(states, asked * torch.nan)[0]
+        mean = torch.tanh(model.prior(states[:, 2, :3])[0])
+        by_hand = (mean - torch.tensor(answer)).square().mean() / 5
+    assert float(with_answer - without) == pytest.approx(float(by_hand), rel=1e-3)
 
 
 def test_two_learners_of_one_seed_stay_the_same():

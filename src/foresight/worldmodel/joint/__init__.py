@@ -3,6 +3,6 @@
 from foresight.worldmodel.joint.config import JointConfig
 from foresight.worldmodel.joint.learner import LearnConfig, Learner
 from foresight.worldmodel.joint.model import JointModel
-from foresight.worldmodel.joint.replay import Replay
+from foresight.worldmodel.joint.replay import Replay, Windows
 
-__all__ = ["JointConfig", "JointModel", "LearnConfig", "Learner", "Replay"]
+__all__ = ["JointConfig", "JointModel", "LearnConfig", "Learner", "Replay", "Windows"]

@@ -24,8 +24,12 @@ class JointConfig:
     """Channels of a token."""
     repeat: int = 2
     """Environment steps for which one decision is held."""
-    axes: int = 24
+    axes: int = 48
     """Numbers kept of each token."""
+    history: int = 2
+    """Pictures that a state is read from: the present one and those one, two, … decisions ago."""
+    senses: int = 0
+    """Numbers of proprioception that training may ask for (acting never does); 0 for none."""
     latent: int = 128
     """Z."""
     members: int = 5
@@ -48,6 +52,11 @@ class JointConfig:
             raise ForesightError(
                 f"A latent of {self.latent} dimensions does not divide into groups of {GROUP}: "
                 f"choose a multiple of {GROUP}."
+            )
+        if self.history < 1 or self.senses < 0:
+            raise ForesightError(
+                f"A state of {self.history} pictures and {self.senses} senses cannot be built: "
+                "choose at least 1 and 0."
             )
         if self.members < 1 or self.values < 2 or self.repeat < 1:
             raise ForesightError(

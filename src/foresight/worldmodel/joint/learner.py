@@ -15,14 +15,14 @@ from foresight.errors import ForesightError
 from foresight.perception.encoder import default_dtype
 from foresight.worldmodel.dynamics.ensemble import clip_gradients
 from foresight.worldmodel.joint.model import JointModel
-from foresight.worldmodel.joint.replay import Replay
+from foresight.worldmodel.joint.replay import Replay, Windows
 
 
 @dataclass(frozen=True)
 class LearnConfig:
     """How the joint model is updated."""
 
-    batch: int = 64
+    batch: int = 32
     """Windows per member and update: every member sees its own."""
     horizon: int = 3
     """Decisions imagined in the losses."""
@@ -36,6 +36,16 @@ class LearnConfig:
     """Weight of the reward loss."""
     value: float = 0.5
     """Weight of the value loss."""
+    senses: float = 1.0
+    """Weight of reading proprioception off the state, where there is any."""
+    imitation: float = 1.0
+    """Weight of the prior's squared distance to a teacher's actions, where there are any."""
+    imitation_end: float = 0.2
+    """What that weight falls to, linearly over `fade` updates."""
+    fade: int = 10_000
+    """See above."""
+    share: float = 0.25
+    """Least share of windows from episodes with a teacher's answers, where there are any."""
     entropy: float = 0.01
     """Weight of the prior's entropy, in units of the spread of values."""
     slow: float = 0.01
@@ -64,7 +74,9 @@ class Learner:
         self.random = np.random.default_rng(seed)
         self.slow = copy.deepcopy(model.value).requires_grad_(False)
         adapter = list(model.adapter.parameters())
-        heads = [model.dynamics, model.reward, model.value]
+        heads: list[nn.Module] = [model.dynamics, model.reward, model.value]
+        if model.sense is not None:
+            heads.append(model.sense)
         rest = [p for head in heads for p in head.parameters()]
         groups = [
             {"params": adapter, "lr": 0.5 * config.lr},
@@ -87,10 +99,9 @@ class Learner:
         config = self.config
         self.random = np.random.default_rng([self.seed, self.updates])  # the same after a resume
         shape = (self.model.config.members, config.batch)
-        windows = replay.sample(shape, config.horizon, self.random)
-        features, actions, rewards = (part.to(device) for part in windows)
+        windows = replay.sample(shape, config.horizon, self.random, config.share).to(device)
         with torch.autocast(device.type, dtype, dtype != torch.float32):
-            loss, states, logs = self._model_loss(features, actions, rewards)
+            loss, states, logs = self._model_loss(windows)
         if not torch.isfinite(loss):
             raise ForesightError(
                 f"The loss became {float(loss)} at update {self.updates}: lower the learning rate "
@@ -100,7 +111,7 @@ class Learner:
         loss.backward()
         clip_gradients(self.trained, config.clip)
         with torch.autocast(device.type, dtype, dtype != torch.float32):
-            prior_loss, more = self._prior_loss(states.detach())
+            prior_loss, more = self._prior_loss(states.detach(), windows.taught)
         prior_loss.backward()
         nn.utils.clip_grad_norm_(self.model.prior.parameters(), config.clip)
         self.optimizer.step()
@@ -111,17 +122,16 @@ class Learner:
         return logs | more
 
     def _model_loss(
-        self,
-        features: Float[Tensor, "E B H+1 F"],
-        actions: Float[Tensor, "E B H A"],
-        rewards: Float[Tensor, "E B H"],
+        self, windows: Windows
     ) -> tuple[Tensor, Float[Tensor, "E B H+1 Z"], dict[str, Tensor]]:
         model, config = self.model, self.config
+        features, actions, rewards = windows.features, windows.actions, windows.rewards
         horizon = config.horizon
         with torch.no_grad():
             ahead = model.encode(features[:, :, 1:])
             targets = rewards + model.config.discount * self._slow_value(ahead)
-        imagined = model.dynamics.apart(model.encode(features[:, :, 0]), actions)
+        now = model.encode(features[:, :, 0])
+        imagined = model.dynamics.apart(now, actions)
         powers = config.decay ** torch.arange(horizon, device=rewards.device)
         weights = powers / powers.sum()
         error = (imagined[:, :, 1:] - ahead).square().sum(-1) / 8
@@ -134,6 +144,16 @@ class Learner:
         value = (value_each.mean((0, 1, 2)) * weights).sum()
         loss = config.prediction * prediction + config.reward * reward + config.value * value
         logs = {"prediction": prediction, "reward": reward, "value": value}
+        known = windows.taught[:, :, 0].isfinite()
+        if known.any():
+            # Through the adapter: what one must see to act is what it must keep.
+            mean = torch.tanh(model.prior(now)[0])
+            answer = windows.taught[:, :, 0].nan_to_num()
+            logs["imitation"] = _masked(mean - answer, known)
+            loss = loss + self._imitation * logs["imitation"]
+        if model.sense is not None:
+            logs["senses"] = model.sense.loss(now, windows.senses)
+            loss = loss + config.senses * logs["senses"]
         return loss, imagined, {name: number.detach() for name, number in logs.items()}
 
     @torch.no_grad()
@@ -143,8 +163,10 @@ class Learner:
         pair = self.random.choice(self.model.config.values, 2, replace=False)
         return self.slow(z, action)[torch.from_numpy(pair)].amin(0).float()
 
-    def _prior_loss(self, states: Float[Tensor, "E B H+1 Z"]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Follow the values, in units of their spread, and keep some entropy."""
+    def _prior_loss(
+        self, states: Float[Tensor, "E B H+1 Z"], taught: Float[Tensor, "E B H A"]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Follow the values, in units of their spread, keep some entropy, heed the teacher."""
         config, model = self.config, self.model
         action, density = model.prior.sample(states)
         model.value.requires_grad_(False)
@@ -156,4 +178,22 @@ class Learner:
         powers = config.decay ** torch.arange(states.shape[2], device=states.device)
         each = config.entropy * density / action.shape[-1] ** 0.5 - value / self.scale
         loss = (each.mean((0, 1)) * powers).sum() / powers.sum()
-        return loss, {"worth": value.mean().detach(), "entropy": -density.mean().detach()}
+        logs = {"worth": value.mean().detach(), "entropy": -density.mean().detach()}
+        taught = taught[:, :, 1:]  # the first was heeded with the model's loss
+        known = taught.isfinite()
+        if known.any():
+            mean = torch.tanh(model.prior(states[:, :, 1:-1])[0])
+            loss = loss + self._imitation * _masked(mean - taught.nan_to_num(), known)
+        return loss, logs
+
+    @property
+    def _imitation(self) -> float:
+        """Its weight at this update."""
+        config = self.config
+        gone = min(1.0, self.updates / max(1, config.fade))
+        return config.imitation + gone * (config.imitation_end - config.imitation)
+
+
+def _masked(error: Float[Tensor, "*batch"], known: Tensor) -> Float[Tensor, ""]:
+    """Mean square where known, over everything: few answers weigh little."""
+    return torch.where(known, error, 0).square().mean()

@@ -99,6 +99,45 @@ class ActionPrior(nn.Module):
         return action, (density - inside.log()).sum(-1)
 
 
+class Senses(nn.Module):
+    """Proprioception read off a state: a dense lesson in where things are, used in training only.
+
+    Args:
+        latent: Z.
+        count: numbers of proprioception.
+        hidden: width.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, latent: int, count: int, hidden: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(latent, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, count)
+        )
+        self.register_buffer("mean", torch.zeros(count))
+        self.register_buffer("deviation", torch.ones(count))
+
+    @torch.no_grad()
+    def fit(self, senses: Float[Tensor, "n S"]) -> None:
+        """Take scales from these numbers; what never changes keeps a scale of 1."""
+        deviation = senses.std(0)
+        self.mean.copy_(senses.mean(0))
+        self.deviation.copy_(torch.where(deviation > 1e-4, deviation, torch.ones(())))
+
+    def forward(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch S"]:
+        """Senses in their own units."""
+        return self.net(z).float() * self.deviation + self.mean
+
+    def loss(
+        self, z: Float[Tensor, "*batch Z"], senses: Float[Tensor, "*batch S"]
+    ) -> Float[Tensor, ""]:
+        """Mean square error in units of the deviation; far outliers count as 5 deviations."""
+        wanted = ((senses - self.mean) / self.deviation).clamp(-5, 5)
+        return (self.net(z).float() - wanted).square().mean()
+
+
 class JointModel(nn.Module):
     """From tokens to a latent state, and everything imagined from there.
 
@@ -113,7 +152,7 @@ class JointModel(nn.Module):
         self.config = config
         self.axes = PlaceAxes(config.places, config.token_dim, config.axes)
         self.adapter = nn.Sequential(
-            nn.Linear(self.axes.features, config.adapter),
+            nn.Linear(self.features, config.adapter),
             nn.LayerNorm(config.adapter),
             nn.ReLU(),
             nn.Linear(config.adapter, config.latent),
@@ -129,10 +168,18 @@ class JointModel(nn.Module):
         self.reward = ScalarHead(config.latent, config.actions, reward)
         self.value = ScalarHead(config.latent, config.actions, value)
         self.prior = ActionPrior(config.latent, config.actions, config.hidden)
+        self.sense = Senses(config.latent, config.senses, config.hidden) if config.senses else None
+
+    @property
+    def features(self) -> int:
+        """F, the place numbers that a state is read from: those of every picture of the history."""
+        return self.axes.features * self.config.history
 
     def encode(self, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch Z"]:
-        """The latent state of a picture's place numbers."""
-        return simnorm(self.adapter(features.float()))
+        """The latent state of the place numbers of a picture and its past, newest first."""
+        if not torch.is_autocast_enabled(features.device.type):
+            features = features.float()
+        return simnorm(self.adapter(features))
 
     def worth(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, "M *batch"]:
         """Value of states under the prior's mean action, by every value network."""

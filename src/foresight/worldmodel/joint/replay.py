@@ -1,6 +1,8 @@
-"""Episodes of equal length in memory: place numbers, actions, rewards."""
+"""Episodes of equal length in memory: place numbers, actions, rewards, what a teacher would do."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -10,20 +12,42 @@ from torch import Tensor
 from foresight.errors import ForesightError
 
 
+@dataclass(frozen=True)
+class Windows:
+    """H decisions each, from anywhere in an episode."""
+
+    features: Float[Tensor, "*shape H+1 F"]
+    actions: Float[Tensor, "*shape H A"]
+    rewards: Float[Tensor, "*shape H"]
+    senses: Float[Tensor, "*shape S"]
+    """Proprioception at the first picture."""
+    taught: Float[Tensor, "*shape H A"]
+    """What the teacher would have done; NaN where nobody asked."""
+
+    def to(self, device: torch.device) -> Windows:
+        """The same windows elsewhere."""
+        return Windows(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
 class Replay:
     """Every decision seen so far; windows never cross an episode's end.
 
     Args:
         episodes: how many fit.
         decisions: T of each episode.
-        features: F numbers of a picture, kept in half precision.
+        features: F numbers of a picture and its past, kept in bfloat16, in which they are read.
         actions: A.
+        senses: S.
     """
 
-    def __init__(self, episodes: int, decisions: int, features: int, actions: int) -> None:
-        self.features = torch.zeros(episodes, decisions + 1, features, dtype=torch.float16)
+    def __init__(
+        self, episodes: int, decisions: int, features: int, actions: int, senses: int = 0
+    ) -> None:
+        self.features = torch.zeros(episodes, decisions + 1, features, dtype=torch.bfloat16)
         self.actions = torch.zeros(episodes, decisions, actions)
+        self.taught = torch.full((episodes, decisions, actions), torch.nan)
         self.rewards = torch.zeros(episodes, decisions)
+        self.senses = torch.zeros(episodes, decisions + 1, senses)
         self.count = 0
 
     def __len__(self) -> int:
@@ -45,6 +69,8 @@ class Replay:
         features: Float[Tensor, "n T+1 F"],
         actions: Float[Tensor, "n T A"],
         rewards: Float[Tensor, "n T"],
+        senses: Float[Tensor, "n T+1 S"] | None = None,
+        taught: Float[Tensor, "n T A"] | None = None,
     ) -> None:
         """Append whole episodes.
 
@@ -64,23 +90,45 @@ class Replay:
                 "An episode holds numbers that are not finite: check the encoder's weights."
             )
         rows = slice(self.count, end)
-        self.features[rows] = features.half()
+        self.features[rows] = features
         self.actions[rows] = actions
         self.rewards[rows] = rewards
+        if senses is not None and self.senses.shape[-1]:
+            self.senses[rows] = senses
+        if taught is not None:
+            self.taught[rows] = taught
         self.count = end
 
     def sample(
-        self, shape: tuple[int, ...], horizon: int, random: np.random.Generator
-    ) -> tuple[
-        Float[Tensor, "*shape H+1 F"], Float[Tensor, "*shape H A"], Float[Tensor, "*shape H"]
-    ]:
-        """Random windows of ``horizon`` decisions."""
-        episode = torch.from_numpy(random.integers(0, self.count, shape))[..., None]
+        self, shape: tuple[int, ...], horizon: int, random: np.random.Generator, share: float = 0.0
+    ) -> Windows:
+        """Random windows of ``horizon`` decisions.
+
+        Args:
+            shape: of the batch.
+            horizon: H.
+            random: the only source of chance.
+            share: of the windows that come from episodes with a teacher's answers, at least; the
+                others come from all episodes.
+        """
+        episode = random.integers(0, self.count, shape)
+        known = self._known()
+        if share and len(known):
+            swap = random.random(shape) < share
+            episode = np.where(swap, known[random.integers(0, len(known), shape)], episode)
+        rows = torch.from_numpy(episode)[..., None]
         start = torch.from_numpy(random.integers(0, self.decisions - horizon + 1, shape))
         steps = start[..., None] + torch.arange(horizon + 1)
         taken = steps[..., :-1]
-        return (
-            self.features[episode, steps],
-            self.actions[episode, taken],
-            self.rewards[episode, taken],
+        return Windows(
+            self.features[rows, steps],
+            self.actions[rows, taken],
+            self.rewards[rows, taken],
+            self.senses[rows[..., 0], start],
+            self.taught[rows, taken],
         )
+
+    def _known(self) -> np.ndarray:
+        """Episodes in which a teacher was asked."""
+        asked = self.taught[: self.count, 0, 0].isfinite()
+        return asked.nonzero()[:, 0].numpy()
