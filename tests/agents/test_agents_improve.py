@@ -33,6 +33,7 @@ CONFIG = ImproveConfig(
     teacher="expert",
     demonstrations=2,
     senses=True,
+    lessons=3,
     length=16,
     parallel=2,
     updates=0.2,

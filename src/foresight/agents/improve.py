@@ -47,8 +47,9 @@ class ImproveConfig:
     """Who shows the task in the first episodes: expert, oracle, or nobody."""
     demonstrations: int = 48
     """Episodes led by the teacher, after the random ones; part of the steps."""
-    relabel: bool = False
-    """Ask the teacher in every later episode, too, what it would have done (DAgger; Ross 2011)."""
+    relabel: float = 0.0
+    """Share of the later rounds in which the teacher is asked, too, what it would have done
+    (DAgger; Ross et al. 2011, arXiv 1011.0686)."""
     senses: bool = True
     """Read proprioception off the state while training: a dense lesson in where things are."""
     length: int | None = None
@@ -58,7 +59,9 @@ class ImproveConfig:
     """Episodes side by side."""
     repeat: int = 2
     """Environment steps for which a decision is held."""
-    updates: float = 0.4
+    lessons: int = 3000
+    """Cheap updates of what single pictures teach, before the first others."""
+    updates: float = 0.25
     """Updates for each decision collected."""
     latent: int = 128
     """Width of the latent state."""
@@ -134,7 +137,10 @@ class Improvement:
                 if number + 1 >= self._first_rounds:
                     count = round(config.updates * decisions * len(rolled.rewards))
                     first = number + 1 == self._first_rounds
-                    logs = self._learn(count * self._first_rounds if first else count)
+                    if first:
+                        self._repeat(self.learner.lesson, config.lessons)
+                        count *= self._first_rounds
+                    logs = self._repeat(self.learner.update, count)
                 self.seconds["learn"] += time.perf_counter() - started
                 self.rounds = number + 1
                 self._report(rolled, logs)
@@ -180,7 +186,7 @@ class Improvement:
             wander = Wander(len(self.arena.low), seed=self.config.seed + number)
             led = number >= self._random_rounds
             decide = Led(self._teacher(), wander, number) if led else wander
-            teacher = self._teacher() if led or self.config.relabel else None
+            teacher = self._teacher() if led or self._asks(number) else None
             rolled = self.arena.roll(self._seeds(number), gaze, decide, teacher)
             parts.append(replace(rolled, features=rolled.features.bfloat16()))
         every = max(1, sum(part.features[..., 0, 0].numel() for part in parts) // AXES_PICTURES)
@@ -196,6 +202,11 @@ class Improvement:
             self._write_round(number, replace(part, features=numbers))
         self.model.save(self.folder)  # last: from here on a killed run resumes
         self.seconds["collect"] += time.perf_counter() - started
+
+    def _asks(self, number: int) -> bool:
+        """Whether the teacher is asked in a round that it does not lead; spread evenly."""
+        share = self.config.relabel
+        return int((number + 1) * share) > int(number * share)
 
     def _teacher(self) -> Teacher:
         """The one teacher of this run.
@@ -279,7 +290,7 @@ class Improvement:
             self._seeds(number),
             Gaze(self.encoder, self.model),
             lambda features: imaginer.act(features, explore=True),
-            self._teacher() if self.config.relabel else None,
+            self._teacher() if self._asks(number) else None,
         )
         self.model.train()
         self._write_round(number, rolled)
@@ -291,10 +302,13 @@ class Improvement:
             rolled.features, rolled.actions, rolled.rewards, rolled.senses, rolled.taught
         )
 
-    def _learn(self, count: int) -> dict[str, float]:
+    def _repeat(
+        self, update: Callable[[Replay], dict[str, torch.Tensor]], count: int
+    ) -> dict[str, float]:
+        """Mean of what ``count`` updates log."""
         sums: dict[str, torch.Tensor] = {}
         for _ in range(count):
-            for name, value in self.learner.update(self.replay).items():
+            for name, value in update(self.replay).items():
                 sums[name] = sums.get(name, torch.zeros(())) + value
         return {name: float(value) / max(1, count) for name, value in sums.items()}
 

@@ -22,6 +22,8 @@ from foresight.worldmodel.joint.replay import Replay, Windows
 class LearnConfig:
     """How the joint model is updated."""
 
+    lesson: int = 256
+    """Pictures of a lesson."""
     batch: int = 32
     """Windows per member and update: every member sees its own."""
     horizon: int = 3
@@ -52,6 +54,10 @@ class LearnConfig:
     """Share by which the target values move in every update."""
     clip: float = 20.0
     """Largest gradient norm."""
+
+
+DENSE = ("imitation", "senses")
+"""Losses that `Learner._dense` gives."""
 
 
 class Learner:
@@ -86,7 +92,7 @@ class Learner:
         self.optimizer = torch.optim.Adam(groups, fused=True)
         self.trained = nn.ModuleList([model.adapter, *heads])
         self.scale = torch.ones(())
-        self.updates = 0
+        self.updates = self.lessons = 0
 
     def update(self, replay: Replay) -> dict[str, Tensor]:
         """One step; returns detached numbers to log.
@@ -102,14 +108,7 @@ class Learner:
         windows = replay.sample(shape, config.horizon, self.random, config.share).to(device)
         with torch.autocast(device.type, dtype, dtype != torch.float32):
             loss, states, logs = self._model_loss(windows)
-        if not torch.isfinite(loss):
-            raise ForesightError(
-                f"The loss became {float(loss)} at update {self.updates}: lower the learning rate "
-                f"(now {config.lr})."
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        clip_gradients(self.trained, config.clip)
+        self._step(loss, "update", self.updates)
         with torch.autocast(device.type, dtype, dtype != torch.float32):
             prior_loss, more = self._prior_loss(states.detach(), windows.taught)
         prior_loss.backward()
@@ -120,6 +119,63 @@ class Learner:
             torch._foreach_lerp_(slow, list(self.model.value.parameters()), config.slow)
         self.updates += 1
         return logs | more
+
+    def lesson(self, replay: Replay) -> dict[str, Tensor]:
+        """A cheap step of what single pictures can teach the adapter: reward, senses, the teacher.
+
+        An adapter that sees where things are is learned in minutes this way; `update` then starts
+        from it.
+
+        Raises:
+            ForesightError: the loss is not finite.
+        """
+        model, config = self.model, self.config
+        device = next(model.parameters()).device
+        dtype = default_dtype(device)
+        self.random = np.random.default_rng([self.seed, self.lessons, 1])
+        windows = replay.sample((config.lesson,), 1, self.random, config.share).to(device)
+        with torch.autocast(device.type, dtype, dtype != torch.float32):
+            now = model.encode(windows.features[:, 0])
+            raw = model.reward.raw(now, windows.actions[:, 0]).float()
+            logs = {"reward": model.reward.code.loss(raw, windows.rewards[:, 0]).mean()}
+            logs |= self._dense(now, windows.senses, windows.taught[:, 0])
+        loss = torch.stack(list(logs.values())).sum()
+        self._step(loss, "lesson", self.lessons)
+        self.optimizer.step()
+        self.lessons += 1
+        return {name: value.detach() for name, value in logs.items()}
+
+    def _step(self, loss: Tensor, name: str, number: int) -> None:
+        """Gradients of a loss, clipped.
+
+        Raises:
+            ForesightError: the loss is not finite.
+        """
+        if not torch.isfinite(loss):
+            raise ForesightError(
+                f"The loss became {float(loss)} at {name} {number}: lower the learning rate "
+                f"(now {self.config.lr})."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        clip_gradients(self.trained, self.config.clip)
+
+    def _dense(
+        self,
+        z: Float[Tensor, "*batch Z"],
+        senses: Float[Tensor, "*batch S"],
+        taught: Float[Tensor, "*batch A"],
+    ) -> dict[str, Tensor]:
+        """Weighted losses that tell the adapter what to see, whatever is earned there."""
+        model, losses = self.model, {}
+        known = taught.isfinite()
+        if known.any():
+            mean = torch.tanh(model.prior(z)[0])
+            error = _masked(mean - taught.nan_to_num(), known)
+            losses["imitation"] = self._imitation * error
+        if model.sense is not None:
+            losses["senses"] = self.config.senses * model.sense.loss(z, senses)
+        return losses
 
     def _model_loss(
         self, windows: Windows
@@ -144,16 +200,8 @@ class Learner:
         value = (value_each.mean((0, 1, 2)) * weights).sum()
         loss = config.prediction * prediction + config.reward * reward + config.value * value
         logs = {"prediction": prediction, "reward": reward, "value": value}
-        known = windows.taught[:, :, 0].isfinite()
-        if known.any():
-            # Through the adapter: what one must see to act is what it must keep.
-            mean = torch.tanh(model.prior(now)[0])
-            answer = windows.taught[:, :, 0].nan_to_num()
-            logs["imitation"] = _masked(mean - answer, known)
-            loss = loss + self._imitation * logs["imitation"]
-        if model.sense is not None:
-            logs["senses"] = model.sense.loss(now, windows.senses)
-            loss = loss + config.senses * logs["senses"]
+        logs |= self._dense(now, windows.senses, windows.taught[:, :, 0])
+        loss = loss + sum(value for name, value in logs.items() if name in DENSE)
         return loss, imagined, {name: number.detach() for name, number in logs.items()}
 
     @torch.no_grad()
