@@ -47,6 +47,8 @@ def test_held_out_episodes_are_whole_and_kept(parts, monkeypatch):
         raise AssertionError("rolled again")
 
     monkeypatch.setattr(Arena, "roll", refuse)
+    fewer = collect_held_out(model, eyes, SEARCH, replace(HELD, episodes=2), folder)
+    torch.testing.assert_close(fewer[1].z, episodes[1].z)
     again = collect_held_out(model, eyes, SEARCH, HELD, folder)
     for one, two in zip(episodes, again, strict=True):
         torch.testing.assert_close(one.z, two.z)

@@ -53,6 +53,8 @@ class Calibration:
         ratio: mean disagreement over mean error at each horizon; a well-sized ensemble has about 1,
             a smaller one is overconfident.
         error: mean error at each horizon.
+        path: rank correlation of the disagreement's mean over steps 1 to h, which is what a planner
+            penalises, with the error at step h.
         within: mean over episodes of the rank correlation inside each one, where neither the
             episode's behaviour nor its goal can help.
         movement: rank correlation of the error with how far the imagined mean moves away from the
@@ -64,6 +66,7 @@ class Calibration:
     spearman: dict[int, Interval]
     ratio: dict[int, Interval]
     error: dict[int, Interval]
+    path: dict[int, Interval] = field(default_factory=dict)
     within: dict[int, Interval] = field(default_factory=dict)
     movement: dict[int, Interval] = field(default_factory=dict)
     persistence: dict[int, Interval] = field(default_factory=dict)
@@ -91,6 +94,7 @@ class Calibration:
     def _tables(self) -> list[tuple[str, dict[int, Interval]]]:
         return [
             ("spearman", self.spearman),
+            ("spearman-path", self.path),
             ("spearman-within", self.within),
             ("spearman-movement", self.movement),
             ("ratio", self.ratio),
@@ -147,6 +151,7 @@ def calibrate(
         spearman=each(spearman, doubt, error),
         ratio=each(_ratio, doubt, error),
         error=each(lambda e, _: float(e.mean()), error, error),
+        path=each(spearman, doubt.cumsum(1), error),
         within={h: within(h) for h in horizons},
         movement=each(spearman, moved, error),
         persistence=each(lambda e, _: float(e.mean()), still, error),

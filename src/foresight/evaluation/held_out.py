@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -94,7 +94,7 @@ def collect_held_out(
             "ask for at least 2, and 1."
         )
     weights = fingerprint(b"".join(w.cpu().numpy().tobytes() for w in model.state_dict().values()))
-    identity = fingerprint({"held out": config, "search": search, "weights": weights})
+    same = {"held out": replace(config, episodes=0), "search": search, "weights": weights}
     levels: list[float | None] = [*config.noises, None]
     task, repeat = model.config.task, model.config.repeat
     count = min(config.parallel, config.episodes)
@@ -104,6 +104,7 @@ def collect_held_out(
         for number in track(batches, f"{task}: held-out episodes"):
             episodes = range(number, min(number + count, config.episodes))
             path = folder / f"{number:05}.safetensors"
+            identity = fingerprint({**same, "batch": list(episodes)})  # more episodes keep these
             found = _read(path, identity)
             if found is None:
                 chosen = [levels[episode % len(levels)] for episode in episodes]

@@ -40,10 +40,10 @@ SMALL = ImagineConfig(samples=16, elites=4, iterations=2, prior_samples=4)
 def run(config: CalibrationConfig, learned: Sequence[Learned]) -> Result:
     """Calibrate every learned ensemble on episodes of its own.
 
-    Rows and summary (see `Calibration`): ``spearman-h<k>/<task>``, ``spearman-within-h<k>``,
-    ``spearman-movement-h<k>``, ``ratio-h<k>``, ``error-h<k>``, ``persistence-h<k>`` with intervals
-    over episodes, the members' ``weight-cosine``, and ``beta`` of `planning_beta` for whitened
-    disagreement, ``beta-raw`` for `ImagineConfig.penalty`.
+    Rows and summary (see `Calibration`), with intervals over episodes: ``spearman-h<k>/<task>``,
+    ``spearman-path-h<k>``, ``spearman-within-h<k>``, ``spearman-movement-h<k>``, ``ratio-h<k>``,
+    ``error-h<k>``, ``persistence-h<k>``; the members' ``weight-cosine``; and `planning_beta` as
+    ``beta`` for whitened disagreement and ``beta-raw`` for `ImagineConfig.penalty`.
 
     Raises:
         ForesightError: a model of one member, or of other eyes.
