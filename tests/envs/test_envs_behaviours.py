@@ -101,8 +101,8 @@ def test_a_constant_of_the_wrong_length_is_refused():
 
 @pytest.mark.parametrize("spec", ["expert", "source", "eps:0.3:expert"])
 def test_a_task_without_that_expert_is_refused_with_those_that_have_one(spec):
-    with pytest.raises(ForesightError, match=r"cheetah-run.*reacher-easy"):
-        make_behaviour(spec, "cheetah-run")
+    with pytest.raises(ForesightError, match=r"pendulum-swingup.*reacher-easy"):
+        make_behaviour(spec, "pendulum-swingup")
 
 
 def test_the_reacher_expert_solves_every_episode():

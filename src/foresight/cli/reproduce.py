@@ -14,14 +14,15 @@ from foresight.perception.eyes import Eyes
 
 @dataclass(frozen=True)
 class Config:
-    """Repeat an experiment: baselines, faults, a phase or day of the source documents, the
-    pretraining of the bundled encoder, or what is asked of learned models (calibration, ablation,
-    cost, dmc1000).
+    """Repeat an experiment: baselines, the search of the experts, faults, a phase or day of the
+    source documents, the pretraining of the bundled encoder, or what is asked of learned models
+    (calibration, ablation, cost, dmc1000).
     """
 
     name: Annotated[
         Literal[
             "baselines",
+            "experts",
             "faults",
             "foresight-small",
             "phase-1",
@@ -121,7 +122,11 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
             preset=config.preset, out=out, run=folder, workers=workers, seeds=config.seeds or 20
         )
         return baselines.run(settings)
-    if config.name == "faults":
+    if config.name == "experts":
+        from foresight.recipes import experts
+
+        result = experts.run(experts.presets()[config.preset], (), folder)
+    elif config.name == "faults":
         from foresight.recipes import faults
 
         small = faults.FaultsConfig(moments=1, episodes=4, steps=40, epochs=3)

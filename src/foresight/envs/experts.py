@@ -1,4 +1,4 @@
-"""Scripted experts that read the true simulator."""
+"""Experts that read the true simulator: scripted ones, and feedback laws that were searched."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from foresight.envs.behaviours import Behaviour
 from foresight.envs.dm_env import DMControlEnv
+from foresight.envs.feedback import FeedbackExpert, known_laws
 from foresight.errors import ForesightError
 
 
@@ -95,13 +96,16 @@ EXPERTS: dict[tuple[str, str], Callable[[], Behaviour]] = {
 
 
 def make_expert(kind: str, task: str) -> Behaviour:
-    """The scripted expert of a task.
+    """The expert of a task.
 
     Raises:
         ForesightError: nobody has written one.
     """
+    if kind == "expert" and (kind, task) not in EXPERTS and task in known_laws():
+        return FeedbackExpert(task)
     if (kind, task) not in EXPERTS:
-        have = ", ".join(name for found, name in EXPERTS if found == kind)
+        laws = known_laws() if kind == "expert" else ()
+        have = ", ".join([*(name for found, name in EXPERTS if found == kind), *laws])
         raise ForesightError(
             f"There is no {kind!r} behaviour for {task}: use oracle, or one of the tasks {have}."
         )

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 
 from foresight.agents.imagining import Gaze, ImagineConfig, Imaginer
 from foresight.agents.improve import ImproveConfig, Improvement
@@ -106,20 +107,22 @@ def run(config: FieldConfig, folder: Path, workers: int = 1, table: Path | None 
     """Learn every task from so many frames, with a curve on the way, and measure the agent.
 
     Rows: episodes of ``mpc`` and the baselines; ``curve`` with the frames seen until then; the
-    ``environment-frames``, and the ``demonstrations`` among them, in episodes. The curve is also
-    written to ``table`` (``FOLDER/dmc1000.csv`` if not given), beside the field's figures. Killed
-    runs go on.
+    ``environment-frames``, the ``demonstrations`` among them (episodes), and the
+    ``taught-decisions``, for which the teacher said what it would have done. The configuration of
+    each task, with its teacher, is kept as ``learnt``. The curve is also written to ``table``
+    (``FOLDER/dmc1000.csv`` if not given), beside the field's figures. Killed runs go on.
 
     Raises:
         ForesightError: an unknown task, or a folder of another run.
     """
     rows: list[Row] = []
+    learnt: dict[str, ImproveConfig] = {}
     for task in config.tasks:
         learn = config.learn or task_config(task)
-        learn = replace(learn, task=task, protocol=PROTOCOL, steps=config.frames)
-        rows += _one(config, learn, folder / task, workers)
+        learnt[task] = replace(learn, task=task, protocol=PROTOCOL, steps=config.frames)
+        rows += _one(config, learnt[task], folder / task, workers)
     write_text(table or folder / "dmc1000.csv", curve_csv(rows))
-    return make_result("dmc1000", asdict(config), PROTOCOL, rows)
+    return make_result("dmc1000", {**asdict(config), "learnt": learnt}, PROTOCOL, rows)
 
 
 def _one(config: FieldConfig, learn: ImproveConfig, folder: Path, workers: int) -> list[Row]:
@@ -146,14 +149,23 @@ def _one(config: FieldConfig, learn: ImproveConfig, folder: Path, workers: int) 
         {"measure": "curve", "task": task, "frames": row["step"], "value": row["return"]}
         for row in read_metrics(folder / CURVE)
     ]
-    shown = getattr(learn, "demonstrations", 0)
-    counted = {"environment-frames": _frames(folder), "demonstrations": shown}
+    counted = {"environment-frames": _frames(folder), "demonstrations": learn.demonstrations}
+    counted["taught-decisions"] = taught_decisions(folder / "model")
     counted["seconds:learn"] = seconds
     return rows + [{"measure": k, "task": task, "value": v} for k, v in counted.items()]
 
 
 def _frames(folder: Path) -> int:
     return int(read_metrics(folder / "model" / "metrics.jsonl")[-1]["steps"])
+
+
+def taught_decisions(model: Path) -> int:
+    """Decisions of all rounds for which a teacher's answer was kept."""
+    count = 0
+    for path in sorted((model / "rounds").glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            count += int(file.get_tensor("taught").isfinite().all(-1).sum())
+    return count
 
 
 class Curve:

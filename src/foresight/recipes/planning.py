@@ -40,7 +40,7 @@ TASKS: dict[str, dict[str, object]] = {
     },
     "cartpole-swingup": {"repeat": 4, "updates": 0.5, "relabel": 0.25},
     "walker-walk": {"relabel": 0.15},
-    "cheetah-run": {"repeat": 4, "updates": 0.5, "relabel": 1.0},
+    "cheetah-run": {"teacher": "expert", "start": 32, "demonstrations": 96, "relabel": 1.0},
     "finger-spin": {"relabel": 0.5},
     "hopper-hop": {"relabel": 0.2},
     "cup-catch": {"relabel": 0.25},
