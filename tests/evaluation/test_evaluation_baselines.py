@@ -9,8 +9,13 @@ import pytest
 
 from foresight.errors import ForesightError
 from foresight.evaluation import baselines
-from foresight.evaluation.baselines import RowBook, has_teacher, paired_baselines
-from foresight.evaluation.results import load
+from foresight.evaluation.baselines import (
+    RowBook,
+    borrow_baselines,
+    has_teacher,
+    paired_baselines,
+)
+from foresight.evaluation.results import load, make_result
 from foresight.recipes.baselines import BaselinesConfig, run
 
 
@@ -50,9 +55,9 @@ def test_all_conditions_on_the_same_seeds(quick_constant: list[str]) -> None:
         for seed in (0, 1)
     ]
     assert rows[4]["behaviour"] == "constant:0.5"
-    assert has_teacher("expert", "reacher-easy") and not has_teacher("expert", "cheetah-run")
-    assert has_teacher("oracle", "cheetah-run") and not has_teacher("oracle", "dog-run")
-    rows = paired_baselines("cheetah-run", [0], conditions=("zero", "expert"), steps=2)
+    assert has_teacher("expert", "reacher-easy") and not has_teacher("expert", "cartpole-swingup")
+    assert has_teacher("oracle", "cartpole-swingup") and not has_teacher("oracle", "dog-run")
+    rows = paired_baselines("cartpole-swingup", [0], conditions=("zero", "expert"), steps=2)
     assert [row["condition"] for row in rows] == ["zero"]
 
 
@@ -146,17 +151,19 @@ def test_a_task_without_teachers_is_set_beside_the_trivial_conditions_only():
     assert [row["condition"] for row in rows] == ["zero"]
 
 
-def test_rows_of_a_result_are_taken_and_not_run_again(tmp_path):
-    rows = paired_baselines("reacher-easy", (0, 1), conditions=("zero",), steps=5)
-    result = tmp_path / "result.json"
-    result.write_text(json.dumps({"rows": [*rows, {"measure": "seconds", "value": 1.0}]}))
-    book, run = RowBook(tmp_path / "rows.jsonl"), []
-    book.borrow(result)
-    again = paired_baselines(
-        "reacher-easy", (0, 1), conditions=("zero",), steps=5, book=book, on_row=run.append
-    )
-    assert again == rows and run == []
-    assert (tmp_path / "rows.jsonl").read_text() == ""
-    result.write_text("{}")
-    with pytest.raises(ForesightError, match="holds no rows"):
-        book.borrow(result)
+def test_episodes_of_a_result_file_are_not_run_again(
+    tmp_path: Path, counted: list[tuple], quick_constant: list[str]
+) -> None:
+    conditions = ("zero", "constant")
+    rows = paired_baselines("reacher-easy", [0, 1], conditions=conditions)
+    path = tmp_path / "baselines.json"
+    make_result("baselines", {}, "seed200", rows).save(path)
+    counted.clear()
+    quick_constant.clear()
+    book = RowBook(tmp_path / "rows.jsonl")
+    assert borrow_baselines(book, path) == 4
+    again = paired_baselines("reacher-easy", [0, 1], conditions=conditions, book=book)
+    assert [row["return"] for row in again] == [row["return"] for row in rows]
+    assert counted == [] and quick_constant == []
+    assert (tmp_path / "rows.jsonl").read_text() == ""  # lent, not written down
+    assert borrow_baselines(RowBook(), tmp_path / "missing.json") == 0

@@ -119,17 +119,6 @@ def test_an_agent_of_another_encoder_is_refused(road, tmp_path, capsys):
     assert "trained on readout tubelet" in " ".join(capsys.readouterr().err.split())
 
 
-def test_phases_smoke(tmp_path):
-    for name in ("phase-3", "phase-4b"):
-        words = ["reproduce", name, "--preset", "smoke", "--run", str(tmp_path), "--workers", "1"]
-        assert cli.main(words) in (0, None)
-    result = load(tmp_path / "phase-4b.json")
-    assert "cem:foresight-small" in result.conditions
-    rows = [row for row in result.rows if row.get("condition") == "cem:foresight-small"]
-    assert all(row["latent_min"] <= row["latent_initial"] for row in rows)
-    assert result.config["source"]["latent distance removed"] == 0.413
-
-
 def test_ctrl_c_leaves_a_resumable_run(tmp_path):
     """SIGINT in the middle of collection: exit code 130, and the second run finishes."""
     import signal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +22,14 @@ from foresight.errors import ForesightError
 from foresight.perception.encoder import default_dtype
 from foresight.perception.eyes import Eyes
 from foresight.perception.stream import FeatureStream
-from foresight.planning.objective import Effort, GoalDistance, Objective, PredictedReward, Term
+from foresight.planning.objective import (
+    Disagreement,
+    Effort,
+    GoalDistance,
+    Objective,
+    PredictedReward,
+    Term,
+)
 from foresight.planning.solvers import CEM, RandomShooting
 from foresight.policies.behaviour_cloning import ClonedPolicy
 from foresight.worldmodel.model import WorldModel
@@ -44,10 +51,19 @@ class PlannerConfig:
     """Imagined steps."""
     warm_start: bool = True
     """Begin each search from the last plan, one step on."""
-    objective: Literal["reward", "goal"] = "reward"
-    """Maximise predicted reward, or come close to a goal image's latent state."""
+    objective: Literal["reward", "goal", "both"] = "reward"
+    """Maximise predicted reward, come close to a goal image's latent state, or both at once."""
+    reward_weight: float = 1.0
+    """Weight of the predicted reward."""
+    disagreement: float = 0.0
+    """Cost of one unit of disagreement between the members of an ensemble (raw latent units)."""
     goal: str = "expert"
-    """The behaviour whose best frame on the same seed is the goal image."""
+    """The behaviour whose best frame is the goal image."""
+    goal_seeds: tuple[int, ...] = ()
+    """Episodes that show the goals, taken in turn; none given: the scene's own, so that start and
+    target are those of the episode that is to be solved."""
+    goal_steps: int | None = None
+    """Cut the episodes that show the goals short; for trial runs."""
     effort: float = 0.0
     """Weight of the mean squared action."""
 
@@ -91,9 +107,13 @@ class PlannerFactory:
         else:
             solver = RandomShooting(dynamics, low, high, config.horizon, config.samples)
         extra: list[Term] = [Effort(config.effort)] if config.effort else []
+        if config.disagreement:
+            extra.append(Disagreement(config.disagreement))
+        if config.objective != "goal":
+            extra.append(PredictedReward(reward, config.reward_weight))
         sight = Sight(FeatureStream(encoder, readout), model.latent)
         if config.objective == "reward":
-            fixed = Objective(PredictedReward(reward), *extra)
+            fixed = Objective(*extra)
             return PlanningAgent(sight, solver, lambda _: fixed, config.warm_start)
         goal = partial(
             goal_state,
@@ -102,13 +122,15 @@ class PlannerFactory:
             behaviour=config.goal,
             protocol=self.protocol,
             render=self.render,
+            steps=config.goal_steps,
         )
-        return PlanningAgent(
-            sight,
-            solver,
-            lambda seed: Objective(GoalDistance(goal(seed=seed)), *extra),
-            config.warm_start,
-        )
+        shown = config.goal_seeds
+
+        def objective(seed: int) -> Objective:
+            from_seed = shown[seed % len(shown)] if shown else seed
+            return Objective(GoalDistance(goal(seed=from_seed)), *extra)
+
+        return PlanningAgent(sight, solver, objective, config.warm_start)
 
 
 @dataclass(frozen=True)
@@ -139,15 +161,28 @@ class PolicyFactory:
 
 @torch.inference_mode()
 def goal_state(
-    sight: Sight, task: str, seed: int, behaviour: str, protocol: str, render: RenderSettings
+    sight: Sight,
+    task: str,
+    seed: int,
+    behaviour: str,
+    protocol: str,
+    render: RenderSettings,
+    steps: int | None = None,
 ) -> Float[Tensor, "1 Z"]:
-    """The latent state at the best moment of a behaviour's episode on this very seed.
+    """The latent state at the best moment of a behaviour's episode of a seed.
 
-    The last of the frames with the highest reward, seen with its own history, so that scene and
-    target are those of the episode that is to be solved.
+    The last of the frames with the highest reward, seen with its own history. Of the very seed that
+    is to be solved, scene and target are those of that episode.
     """
-    episode = run_episode(EpisodeSpec(task, seed, behaviour, protocol, render))
+    frames = _demonstration(EpisodeSpec(task, seed, behaviour, protocol, render, steps))
+    features = torch.as_tensor(sight.stream.episode(frames)).float()
+    return sight.latent.episode(features)[-1:]
+
+
+@lru_cache(maxsize=64)
+def _demonstration(spec: EpisodeSpec) -> np.ndarray:
+    """Frames up to the best one; kept, as agents of several views are shown the same."""
+    episode = run_episode(spec)
     assert episode.frames is not None
     best = np.flatnonzero(episode.rewards == episode.rewards.max())[-1]
-    features = torch.as_tensor(sight.stream.episode(episode.frames[: best + 1])).float()
-    return sight.latent.episode(features)[-1:]
+    return episode.frames[: best + 1]

@@ -27,7 +27,7 @@ from foresight.worldmodel.joint import JointModel
 class ImagineConfig:
     """How the agent searches. Small on purpose: a short horizon with a value behind it."""
 
-    horizon: int = 3
+    horizon: int = 5
     """Imagined decisions."""
     members: int | None = None
     """Dynamics that imagine, the first ones of the ensemble; all if not given."""

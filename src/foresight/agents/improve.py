@@ -60,7 +60,9 @@ class ImproveConfig:
     repeat: int = 2
     """Environment steps for which a decision is held."""
     lessons: int = 3000
-    """Cheap updates of what single pictures teach, before the first others."""
+    """Lessons of the first study, in which the adapter learns to see."""
+    studies: int = 3
+    """Later studies, spread evenly over the rounds, each of a third as many lessons."""
     updates: float = 0.25
     """Updates for each decision collected."""
     latent: int = 128
@@ -137,10 +139,8 @@ class Improvement:
                 if number + 1 >= self._first_rounds:
                     count = round(config.updates * decisions * len(rolled.rewards))
                     first = number + 1 == self._first_rounds
-                    if first:
-                        self._repeat(self.learner.lesson, config.lessons)
-                        count *= self._first_rounds
-                    logs = self._repeat(self.learner.update, count)
+                    logs = self._study(number, total)
+                    logs |= self._update(count * self._first_rounds if first else count)
                 self.seconds["learn"] += time.perf_counter() - started
                 self.rounds = number + 1
                 self._report(rolled, logs)
@@ -172,7 +172,12 @@ class Improvement:
         sizes = self.model.config
         room = config.steps // (self.arena.decisions * config.repeat) + 2 * config.parallel
         self.replay = Replay(
-            room, self.arena.decisions, self.model.features, sizes.actions, sizes.senses
+            room,
+            self.arena.decisions,
+            self.model.features,
+            sizes.actions,
+            sizes.senses,
+            sizes.latent,
         )
         self.log = MetricsLog(self.folder / "metrics.jsonl")
         self._resume()
@@ -254,14 +259,25 @@ class Improvement:
         self.model.load_state_dict(state.part("model"))
         self.learner.slow.load_state_dict(state.part("slow"))
         state.restore(self.learner.optimizer)
-        self.rounds, self.learner.updates = (int(state.notes[k]) for k in ("rounds", "updates"))
+        names = ("rounds", "updates", "studies")
+        self.rounds, self.learner.updates, self.learner.studies = (
+            int(state.notes[name]) for name in names
+        )
         for number in range(self.rounds):
             self._remember(self._read_round(number))
+        self.model.eval()
+        self.replay.refresh(self.model.encode)
+        self.model.train()
         self.log.rewind(self.rounds)
 
     def _save(self) -> None:
         parts = {"model": self.model.state_dict(), "slow": self.learner.slow.state_dict()}
-        notes = {"rounds": str(self.rounds), "updates": str(self.learner.updates)}
+        counts = {
+            "rounds": self.rounds,
+            "updates": self.learner.updates,
+            "studies": self.learner.studies,
+        }
+        notes = {name: str(count) for name, count in counts.items()}
         save_training(self.folder / STATE, self.identity, parts, self.learner.optimizer, notes)
         self.model.save(self.folder)
 
@@ -302,13 +318,24 @@ class Improvement:
             rolled.features, rolled.actions, rolled.rewards, rolled.senses, rolled.taught
         )
 
-    def _repeat(
-        self, update: Callable[[Replay], dict[str, torch.Tensor]], count: int
-    ) -> dict[str, float]:
+    def _study(self, number: int, total: int) -> dict[str, float]:
+        """Lessons where they are due; else only the new episodes' states are read."""
+        config, done = self.config, number + 1 - self._first_rounds
+        if done == 0:
+            return self.learner.study(self.replay, config.lessons)
+        every = max(1, (total - self._first_rounds) // (config.studies + 1))
+        if done % every == 0 and done // every <= config.studies:
+            return self.learner.study(self.replay, config.lessons // 3, rate=0.5)
+        self.model.eval()
+        self.replay.refresh(self.model.encode, since=len(self.replay) - config.parallel)
+        self.model.train()
+        return {}
+
+    def _update(self, count: int) -> dict[str, float]:
         """Mean of what ``count`` updates log."""
         sums: dict[str, torch.Tensor] = {}
         for _ in range(count):
-            for name, value in update(self.replay).items():
+            for name, value in self.learner.update(self.replay).items():
                 sums[name] = sums.get(name, torch.zeros(())) + value
         return {name: float(value) / max(1, count) for name, value in sums.items()}
 

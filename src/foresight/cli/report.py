@@ -17,11 +17,15 @@ class Config:
     """Folder that `foresight run` worked in, or one that holds result files such as `results`."""
     readme: Path | None = None
     """With result files: also write the main tables into this file, between its markers."""
+    findings: Path | None = None
+    """With result files: also write the page that holds the source documents' conclusions against
+    them, for example docs/findings.md."""
 
 
 def main(config: Config) -> None:
     """Write the page or the tables and say where."""
     from foresight.recipes.pages import road_page
+    from foresight.report.findings import write_findings
     from foresight.report.summary import write_results
 
     is_run = (config.folder / "result.json").exists() or not config.folder.is_dir()
@@ -30,3 +34,5 @@ def main(config: Config) -> None:
         return
     for path in write_results(config.folder, config.readme):
         print(f"written: {path}")
+    if config.findings is not None:
+        print(f"written: {write_findings(config.folder, config.findings)}")

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from foresight.errors import ForesightError
 from foresight.evaluation.results import Result
-from foresight.perception.eyes import Eyes
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,12 @@ class Config:
             "phase-3",
             "phase-4",
             "phase-4b",
+            "phase-4c",
+            "phase-4d",
+            "phase-4e",
+            "phase-5b",
+            "phase-6",
+            "phase-7",
             "day36-zero-shot",
             "day37-drift",
             "calibration",
@@ -39,8 +45,9 @@ class Config:
         tyro.conf.Positional,
     ]
     """Which one."""
-    preset: Literal["full", "smoke"] = "full"
-    """smoke: under a minute, to see that everything runs."""
+    preset: Literal["full", "short", "smoke"] = "full"
+    """short: a fifth of a phase's data, for a busy machine; smoke: under a minute, to see that
+    everything runs."""
     out: Path | None = None
     """The result file; results/NAME.json if not given, a smoke run writes into its own folder."""
     run: Path | None = None
@@ -71,12 +78,14 @@ def main(config: Config) -> None:
     from rich.console import Console
 
     from foresight.report.drift import drift_tables
+    from foresight.report.findings import count_line, figure_table, verdict_lines
+    from foresight.report.sources import SOURCES
     from foresight.report.tables import print_result, to_rich
 
     smoke = config.preset == "smoke"
     kinds = {"phase": "phases", "day36": "ac", "day37": "ac"}
     kind = kinds.get(config.name.partition("-")[0], config.name)
-    folder = config.run or Path("runs") / (f"{kind}-smoke" if smoke else kind)
+    folder = config.run or Path("runs") / _folder_name(config, kind)
     out = config.out or (folder / f"{config.name}.json" if smoke else _result_path(config.name))
     result = _run(config, folder, out)
     if config.name == "day37-drift":
@@ -84,11 +93,20 @@ def main(config: Config) -> None:
     else:
         print_result(result)
     source = result.config.get("source")
-    if source:
+    if config.name in SOURCES:
+        phase = SOURCES[config.name]
+        Console().print(to_rich(figure_table(phase, result.summary)))
+        for line in (*verdict_lines(phase, result.summary), count_line(phase, result.summary)):
+            print(line.replace("**", ""))
+    elif source:
         print("the source documents: " + ", ".join(f"{k} {v:g}" for k, v in source.items()))
     for note in result.config.get("notes", []):
         print(note)
     print(f"result: {out}")
+
+
+def _folder_name(config: Config, kind: str) -> str:
+    return kind if config.preset == "full" else f"{kind}-{config.preset}"
 
 
 def _result_path(name: str) -> Path:
@@ -100,12 +118,16 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
 
     workers = config.workers or default_workers()
     smoke = config.preset == "smoke"
+    if config.preset == "short" and not config.name.startswith("phase"):
+        raise ForesightError(
+            f"{config.name} has no preset short, only the phases have: choose full or smoke."
+        )
     if config.name in ("calibration", "ablation", "cost", "dmc1000"):
         from foresight.recipes import evidence
 
         result = evidence.run(
             config.name,
-            config.preset,
+            "smoke" if smoke else "full",
             folder,
             config.learned,
             workers,
@@ -119,7 +141,11 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
         from foresight.recipes import baselines
 
         settings = baselines.BaselinesConfig(
-            preset=config.preset, out=out, run=folder, workers=workers, seeds=config.seeds or 20
+            preset="smoke" if smoke else "full",
+            out=out,
+            run=folder,
+            workers=workers,
+            seeds=config.seeds or 20,
         )
         return baselines.run(settings)
     if config.name == "experts":
@@ -150,14 +176,23 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
             shown = replace(shown, clips=config.episodes)
         result = ac.run(config.name, shown, folder, workers)
     else:
-        from foresight.recipes import phases
-
-        sizes = phases.presets()[config.preset]
-        sizes = replace(sizes, eyes=Eyes(config.encoder, "source", config.device))
-        if config.seeds is not None:
-            sizes = replace(sizes, seeds=config.seeds)
-        if config.episodes is not None:
-            sizes = replace(sizes, episodes=config.episodes)
-        result = phases.run(config.name, sizes, folder, workers)
+        result = _run_phase(config, folder, workers)
     result.save(out)
     return result
+
+
+def _run_phase(config: Config, folder: Path, workers: int) -> Result:
+    from foresight.recipes import phases
+
+    sizes = phases.presets()[config.preset]
+    sizes = replace(sizes, encoder=config.encoder, device=config.device)
+    if config.seeds is not None:
+        sizes = replace(sizes, seeds=config.seeds)
+    if config.episodes is not None:
+        sizes = replace(
+            sizes,
+            episodes=config.episodes,
+            large=config.episodes,
+            task_episodes=config.episodes,
+        )
+    return phases.run(config.name, sizes, folder, workers)

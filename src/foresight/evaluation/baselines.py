@@ -10,8 +10,9 @@ from foresight.envs.constant import TRAINING_SEED, best_constant, constant_spec
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
 from foresight.evaluation.episodes import behaviour_hash, evaluate_behaviour, simulator_version
+from foresight.evaluation.results import load
 from foresight.evaluation.statistics import Row
-from foresight.files import fingerprint, read_json
+from foresight.files import fingerprint
 from foresight.metrics import append_json_line, mend_json_lines, read_json_lines
 
 CONDITIONS = ("zero", "random", "constant", "expert", "oracle")
@@ -49,33 +50,25 @@ class RowBook:
         if self.path is not None:
             append_json_line(self.path, row)
 
-    def borrow(self, result: Path | str) -> None:
-        """Take the rows of a result file, which stay there and are not copied into this book.
-
-        Raises:
-            ForesightError: the file is missing or no result.
-        """
-        found = read_json(Path(result))
-        if not isinstance(found.get("rows"), list):
-            raise ForesightError(
-                f"{result} holds no rows: point to a result that `foresight evaluate` or "
-                "`foresight reproduce` wrote."
-            )
-        for row in found["rows"]:
-            if "seed" in row and "config_hash" in row:
-                self._remember(row)
-
     def find(self, task: str, condition: str, seed: int, config_hash: str) -> Row | None:
         """The finished row, or None."""
         return self._rows.get((canonical(task), condition, seed, config_hash, simulator_version()))
 
     def constant(self, task: str, protocol: str, seeds: Sequence[int]) -> str:
         """``constant:...`` with the best constant action on ``seeds``, searched at most once."""
-        key = fingerprint([canonical(task), protocol, list(seeds), simulator_version()])
+        key = _constant_key(task, protocol, seeds)
         if key not in self._constants:
             action, _ = best_constant(task, protocol, seeds)
             self.add({"constant": constant_spec(action), "key": key, "task": canonical(task)})
         return self._constants[key]
+
+    def learn(self, row: Row) -> None:
+        """Know a row that was measured elsewhere, without writing it down."""
+        self._remember(row)
+
+    def learn_constant(self, task: str, protocol: str, spec: str) -> None:
+        """Know the best constant action of `TRAINING_SEEDS` from elsewhere."""
+        self._constants.setdefault(_constant_key(task, protocol, TRAINING_SEEDS), spec)
 
     def revisions(self) -> list[str]:
         """Git revisions at which the kept rows were measured."""
@@ -93,6 +86,10 @@ class RowBook:
                 "rows, choose another run folder."
             )
         self._rows[tuple(entry[name] for name in names)] = entry
+
+
+def _constant_key(task: str, protocol: str, seeds: Sequence[int]) -> str:
+    return fingerprint([canonical(task), protocol, list(seeds), simulator_version()])
 
 
 def paired_baselines(
@@ -173,6 +170,33 @@ def _baseline_spec(
             f"choose evaluation seeds below {min(training_seeds)}."
         )
     return book.constant(task, protocol, training_seeds)
+
+
+def borrow_baselines(book: RowBook, path: Path | str) -> int:
+    """Let a book know the baseline episodes that a result file holds, so they are not run again.
+
+    Rows keep the revision that they were measured at. Constant actions come along, as their search
+    takes longer than their episodes. A file that is missing lends nothing.
+
+    Args:
+        book: takes the rows, in memory only.
+        path: usually ``results/baselines.json``.
+
+    Returns:
+        How many episodes were lent.
+
+    Raises:
+        ForesightError: the file is no valid result.
+    """
+    if not Path(path).exists():
+        return 0
+    result = load(path)
+    lent = [row for row in result.rows if row.get("condition") in CONDITIONS]
+    for row in lent:
+        book.learn(row)
+        if row["condition"] == "constant":
+            book.learn_constant(row["task"], result.protocol, str(row["behaviour"]))
+    return len(lent)
 
 
 def has_teacher(teacher: str, task: str) -> bool:

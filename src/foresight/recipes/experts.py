@@ -15,6 +15,7 @@ from foresight.progress import console
 
 SEARCHES: dict[str, EvolveConfig] = {
     "cheetah-run": EvolveConfig("cheetah-run", generations=1000),
+    "cup-catch": EvolveConfig("cup-catch", generations=600, hidden=24, shaped=True),
 }
 """The searches behind the laws in the package."""
 

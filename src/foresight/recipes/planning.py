@@ -13,7 +13,7 @@ from foresight.agents.imagining import ImagineConfig, ImaginingFactory
 from foresight.agents.improve import ImproveConfig, improve
 from foresight.envs.render import RenderSettings
 from foresight.envs.tasks import SOURCE_TASKS, canonical
-from foresight.evaluation.baselines import CONDITIONS, RowBook
+from foresight.evaluation.baselines import CONDITIONS, RowBook, borrow_baselines
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.metrics import read_metrics
@@ -61,7 +61,7 @@ class PlanningConfig:
     baselines: tuple[str, ...] = CONDITIONS
     """Conditions beside the agent."""
     measured: Path | None = None
-    """A result whose rows of the same conditions, seeds and settings are taken, not run again."""
+    """A result whose baseline episodes on the same seeds are taken, not run again."""
     film: int = 2
     """Episodes of the agent that are filmed."""
     steps: int | None = None
@@ -124,7 +124,7 @@ def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[R
     trial = Trial(task, tuple(range(config.seeds)), protocol, config.steps, workers)
     book = RowBook(folder / "rows.jsonl")
     if config.measured is not None:
-        book.borrow(config.measured)
+        borrow_baselines(book, config.measured)
     render = RenderSettings(size=64, quality="smooth")
     factory = ImaginingFactory(str(folder / "model"), config.learn.encoder, config.search)
     films = {seed: f"mpc-seed-{seed}" for seed in range(config.film)}

@@ -35,14 +35,14 @@ def tiny(**changes):
     return model
 
 
-def point_world(episodes=200, seed=0):
+def point_world(episodes=200, seed=0, latent=32):
     """A point in a square pushed by actions; the reward is 1 near the middle.
 
     Features are a fixed random map of its place, so that place is all there is to learn.
     """
     random = torch.Generator().manual_seed(seed)
     mix = torch.randn(2, PLACES * 3, generator=torch.Generator().manual_seed(9))
-    replay = Replay(episodes, DECISIONS, PLACES * 3, 2)
+    replay = Replay(episodes, DECISIONS, PLACES * 3, 2, latent=latent)
     place = torch.rand(episodes, 2, generator=random) * 2 - 1
     places, actions, rewards = [place], [], []
     for _ in range(DECISIONS):

@@ -7,6 +7,7 @@ arXiv 1803.07055). A generation is simulated as one batch.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,8 +17,9 @@ from jaxtyping import Float
 from mujoco import rollout
 
 from foresight.envs.dm_env import DMControlEnv
-from foresight.envs.feedback.law import CLIP, FeedbackLaw
+from foresight.envs.feedback.law import CLIP, FeedbackLaw, Layers, respond
 from foresight.envs.feedback.state import StateFeatures
+from foresight.envs.oracle_settings import oracle_settings
 from foresight.envs.protocol import Protocol, get_protocol
 from foresight.envs.rewards import batched_reward
 from foresight.envs.tasks import canonical
@@ -41,6 +43,10 @@ class EvolveConfig:
     """Control steps for which an action is held."""
     generations: int = 600
     """Steps of the search."""
+    hidden: int = 0
+    """Width of a hidden layer; 0 for a linear law."""
+    shaped: bool = False
+    """Add the oracle's shaping to what the search climbs; measurements are without it."""
     pairs: int = 32
     """Antithetic pairs in a generation."""
     noise: float = 0.05
@@ -70,8 +76,12 @@ class _Field:
         self.substeps = round(step / self.model.opt.timestep)
         self.features = StateFeatures(self.model)
         self.reward = batched_reward(config.task, self.model)
+        shaping = oracle_settings(config.task).shaping if config.shaped else None
+        self.shaping = None if shaping is None else shaping(self.model)
         self.low = self.env.action_space.low.astype(float)
         self.high = self.env.action_space.high.astype(float)
+        hidden = (config.hidden,) if config.hidden else ()
+        self.widths = (self.features.size, *hidden, len(self.low))
         self._data = mujoco.MjData(self.model)
         self._pool = rollout.Rollout(nthread=0)
 
@@ -87,12 +97,26 @@ class _Field:
             warm.append(np.array(self.env.physics.data.qacc_warmstart))
         return np.stack(states), np.stack(warm)
 
+    def layers(self, laws: Float[Array, "N P"]) -> Layers:
+        """Weights and biases of N laws written one after the other."""
+        found, first = [], 0
+        for inputs, outputs in itertools.pairwise(self.widths):
+            middle, last = first + inputs * outputs, first + (inputs + 1) * outputs
+            weight = laws[:, first:middle].reshape(-1, inputs, outputs)
+            found.append((weight, laws[:, middle:last]))
+            first = last
+        return found
+
     def run(
-        self, gains: Array, biases: Array, scale: tuple[Array, Array], starts: tuple[Array, Array]
-    ) -> tuple[Array, Array]:
-        """Returns ``[N]`` of N laws, and the features that they met."""
+        self,
+        laws: Float[Array, "N P"],
+        scale: tuple[Array, Array],
+        starts: tuple[Array, Array],
+    ) -> tuple[Array, Array, Array]:
+        """Returns and shaping ``[N]`` of N laws, and the features that they met."""
         states, warm = starts[0].copy(), starts[1]
-        returns, seen = np.zeros(len(states)), []
+        layers = self.layers(laws)
+        returns, extra, seen = np.zeros(len(states)), np.zeros(len(states)), []
         hold = self.protocol.repeat * self.substeps
         ends = np.arange(self.substeps - 1, hold, self.substeps)
         width = 1 + self.model.nq + self.model.nv + self.model.na
@@ -100,7 +124,7 @@ class _Field:
             features = self.features(states[:, 1:])
             seen.append(features)
             scaled = np.clip((features - scale[0]) / scale[1], -CLIP, CLIP)
-            action = np.clip(np.einsum("nd,nda->na", scaled, gains) + biases, -1, 1)
+            action = respond(layers, scaled)
             control = self.low + 0.5 * (action + 1) * (self.high - self.low)
             # One physics step more: sensors stand for the state a step started from.
             path, sensors = self._pool.rollout(
@@ -111,11 +135,13 @@ class _Field:
                 initial_warmstart=warm,
             )
             held = np.repeat(control[:, None], self.protocol.repeat, axis=1)
-            reward = self.reward(path[:, ends, 1:width], sensors[:, ends + 1], held)
-            returns += np.nan_to_num(reward).sum(1)
+            reached = path[:, ends, 1:width], sensors[:, ends + 1]
+            returns += np.nan_to_num(self.reward(*reached, held)).sum(1)
+            if self.shaping is not None:
+                extra += np.nan_to_num(self.shaping(*reached)).sum(1)
             after = path[:, hold - 1]
             states = np.where(np.isfinite(after).all(1)[:, None], after, starts[0])
-        return returns, np.concatenate(seen)
+        return returns, extra, np.concatenate(seen)
 
 
 class _Scale:
@@ -152,28 +178,40 @@ def evolve(config: EvolveConfig) -> FeedbackLaw:
         )
     field = _Field(config)
     rng = np.random.default_rng(config.seed)
-    shape = (field.features.size + 1, len(field.low))  # the last row is the bias
-    law, first, second = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    law = _first_law(field, rng)
+    size = len(law)
+    first, second = np.zeros(size), np.zeros(size)
     scale = _Scale(field.features.size)
     starts = field.starts(range(FIRST_SEED, FIRST_SEED + config.starts))
     tests = field.starts(range(FIRST_SEED + config.starts, FIRST_SEED + _starts(config)))
     best, found = -np.inf, (law, scale.now)
     for number in track(range(1, config.generations + 1), f"{canonical(config.task)}: evolve"):
-        noise = rng.standard_normal((config.pairs, *shape))
+        noise = rng.standard_normal((config.pairs, size))
         chosen = np.tile(rng.integers(0, config.starts, config.pairs), 2)
         laws = law + config.noise * np.concatenate([noise, -noise])
-        gains, biases = laws[:, :-1], laws[:, -1]
-        returns, seen = field.run(gains, biases, scale.now, (starts[0][chosen], starts[1][chosen]))
+        returns, extra, seen = field.run(laws, scale.now, (starts[0][chosen], starts[1][chosen]))
         scale.see(seen[np.isfinite(seen).all(1)])
-        slope = _slope(returns, noise)
+        slope = _slope(returns + extra, noise)
         first, second = 0.9 * first + 0.1 * slope, 0.99 * second + 0.01 * slope**2
         bent = first / (1 - 0.9**number), second / (1 - 0.99**number)
         law = law + config.lr * bent[0] / (np.sqrt(bent[1]) + 1e-8)
         if number % config.every == 0 or number == config.generations:
-            worth = _measure(field, law, scale.now, tests)
+            laws = np.repeat(law[None], config.measured, axis=0)
+            worth = float(field.run(laws, scale.now, tests)[0].mean())
             if worth > best:
                 best, found = worth, (law, scale.now)
-    return _as_law(config, found, best)
+    return _as_law(config, field, found, best)
+
+
+def _first_law(field: _Field, rng: np.random.Generator) -> Float[Array, "P"]:
+    """Zeros for a linear law; with a hidden layer weights that keep its inputs' size, then less."""
+    if len(field.widths) == 2:
+        return np.zeros((field.widths[0] + 1) * field.widths[1])
+    parts = []
+    for inputs, outputs in itertools.pairwise(field.widths):
+        size = 0.1 if outputs == field.widths[-1] else 1.0
+        parts += [size * inputs**-0.5 * rng.standard_normal(inputs * outputs), np.zeros(outputs)]
+    return np.concatenate(parts)
 
 
 def _starts(config: EvolveConfig) -> int:
@@ -187,15 +225,12 @@ def _slope(returns: Float[Array, "2p"], noise: Float[Array, "p *shape"]) -> Floa
     return np.tensordot(plus - minus, noise, axes=1) / len(noise)
 
 
-def _measure(field: _Field, law: Array, scale: Any, tests: tuple[Array, Array]) -> float:
-    count = len(tests[0])
-    laws = np.repeat(law[None], count, axis=0)
-    return float(field.run(laws[:, :-1], laws[:, -1], scale, tests)[0].mean())
-
-
-def _as_law(config: EvolveConfig, found: tuple[Array, Any], best: float) -> FeedbackLaw:
+def _as_law(
+    config: EvolveConfig, field: _Field, found: tuple[Array, Any], best: float
+) -> FeedbackLaw:
     law, (mean, deviation) = found
+    layers = [(weight[0], bias[0]) for weight, bias in field.layers(law[None])]
     length = get_protocol(config.protocol).steps
     steps = 2 * config.pairs * config.generations * length
     origin = {"config": asdict(config), "environment_steps": steps, "return": best}
-    return FeedbackLaw(canonical(config.task), mean, deviation, law[:-1], law[-1], origin)
+    return FeedbackLaw(canonical(config.task), mean, deviation, layers, origin)

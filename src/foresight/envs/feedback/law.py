@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,38 +21,54 @@ CLIP = 5.0
 """Features beyond so many deviations count as so many."""
 
 
+Layers = Sequence[tuple[np.ndarray, np.ndarray]]
+"""Weights ``[..., I, O]`` and biases ``[..., O]``, one after the other."""
+
+
+def respond(layers: Layers, scaled: Float[np.ndarray, "*batch D"]) -> Float[np.ndarray, "*batch A"]:
+    """Actions in [-1, 1]: layers with tanh between them, clipped at the end.
+
+    Leading axes of weights and biases are laws of their own, each for its own row of features.
+    """
+    x = scaled
+    for number, (weight, bias) in enumerate(layers):
+        x = np.tanh(x) if number else x
+        x = (x[..., None, :] @ weight)[..., 0, :] + bias
+    return np.clip(x, -1, 1)
+
+
 @dataclass(frozen=True)
 class FeedbackLaw:
     """``a = clip(x̂ K + b, -1, 1)`` with ``x̂ = clip((x - mean) / deviation, ±5)``.
+
+    With a hidden layer, ``K`` and ``b`` act on ``tanh(x̂ K' + b')``.
 
     Attributes:
         task: for which it was found.
         mean: of the features, ``[D]``.
         deviation: of the features, ``[D]``.
-        gain: K, ``[D, A]``.
-        bias: b, ``[A]``.
+        layers: weights and biases.
         origin: how it was found: settings, environment steps, return on seeds of its own.
     """
 
     task: str
     mean: Float[np.ndarray, "D"]
     deviation: Float[np.ndarray, "D"]
-    gain: Float[np.ndarray, "D A"]
-    bias: Float[np.ndarray, "A"]
+    layers: Layers
     origin: dict[str, Any]
 
     def act(self, features: Float[np.ndarray, "*batch D"]) -> Float[np.ndarray, "*batch A"]:
         """Actions in [-1, 1]."""
         scaled = np.clip((features - self.mean) / self.deviation, -CLIP, CLIP)
-        return np.clip(scaled @ self.gain + self.bias, -1, 1)
+        return respond(self.layers, scaled)
 
     def save(self, path: Path | str) -> None:
         """Write the law as JSON, atomically."""
-        lists = {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in asdict(self).items()
-        }
-        write_json(Path(path), lists)
+        layers = [{"weight": w.tolist(), "bias": b.tolist()} for w, b in self.layers]
+        scale = {"mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
+        write_json(
+            Path(path), {"task": self.task, "origin": self.origin, **scale, "layers": layers}
+        )
 
     @classmethod
     def load(cls, path: Path | str) -> FeedbackLaw:
@@ -61,13 +79,18 @@ class FeedbackLaw:
         """
         raw = read_json(Path(path))
         try:
-            arrays = {k: np.asarray(raw[k], float) for k in ("mean", "deviation", "gain", "bias")}
-            law = cls(task=str(raw["task"]), origin=dict(raw["origin"]), **arrays)
-            fits = law.gain.shape == (len(law.mean), len(law.bias))
-            fits = fits and law.deviation.shape == law.mean.shape
+            mean, deviation = (np.asarray(raw[name], float) for name in ("mean", "deviation"))
+            layers = [
+                (np.asarray(layer["weight"], float), np.asarray(layer["bias"], float))
+                for layer in raw["layers"]
+            ]
+            law = cls(str(raw["task"]), mean, deviation, layers, dict(raw["origin"]))
+            widths = [len(mean), *(len(bias) for _, bias in layers)]
+            shapes = [weight.shape for weight, _ in layers]
+            fits = shapes == list(itertools.pairwise(widths)) and deviation.shape == mean.shape
         except (KeyError, TypeError, ValueError):
             fits = False
-        if not fits:
+        if not fits or not layers:
             raise ForesightError(f"{path} holds no feedback law: make it again, or reinstall.")
         return law
 

@@ -38,7 +38,7 @@ class JointConfig:
     """Width of all networks behind the adapter."""
     adapter: int = 512
     """Width of the adapter."""
-    values: int = 4
+    values: int = 2
     """Value networks."""
     discount: float = 0.97
     """γ of one decision."""

@@ -29,7 +29,9 @@ class LearnConfig:
     horizon: int = 3
     """Decisions imagined in the losses."""
     lr: float = 1e-3
-    """Adam's learning rate; the adapter's is half of it."""
+    """Adam's learning rate."""
+    weight_decay: float = 1e-2
+    """AdamW's, in lessons."""
     decay: float = 0.7
     """Weight of each later imagined step, relative to the one before (ρ)."""
     prediction: float = 2.0
@@ -56,17 +58,15 @@ class LearnConfig:
     """Largest gradient norm."""
 
 
-DENSE = ("imitation", "senses")
-"""Losses that `Learner._dense` gives."""
-
-
 class Learner:
-    """Updates a joint model from a replay.
+    """Updates a joint model from a replay: first what to see, then what follows from it.
 
-    Losses on windows of H decisions (TD-MPC2, equation 3): states imagined from the first picture
-    are drawn to the encoded later ones, and reward and values are read off the imagined states.
-    The target value of a decision is ``r + γ min(Q_i, Q_j)`` at the encoded next state, with two
-    slow value networks drawn at random.
+    *Lessons* teach the adapter from single pictures: reward, proprioception, a teacher's actions.
+    They are many and cheap, and what they teach holds for places not seen before. *Updates* teach
+    the networks that imagine, on states that the adapter gave at the last lesson: their losses on
+    windows of H decisions are those of TD-MPC2 (equation 3), with the adapter left alone, since
+    values and dynamics that reach into it learn episodes by heart. The target value of a decision
+    is ``r + γ min(Q_i, Q_j)`` at the next state, with two slow values drawn at random.
 
     Args:
         model: trained in place.
@@ -79,20 +79,68 @@ class Learner:
         self.seed = seed
         self.random = np.random.default_rng(seed)
         self.slow = copy.deepcopy(model.value).requires_grad_(False)
-        adapter = list(model.adapter.parameters())
-        heads: list[nn.Module] = [model.dynamics, model.reward, model.value]
+        self.seeing = nn.ModuleList([model.adapter, model.reward, model.prior])
         if model.sense is not None:
-            heads.append(model.sense)
-        rest = [p for head in heads for p in head.parameters()]
-        groups = [
-            {"params": adapter, "lr": 0.5 * config.lr},
-            {"params": rest, "lr": config.lr},
-            {"params": list(model.prior.parameters()), "lr": config.lr},
-        ]
-        self.optimizer = torch.optim.Adam(groups, fused=True)
-        self.trained = nn.ModuleList([model.adapter, *heads])
+            self.seeing.append(model.sense)
+        self.imagining = nn.ModuleList([model.dynamics, model.reward, model.value])
+        both = [*self.imagining.parameters(), *model.prior.parameters()]
+        self.optimizer = torch.optim.Adam(both, lr=config.lr, fused=True)
         self.scale = torch.ones(())
-        self.updates = self.lessons = 0
+        self.updates = self.studies = 0
+
+    def study(self, replay: Replay, count: int, rate: float = 1.0) -> dict[str, float]:
+        """Give ``count`` lessons at a falling learning rate, then read all states anew.
+
+        Args:
+            replay: of pictures; its states are refreshed.
+            count: lessons.
+            rate: first learning rate, in units of the configuration's.
+
+        Returns:
+            Losses of the last lessons.
+
+        Raises:
+            ForesightError: the loss is not finite.
+        """
+        config, logs = self.config, {}
+        self.model.train()
+        optimizer = torch.optim.AdamW(
+            self.seeing.parameters(), weight_decay=config.weight_decay, fused=True
+        )
+        for number in range(count):
+            ramp = min(1.0, (number + 1) / 50) * (1 - number / count)
+            optimizer.param_groups[0]["lr"] = rate * ramp * config.lr
+            logs = self._lesson(replay, optimizer, number)
+        self.studies += 1
+        self.model.eval()
+        replay.refresh(self.model.encode)
+        self.model.train()
+        return {f"lesson-{name}": float(value) for name, value in logs.items()}
+
+    def _lesson(
+        self, replay: Replay, optimizer: torch.optim.Optimizer, number: int
+    ) -> dict[str, Tensor]:
+        model, config = self.model, self.config
+        device = next(model.parameters()).device
+        dtype = default_dtype(device)
+        self.random = np.random.default_rng([self.seed, self.studies, number])
+        windows = replay.sample((config.lesson,), 1, self.random, config.share, see=True)
+        windows = windows.to(device)
+        with torch.autocast(device.type, dtype, dtype != torch.float32):
+            z = model.encode(windows.features)
+            raw = model.reward.raw(z, windows.actions[:, 0]).float()
+            logs = {"reward": model.reward.code.loss(raw, windows.rewards[:, 0]).mean()}
+            known = windows.taught[:, 0].isfinite()
+            if known.any():
+                mean = torch.tanh(model.prior(z)[0])
+                error = _masked(mean - windows.taught[:, 0].nan_to_num(), known)
+                logs["imitation"] = config.imitation * error
+            if model.sense is not None:
+                logs["senses"] = config.senses * model.sense.loss(z, windows.senses)
+        loss = torch.stack(list(logs.values())).sum()
+        self._backward(loss, self.seeing, optimizer, "lesson", number)
+        optimizer.step()
+        return {name: value.detach() for name, value in logs.items()}
 
     def update(self, replay: Replay) -> dict[str, Tensor]:
         """One step; returns detached numbers to log.
@@ -108,7 +156,7 @@ class Learner:
         windows = replay.sample(shape, config.horizon, self.random, config.share).to(device)
         with torch.autocast(device.type, dtype, dtype != torch.float32):
             loss, states, logs = self._model_loss(windows)
-        self._step(loss, "update", self.updates)
+        self._backward(loss, self.imagining, self.optimizer, "update", self.updates)
         with torch.autocast(device.type, dtype, dtype != torch.float32):
             prior_loss, more = self._prior_loss(states.detach(), windows.taught)
         prior_loss.backward()
@@ -120,33 +168,15 @@ class Learner:
         self.updates += 1
         return logs | more
 
-    def lesson(self, replay: Replay) -> dict[str, Tensor]:
-        """A cheap step of what single pictures can teach the adapter: reward, senses, the teacher.
-
-        An adapter that sees where things are is learned in minutes this way; `update` then starts
-        from it.
-
-        Raises:
-            ForesightError: the loss is not finite.
-        """
-        model, config = self.model, self.config
-        device = next(model.parameters()).device
-        dtype = default_dtype(device)
-        self.random = np.random.default_rng([self.seed, self.lessons, 1])
-        windows = replay.sample((config.lesson,), 1, self.random, config.share).to(device)
-        with torch.autocast(device.type, dtype, dtype != torch.float32):
-            now = model.encode(windows.features[:, 0])
-            raw = model.reward.raw(now, windows.actions[:, 0]).float()
-            logs = {"reward": model.reward.code.loss(raw, windows.rewards[:, 0]).mean()}
-            logs |= self._dense(now, windows.senses, windows.taught[:, 0])
-        loss = torch.stack(list(logs.values())).sum()
-        self._step(loss, "lesson", self.lessons)
-        self.optimizer.step()
-        self.lessons += 1
-        return {name: value.detach() for name, value in logs.items()}
-
-    def _step(self, loss: Tensor, name: str, number: int) -> None:
-        """Gradients of a loss, clipped.
+    def _backward(
+        self,
+        loss: Tensor,
+        trained: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        name: str,
+        number: int,
+    ) -> None:
+        """Clipped gradients of a loss.
 
         Raises:
             ForesightError: the loss is not finite.
@@ -156,38 +186,20 @@ class Learner:
                 f"The loss became {float(loss)} at {name} {number}: lower the learning rate "
                 f"(now {self.config.lr})."
             )
-        self.optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        clip_gradients(self.trained, self.config.clip)
-
-    def _dense(
-        self,
-        z: Float[Tensor, "*batch Z"],
-        senses: Float[Tensor, "*batch S"],
-        taught: Float[Tensor, "*batch A"],
-    ) -> dict[str, Tensor]:
-        """Weighted losses that tell the adapter what to see, whatever is earned there."""
-        model, losses = self.model, {}
-        known = taught.isfinite()
-        if known.any():
-            mean = torch.tanh(model.prior(z)[0])
-            error = _masked(mean - taught.nan_to_num(), known)
-            losses["imitation"] = self._imitation * error
-        if model.sense is not None:
-            losses["senses"] = self.config.senses * model.sense.loss(z, senses)
-        return losses
+        clip_gradients(trained, self.config.clip)
 
     def _model_loss(
         self, windows: Windows
     ) -> tuple[Tensor, Float[Tensor, "E B H+1 Z"], dict[str, Tensor]]:
         model, config = self.model, self.config
-        features, actions, rewards = windows.features, windows.actions, windows.rewards
+        states, actions, rewards = windows.states, windows.actions, windows.rewards
         horizon = config.horizon
+        ahead = states[:, :, 1:]
         with torch.no_grad():
-            ahead = model.encode(features[:, :, 1:])
             targets = rewards + model.config.discount * self._slow_value(ahead)
-        now = model.encode(features[:, :, 0])
-        imagined = model.dynamics.apart(now, actions)
+        imagined = model.dynamics.apart(states[:, :, 0], actions)
         powers = config.decay ** torch.arange(horizon, device=rewards.device)
         weights = powers / powers.sum()
         error = (imagined[:, :, 1:] - ahead).square().sum(-1) / 8
@@ -200,8 +212,6 @@ class Learner:
         value = (value_each.mean((0, 1, 2)) * weights).sum()
         loss = config.prediction * prediction + config.reward * reward + config.value * value
         logs = {"prediction": prediction, "reward": reward, "value": value}
-        logs |= self._dense(now, windows.senses, windows.taught[:, :, 0])
-        loss = loss + sum(value for name, value in logs.items() if name in DENSE)
         return loss, imagined, {name: number.detach() for name, number in logs.items()}
 
     @torch.no_grad()
@@ -227,11 +237,12 @@ class Learner:
         each = config.entropy * density / action.shape[-1] ** 0.5 - value / self.scale
         loss = (each.mean((0, 1)) * powers).sum() / powers.sum()
         logs = {"worth": value.mean().detach(), "entropy": -density.mean().detach()}
-        taught = taught[:, :, 1:]  # the first was heeded with the model's loss
         known = taught.isfinite()
         if known.any():
-            mean = torch.tanh(model.prior(states[:, :, 1:-1])[0])
-            loss = loss + self._imitation * _masked(mean - taught.nan_to_num(), known)
+            mean = torch.tanh(model.prior(states[:, :, :-1])[0])
+            error = _masked(mean - taught.nan_to_num(), known)
+            loss = loss + self._imitation * error
+            logs["imitation"] = error.detach()
         return loss, logs
 
     @property

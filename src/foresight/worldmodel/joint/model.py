@@ -27,6 +27,8 @@ from foresight.worldmodel.places import PlaceAxes
 BINS = 51
 VALUES = 2
 """Value networks whose mean ends a plan."""
+PLACE_WIDTH, PLACE_NUMBERS = 64, 16
+"""Hidden units and outputs of the adapter at each place."""
 LOG_DEVIATION = (-5.0, 0.5)
 """Bounds of the prior's log standard deviation, before squashing."""
 
@@ -99,6 +101,38 @@ class ActionPrior(nn.Module):
         return action, (density - inside.log()).sum(-1)
 
 
+class Adapter(nn.Module):
+    """Place numbers of a few pictures to Z logits: the same small network at every place, then one.
+
+    What a place shows and how it changes is read by weights that all places share, so a goal seen
+    at one place is known at the others; one layer over all places alone learns them one by one.
+
+    Args:
+        config: sizes.
+    """
+
+    def __init__(self, config: JointConfig) -> None:
+        super().__init__()
+        self.places, self.history = config.places, config.history
+        self.shared = nn.Linear(config.history * config.axes, PLACE_WIDTH)
+        self.place = nn.Parameter(torch.zeros(config.places, PLACE_WIDTH))
+        self.narrow = nn.Linear(PLACE_WIDTH, PLACE_NUMBERS)
+        self.all = nn.Sequential(
+            nn.LayerNorm(config.places * PLACE_NUMBERS),
+            nn.Linear(config.places * PLACE_NUMBERS, config.adapter),
+            nn.LayerNorm(config.adapter),
+            nn.ReLU(),
+            nn.Linear(config.adapter, config.latent),
+        )
+
+    def forward(self, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch Z"]:
+        """Logits of place numbers, the pictures one after the other, newest first."""
+        pictures = features.unflatten(-1, (self.history, self.places, -1))
+        beside = pictures.transpose(-3, -2).flatten(-2)
+        read = self.narrow(torch.relu(self.shared(beside) + self.place))
+        return self.all(read.flatten(-2))
+
+
 class Senses(nn.Module):
     """Proprioception read off a state: a dense lesson in where things are, used in training only.
 
@@ -151,12 +185,7 @@ class JointModel(nn.Module):
         super().__init__()
         self.config = config
         self.axes = PlaceAxes(config.places, config.token_dim, config.axes)
-        self.adapter = nn.Sequential(
-            nn.Linear(self.features, config.adapter),
-            nn.LayerNorm(config.adapter),
-            nn.ReLU(),
-            nn.Linear(config.adapter, config.latent),
-        )
+        self.adapter = Adapter(config)
         self.dynamics = JointDynamics(config)
         top = _symlog(config.repeat) * 1.1
         most = _symlog(config.repeat / (1 - config.discount)) * 1.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -11,12 +12,18 @@ from torch import Tensor
 
 from foresight.errors import ForesightError
 
+CHUNK = 32
+"""Episodes whose states are read at a time."""
+
 
 @dataclass(frozen=True)
 class Windows:
     """H decisions each, from anywhere in an episode."""
 
-    features: Float[Tensor, "*shape H+1 F"]
+    features: Float[Tensor, "*shape F"]
+    """Place numbers of the first picture; F is 0 where nobody wants to see."""
+    states: Float[Tensor, "*shape H+1 Z"]
+    """Latent states, as the adapter gave them at the last refresh."""
     actions: Float[Tensor, "*shape H A"]
     rewards: Float[Tensor, "*shape H"]
     senses: Float[Tensor, "*shape S"]
@@ -38,16 +45,24 @@ class Replay:
         features: F numbers of a picture and its past, kept in bfloat16, in which they are read.
         actions: A.
         senses: S.
+        latent: Z.
     """
 
     def __init__(
-        self, episodes: int, decisions: int, features: int, actions: int, senses: int = 0
+        self,
+        episodes: int,
+        decisions: int,
+        features: int,
+        actions: int,
+        senses: int = 0,
+        latent: int = 0,
     ) -> None:
         self.features = torch.zeros(episodes, decisions + 1, features, dtype=torch.bfloat16)
         self.actions = torch.zeros(episodes, decisions, actions)
         self.taught = torch.full((episodes, decisions, actions), torch.nan)
         self.rewards = torch.zeros(episodes, decisions)
         self.senses = torch.zeros(episodes, decisions + 1, senses)
+        self.states = torch.zeros(episodes, decisions + 1, latent)
         self.count = 0
 
     def __len__(self) -> int:
@@ -99,8 +114,20 @@ class Replay:
             self.taught[rows] = taught
         self.count = end
 
+    @torch.no_grad()
+    def refresh(self, encode: Callable[[Tensor], Tensor], since: int = 0) -> None:
+        """Read the states anew off the pictures of all episodes from number ``since`` on."""
+        for first in range(since, self.count, CHUNK):
+            rows = slice(first, min(first + CHUNK, self.count))
+            self.states[rows] = encode(self.features[rows]).to(self.states)
+
     def sample(
-        self, shape: tuple[int, ...], horizon: int, random: np.random.Generator, share: float = 0.0
+        self,
+        shape: tuple[int, ...],
+        horizon: int,
+        random: np.random.Generator,
+        share: float = 0.0,
+        see: bool = False,
     ) -> Windows:
         """Random windows of ``horizon`` decisions.
 
@@ -110,21 +137,23 @@ class Replay:
             random: the only source of chance.
             share: of the windows that come from episodes with a teacher's answers, at least; the
                 others come from all episodes.
+            see: with the place numbers of the first picture.
         """
         episode = random.integers(0, self.count, shape)
         known = self._known()
         if share and len(known):
             swap = random.random(shape) < share
             episode = np.where(swap, known[random.integers(0, len(known), shape)], episode)
-        rows = torch.from_numpy(episode)[..., None]
+        row = torch.from_numpy(episode)
         start = torch.from_numpy(random.integers(0, self.decisions - horizon + 1, shape))
         steps = start[..., None] + torch.arange(horizon + 1)
-        taken = steps[..., :-1]
+        rows, taken = row[..., None], steps[..., :-1]
         return Windows(
-            self.features[rows, steps],
+            self.features[row, start] if see else self.features.new_zeros(*shape, 0),
+            self.states[rows, steps],
             self.actions[rows, taken],
             self.rewards[rows, taken],
-            self.senses[rows[..., 0], start],
+            self.senses[row, start],
             self.taught[rows, taken],
         )
 
