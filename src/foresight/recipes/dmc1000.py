@@ -149,7 +149,8 @@ def _one(config: FieldConfig, learn: ImproveConfig, folder: Path, workers: int) 
         {"measure": "curve", "task": task, "frames": row["step"], "value": row["return"]}
         for row in read_metrics(folder / CURVE)
     ]
-    counted = {"environment-frames": _frames(folder), "demonstrations": learn.demonstrations}
+    counted: dict[str, float] = {"environment-frames": _frames(folder)}
+    counted["demonstrations"] = learn.demonstrations
     counted["taught-decisions"] = taught_decisions(folder / "model")
     counted["seconds:learn"] = seconds
     return rows + [{"measure": k, "task": task, "value": v} for k, v in counted.items()]
