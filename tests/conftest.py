@@ -1,6 +1,37 @@
 """What holds for every test."""
 
+import pytest
 import torch
 
 # The suite's networks are tiny: a second thread costs more in waiting than it computes.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_learned(tmp_path_factory):
+    """The folder of a task that was learned for a moment, as ``foresight learn`` leaves it."""
+    from foresight.agents.imagining import ImagineConfig
+    from foresight.agents.improve import ImproveConfig, improve
+    from foresight.worldmodel.joint import LearnConfig
+
+    folder = tmp_path_factory.mktemp("learned") / "point_mass-easy"
+    config = ImproveConfig(
+        task="point_mass-easy",
+        steps=4 * 2 * 16,
+        start=2,
+        teacher=None,
+        demonstrations=0,
+        lessons=2,
+        length=16,
+        parallel=2,
+        updates=0.2,
+        latent=32,
+        hidden=32,
+        members=3,
+        axes=4,
+        learn=LearnConfig(batch=4),
+        search=ImagineConfig(members=2, samples=8, elites=4, iterations=1, prior_samples=2),
+        save_every=2,
+    )
+    improve(config, folder / "model")
+    return folder

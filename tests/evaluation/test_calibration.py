@@ -211,3 +211,42 @@ def test_refusals():
         calibrated_beta(Doubtful(0), lambda z, a: z[..., 0], episodes())
     with pytest.raises(ForesightError, match="sum or mean"):
         calibrated_beta(Doubtful(1), lambda z, a: z[..., 0], episodes(), over="max")
+
+
+def test_movement_persistence_and_correlation_within_episodes_equal_naive_ones():
+    model, data = Doubtful(0.4), episodes(4, 12)
+    whiten = torch.eye(Z)
+    found = calibrate(model, data, (2,), whiten)
+    moved, error, still, within, path = [], [], [], [], []
+    for one in data:
+        doubts, errors = [], []
+        for start in range(len(one.z) - 2):
+            imagined = model(one.z[start], one.actions[start : start + 2])
+            states, first = imagined[:, 2], imagined[:, 1].var(0, correction=0).mean().sqrt()
+            mean = states.mean(0)
+            path.append(float(first + states.var(0, correction=0).mean().sqrt()))
+            doubts.append(float(states.var(0, correction=0).mean().sqrt()))
+            errors.append(float((mean - one.z[start + 2]).square().mean().sqrt()))
+            moved.append(float((mean - one.z[start]).square().mean().sqrt()))
+            still.append(float((one.z[start + 2] - one.z[start]).square().mean().sqrt()))
+        error += errors
+        within.append(spearman(torch.tensor(doubts), torch.tensor(errors)))
+    assert found.within[2].mean == pytest.approx(np.mean(within), abs=1e-6)
+    assert found.persistence[2].mean == pytest.approx(np.mean(still), rel=1e-4)
+    assert found.path[2].mean == pytest.approx(
+        spearman(torch.tensor(path), torch.tensor(error)), abs=1e-6
+    )
+    assert found.movement[2].mean == pytest.approx(
+        spearman(torch.tensor(moved), torch.tensor(error)), abs=1e-6
+    )
+
+
+def test_anything_that_steps_is_imagined_with():
+    class Steps:
+        members = 3
+
+        def step(self, z, action):
+            return z + action[..., :1] * torch.arange(3.0).view(3, *[1] * (z.ndim - 1))
+
+    found = calibrate(Steps(), episodes(3, 8), (1, 2), torch.eye(Z))
+    assert found.diversity == {} and set(found.ratio) == {1, 2}

@@ -15,7 +15,8 @@ from foresight.evaluation.results import Result
 @dataclass(frozen=True)
 class Config:
     """Repeat an experiment: baselines, the search of the experts, faults, a phase or day of the
-    source documents, or the pretraining of the bundled encoder.
+    source documents, the pretraining of the bundled encoder, or what is asked of learned models
+    (calibration, ablation, cost, dmc1000).
     """
 
     name: Annotated[
@@ -36,6 +37,10 @@ class Config:
             "phase-7",
             "day36-zero-shot",
             "day37-drift",
+            "calibration",
+            "ablation",
+            "cost",
+            "dmc1000",
         ],
         tyro.conf.Positional,
     ]
@@ -55,13 +60,17 @@ class Config:
     seeds: int | None = None
     """Evaluation seeds, if not the preset's number."""
     episodes: int | None = None
-    """Episodes of each dataset of the phases, or rendered clips, if not the preset's number."""
+    """Episodes of each dataset of the phases, rendered clips, or held-out episodes, if not the
+    preset's number."""
     workers: int | None = None
     """Processes; one a core if not given."""
     ac: Path | None = None
     """V-JEPA 2-AC checkpoint, for the days; small random weights without one."""
     clip: Path | None = None
     """Video or .npy frames, for the days; rendered episodes without one."""
+    learned: tuple[Path, ...] = ()
+    """Folders of `foresight learn`, for calibration, ablation and cost; runs/planning without
+    one."""
 
 
 def main(config: Config) -> None:
@@ -113,6 +122,21 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
         raise ForesightError(
             f"{config.name} has no preset short, only the phases have: choose full or smoke."
         )
+    if config.name in ("calibration", "ablation", "cost", "dmc1000"):
+        from foresight.recipes import evidence
+
+        result = evidence.run(
+            config.name,
+            "smoke" if smoke else "full",
+            folder,
+            config.learned,
+            workers,
+            config.seeds,
+            config.episodes,
+            out.with_suffix(".csv"),
+        )
+        result.save(out)
+        return result
     if config.name == "baselines":
         from foresight.recipes import baselines
 

@@ -14,30 +14,22 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from foresight.errors import ForesightError
-from foresight.evaluation.statistics import LEVEL, Interval, Row, Summary
+from foresight.evaluation.imagined import Ensemble, HeldOut, imagined_windows, over_episodes
+from foresight.evaluation.statistics import Interval, Row, Summary, bootstrap_interval
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.experience import Experience
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.ranks import spearman
 from foresight.worldmodel.whitening import deviation, disagreement, whitening_matrix
 
+__all__ = ["HeldOut", "calibrate", "calibrated_beta", "held_out", "weight_cosine"]
+
 HORIZONS = tuple(range(1, 9))
 RESAMPLES = 500
-MOST_WINDOWS = 4096
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """One held-out episode of T steps."""
-
-    z: Float[Tensor, "T Z"]
-    actions: Float[Tensor, "T A"]
-    rewards: Float[Tensor, "T"] | None = None
-    """Needed for β only."""
 
 
 def held_out(model: WorldModel, experience: Experience) -> list[HeldOut]:
@@ -61,16 +53,29 @@ class Calibration:
         ratio: mean disagreement over mean error at each horizon; a well-sized ensemble has about 1,
             a smaller one is overconfident.
         error: mean error at each horizon.
+        path: rank correlation of the disagreement's mean over steps 1 to h, which is what a planner
+            penalises, with the error at step h.
+        within: mean over episodes of the rank correlation inside each one, where neither the
+            episode's behaviour nor its goal can help.
+        movement: rank correlation of the error with how far the imagined mean moves away from the
+            present, the rival that needs no ensemble.
+        persistence: mean error of the prediction that nothing changes.
         diversity: see `weight_cosine`.
     """
 
     spearman: dict[int, Interval]
     ratio: dict[int, Interval]
     error: dict[int, Interval]
+    path: dict[int, Interval] = field(default_factory=dict)
+    within: dict[int, Interval] = field(default_factory=dict)
+    movement: dict[int, Interval] = field(default_factory=dict)
+    persistence: dict[int, Interval] = field(default_factory=dict)
     diversity: dict[str, float] = field(default_factory=dict)
 
     def rows(self, task: str) -> list[Row]:
-        """Measurements ``spearman-h<k>``, ``ratio-h<k>``, ``error-h<k>`` and ``weight-cosine``."""
+        """Measurements ``spearman-h<k>``, ``ratio-h<k>``, ``error-h<k>`` and so on, and
+        ``weight-cosine``.
+        """
         found = [
             _row(f"{name}-h{horizon}", task, interval.mean)
             for name, intervals in self._tables()
@@ -87,11 +92,19 @@ class Calibration:
         }
 
     def _tables(self) -> list[tuple[str, dict[int, Interval]]]:
-        return [("spearman", self.spearman), ("ratio", self.ratio), ("error", self.error)]
+        return [
+            ("spearman", self.spearman),
+            ("spearman-path", self.path),
+            ("spearman-within", self.within),
+            ("spearman-movement", self.movement),
+            ("ratio", self.ratio),
+            ("error", self.error),
+            ("persistence", self.persistence),
+        ]
 
 
 def calibrate(
-    dynamics: EnsembleDynamics,
+    dynamics: Ensemble,
     episodes: Sequence[HeldOut],
     horizons: Sequence[int] = HORIZONS,
     whiten: Float[Tensor, "Z Z"] | None = None,
@@ -104,7 +117,7 @@ def calibrate(
     their mean from the true state.
 
     Args:
-        dynamics: at least two members.
+        dynamics: anything with at least two members that imagines step by step.
         episodes: held out, at least two; those too short for the longest horizon are left out.
         horizons: steps ahead.
         whiten: of the latent space, best from training states (`whitening_matrix`); None takes it
@@ -115,48 +128,76 @@ def calibrate(
         ForesightError: one member, too few episodes, or horizons below 1.
     """
     whiten = whitening_matrix(torch.cat([e.z for e in episodes])) if whiten is None else whiten
-    runs = _imagined(dynamics, episodes, max(horizons, default=0), min(horizons, default=0))
-    apart, off, owner = [], [], []
-    for index, run in enumerate(runs):
-        apart.append(disagreement(run.states, whiten)[:, 1:])
-        off.append(deviation(run.states.mean(0), run.truth, whiten)[:, 1:])
-        owner.append(torch.full((len(run.truth),), index))
-    doubt, error, episode = torch.cat(apart), torch.cat(off), torch.cat(owner)
+    runs = imagined_windows(dynamics, episodes, max(horizons, default=0), min(horizons, default=0))
+    parts = [_compared(run.states, run.truth, whiten) for run in runs]
+    doubt, error, moved, still = (torch.cat(column) for column in zip(*parts, strict=True))
+    episode = torch.cat([torch.full((len(run.truth),), i) for i, run in enumerate(runs)])
 
-    def each(statistic: Callable[[Tensor, Tensor], float]) -> dict[int, Interval]:
+    def each(
+        statistic: Callable[[Tensor, Tensor], float], first: Tensor, second: Tensor
+    ) -> dict[int, Interval]:
         return {
-            h: _over_episodes(statistic, (doubt[:, h - 1], error[:, h - 1]), episode, seed)
+            h: over_episodes(
+                statistic, (first[:, h - 1], second[:, h - 1]), episode, seed, RESAMPLES
+            )
             for h in horizons
         }
 
+    def within(h: int) -> Interval:
+        found = [spearman(d[:, h - 1], e[:, h - 1]) for d, e, *_ in parts if len(d) > 1]
+        return bootstrap_interval(found or [0.0], resamples=RESAMPLES, seed=seed)
+
     return Calibration(
-        spearman=each(spearman),
-        ratio=each(lambda d, e: float(d.mean() / e.mean().clamp(min=1e-12))),
-        error=each(lambda d, e: float(e.mean())),
+        spearman=each(spearman, doubt, error),
+        ratio=each(_ratio, doubt, error),
+        error=each(lambda e, _: float(e.mean()), error, error),
+        path=each(spearman, doubt.cumsum(1), error),
+        within={h: within(h) for h in horizons},
+        movement=each(spearman, moved, error),
+        persistence=each(lambda e, _: float(e.mean()), still, error),
         diversity=weight_cosine(dynamics),
     )
 
 
-def weight_cosine(dynamics: EnsembleDynamics) -> dict[str, float]:
+def _compared(
+    states: Float[Tensor, "E n H1 Z"], truth: Float[Tensor, "n H1 Z"], whiten: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Disagreement, error, imagined movement and persistence's error, each ``[n, H]``."""
+    mean, start = states.mean(0), truth[:, :1]
+    pairs = [(mean, truth), (mean, start), (start.expand_as(truth), truth)]
+    off, moved, still = (deviation(one, two, whiten)[:, 1:] for one, two in pairs)
+    return disagreement(states, whiten)[:, 1:], off, moved, still
+
+
+def _ratio(above: Tensor, below: Tensor) -> float:
+    return float(above.mean() / below.mean().clamp(min=1e-12))
+
+
+def weight_cosine(dynamics: object) -> dict[str, float]:
     """The sources' diversity: mean cosine between the flattened weights of two members.
 
     ``weight-cosine`` takes all parameters, as the sources do. Gains of layer norms begin at 1 in
     every member and dominate it: ``weight-cosine-matrices`` leaves all vectors out and is near 0
-    for members from different seeds, however alike what they predict.
+    for members from different seeds, however alike what they predict. Empty for a dynamics that
+    holds no `EnsembleDynamics`.
     """
-    parameters = list(dynamics.network.parameters())
+    modules = dynamics.modules() if isinstance(dynamics, nn.Module) else iter(())
+    ensemble = next((part for part in modules if isinstance(part, EnsembleDynamics)), None)
+    if ensemble is None:
+        return {}
+    parameters = list(ensemble.network.parameters())
     matrices = [p for p in parameters if p.ndim > 2]
     found = {}
     for name, chosen in (("weight-cosine", parameters), ("weight-cosine-matrices", matrices)):
         flat = torch.cat([p.detach().flatten(1).double() for p in chosen], dim=1)
         unit = functional.normalize(flat, dim=1)
-        pairs = itertools.combinations(range(dynamics.members), 2)
+        pairs = itertools.combinations(range(ensemble.members), 2)
         found[name] = float(np.mean([float(unit[i] @ unit[j]) for i, j in pairs]))
     return found
 
 
 def calibrated_beta(
-    dynamics: EnsembleDynamics,
+    dynamics: Ensemble,
     reward: Callable[[Tensor, Tensor], Tensor],
     episodes: Sequence[HeldOut],
     horizon: int = 8,
@@ -197,7 +238,7 @@ def calibrated_beta(
         raise ForesightError(f"Disagreement cannot be added up by {over!r}: choose sum or mean.")
     whiten = whitening_matrix(torch.cat([e.z for e in episodes])) if whiten is None else whiten
     off, doubt, owner = [], [], []
-    for index, run in enumerate(_imagined(dynamics, episodes, horizon, horizon)):
+    for index, run in enumerate(imagined_windows(dynamics, episodes, horizon, horizon)):
         with torch.no_grad():
             shown = run.actions.expand(len(run.states), *run.actions.shape)
             guess = reward(run.states[:, :, :-1], shown).sum(-1).mean(0)
@@ -207,77 +248,29 @@ def calibrated_beta(
         doubt.append(apart.sum(-1) if over == "sum" else apart.mean(-1))
         owner.append(torch.full((len(guess),), index))
     error, penalty, episode = torch.cat(off), torch.cat(doubt), torch.cat(owner)
+    return worth_of_doubt(error, penalty, episode, seed)
+
+
+def worth_of_doubt(
+    error: Float[Tensor, "n"], penalty: Float[Tensor, "n"], episode: Tensor, seed: int = 0
+) -> Interval:
+    """``E[error] / E[penalty]``: the weight at which a penalty equals the error it warns of.
+
+    Args:
+        error: of each window, in reward.
+        penalty: of each window at weight 1.
+        episode: index of the episode of each window.
+        seed: of the bootstrap over episodes.
+
+    Raises:
+        ForesightError: the penalty is 0 everywhere.
+    """
     if float(penalty.mean()) <= 1e-9:
         raise ForesightError(
             "The members of this ensemble never differ, so no penalty on their disagreement means "
             "anything: train them from different seeds on different data."
         )
-    return _over_episodes(
-        lambda e, d: float(e.mean() / d.mean().clamp(min=1e-12)), (error, penalty), episode, seed
-    )
-
-
-@dataclass(frozen=True)
-class _Run:
-    """Windows of one episode, imagined: states ``[E, n, H+1, Z]``, the rest ``[n, ...]``."""
-
-    states: Tensor
-    truth: Tensor
-    actions: Tensor
-    rewards: Tensor | None
-
-
-@torch.no_grad()
-def _imagined(
-    dynamics: EnsembleDynamics, episodes: Sequence[HeldOut], horizon: int, least: int
-) -> list[_Run]:
-    members = getattr(dynamics, "members", 1)
-    if members < 2:
-        raise ForesightError(
-            f"Disagreement needs at least 2 members and this dynamics has {members}: train an "
-            "ensemble with `foresight train --members 5`."
-        )
-    if least < 1:
-        raise ForesightError(f"A horizon of {least} steps cannot be measured: begin at 1.")
-    usable = [e for e in episodes if len(e.z) > horizon]
-    if len(usable) < 2:
-        raise ForesightError(
-            f"{len(usable)} held-out episodes are longer than {horizon} steps and at least 2 are "
-            "needed: collect more or longer ones, or measure a shorter horizon."
-        )
-    every = max(1, sum(len(e.z) - horizon for e in usable) // MOST_WINDOWS)
-    runs = []
-    for one in usable:
-        starts = torch.arange(0, len(one.z) - horizon, every)
-        rows = starts[:, None] + torch.arange(horizon + 1)
-        truth, actions = one.z[rows], one.actions[rows[:, :-1]]
-        rewards = one.rewards[rows[:, :-1]] if one.rewards is not None else None
-        runs.append(_Run(dynamics(truth[:, 0], actions), truth, actions, rewards))
-    return runs
-
-
-def _over_episodes(
-    statistic: Callable[[Tensor, Tensor], float],
-    columns: tuple[Tensor, Tensor],
-    episode: Tensor,
-    seed: int,
-) -> Interval:
-    """A statistic of windows and its bootstrap interval over episodes.
-
-    Windows of one episode are alike, so whole episodes are drawn (the cluster bootstrap: Davison &
-    Hinkley 1997, section 3.8).
-    """
-    first, second = columns
-    count = int(episode.max()) + 1
-    rows = [torch.nonzero(episode == index).flatten() for index in range(count)]
-    rng = np.random.default_rng(seed)
-    draws = []
-    for _ in range(RESAMPLES):
-        chosen = torch.cat([rows[i] for i in rng.integers(0, count, count)])
-        draws.append(statistic(first[chosen], second[chosen]))
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return Interval(statistic(first, second), float(low), float(high), count)
+    return over_episodes(_ratio, (error, penalty), episode, seed, RESAMPLES)
 
 
 def _row(measure: str, task: str, value: float) -> dict[str, Any]:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from foresight.agents.factory import PlannerFactory, PolicyFactory
-from foresight.agents.imagining import ImaginingFactory
 from foresight.envs.render import RenderSettings
 from foresight.evaluation.baselines import TRAINING_SEEDS, RowBook, paired_baselines
-from foresight.evaluation.episodes import agent_hash, evaluate_agent
+from foresight.evaluation.episodes import Agent, agent_hash, evaluate_agent
 from foresight.evaluation.statistics import Row
 from foresight.files import file_fingerprint
 
-Factory = PlannerFactory | PolicyFactory | ImaginingFactory
+
+class Factory(Protocol):
+    """Makes the agent of a checkpoint folder; a picklable dataclass of all its settings."""
+
+    @property
+    def checkpoint(self) -> str:
+        """The folder with ``model.safetensors``."""
+        ...
+
+    def __call__(self) -> Agent:
+        """Load and build the agent."""
+        ...
 
 
 @dataclass(frozen=True)

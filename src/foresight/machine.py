@@ -1,0 +1,34 @@
+"""The machine that a time was measured on; seconds mean nothing without it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import psutil
+import torch
+
+
+def machine() -> dict[str, str | int | float]:
+    """Processor, usable cores, torch threads, memory in GiB and accelerator of this process."""
+    usable = getattr(os, "sched_getaffinity", None)
+    return {
+        "processor": _processor(),
+        "cores": len(usable(0)) if usable else (os.cpu_count() or 1),
+        "threads": torch.get_num_threads(),
+        "memory-gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "platform": platform.platform(),
+    }
+
+
+def _processor() -> str:
+    """Its name; Linux keeps it in a file, others in ``platform``."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,220 @@
+"""Recipe ``dmc1000``: the same agent at the field's protocol, beside the field's figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from foresight.agents.imagining import Gaze, ImagineConfig, Imaginer
+from foresight.agents.improve import ImproveConfig, Improvement
+from foresight.agents.rollouts import Arena
+from foresight.agents.variants import VariantFactory, variant
+from foresight.evaluation.baselines import RowBook
+from foresight.evaluation.results import Result, make_result
+from foresight.evaluation.statistics import Row
+from foresight.files import write_text
+from foresight.metrics import MetricsLog, read_metrics
+from foresight.progress import console
+from foresight.recipes.ablation import RENDER
+from foresight.recipes.assess import Trial, assess_agent, assess_baselines
+from foresight.recipes.learned import Learned
+from foresight.recipes.planning import presets as planning_presets
+from foresight.recipes.planning import task_config
+
+PROTOCOL = "dmc1000"
+FRAMES = 200_000
+CURVE_SEED = 400_000
+"""Episodes of the curve: apart from those of learning and of the evaluation."""
+CURVE = "curve.jsonl"
+
+FIELD: dict[str, dict[tuple[str, str, int], float]] = {
+    "reacher-easy": {
+        ("TD-MPC2", "state", 1_000_000): 983,
+        ("TD-MPC2", "pixels", 500_000): 918,
+        ("TD-MPC2", "pixels", 1_000_000): 982,
+        ("DreamerV3", "pixels", 1_000_000): 953,
+        ("DrQ-v2", "pixels", 1_000_000): 939,
+        ("SAC", "state", 1_000_000): 914,
+        ("PPO", "pixels", 1_000_000): 508,
+    },
+    "cartpole-swingup": {
+        ("TD-MPC2", "state", 1_000_000): 876,
+        ("DreamerV3", "pixels", 1_000_000): 860,
+        ("DrQ-v2", "pixels", 1_000_000): 863,
+        ("SAC", "state", 1_000_000): 839,
+        ("PPO", "pixels", 1_000_000): 292,
+    },
+    "cup-catch": {
+        ("TD-MPC2", "state", 1_000_000): 986,
+        ("DreamerV3", "pixels", 1_000_000): 973,
+        ("DrQ-v2", "pixels", 1_000_000): 935,
+        ("SAC", "state", 1_000_000): 978,
+        ("PPO", "pixels", 1_000_000): 811,
+    },
+}
+"""Published returns: (method, input, environment frames)."""
+
+
+@dataclass(frozen=True)
+class FieldConfig:
+    """Which tasks, for how long, and how they are measured."""
+
+    tasks: tuple[str, ...] = tuple(FIELD)
+    """Task ids."""
+    frames: int = FRAMES
+    """Environment frames to learn from, the random ones of the start among them."""
+    seeds: int = 20
+    """Evaluation episodes of the final agent, seeds 0, 1, …"""
+    points: int = 10
+    """Points of the learning curve, evenly spread."""
+    point_seeds: int = 4
+    """Episodes of each of them."""
+    baselines: tuple[str, ...] = ("zero", "random", "constant")
+    """Conditions beside the agent."""
+    search: ImagineConfig = field(default_factory=ImagineConfig)
+    """The search of the evaluated agent."""
+    learn: ImproveConfig | None = None
+    """Sizes of networks and rounds, if not those of the task."""
+    steps: int | None = None
+    """Cut evaluation episodes short (smoke runs), in decisions of the environment."""
+
+
+def presets() -> dict[str, FieldConfig]:
+    """The named sizes."""
+    small = planning_presets()["smoke"]
+    smoke = FieldConfig(
+        tasks=("reacher-easy",),
+        frames=small.learn.steps,
+        seeds=2,
+        points=2,
+        point_seeds=2,
+        baselines=("zero", "random"),
+        search=small.search,
+        learn=small.learn,
+        steps=20,
+    )
+    return {"full": FieldConfig(), "smoke": smoke}
+
+
+def run(config: FieldConfig, folder: Path, workers: int = 1, table: Path | None = None) -> Result:
+    """Learn every task from so many frames, with a curve on the way, and measure the agent.
+
+    Rows: episodes of ``mpc`` and the baselines; ``curve`` with the frames seen until then; the
+    ``environment-frames``, the ``demonstrations`` among them (episodes), and the
+    ``taught-decisions``, for which the teacher said what it would have done. The configuration of
+    each task, with its teacher, is kept as ``learnt``. The curve is also written to ``table``
+    (``FOLDER/dmc1000.csv`` if not given), beside the field's figures. Killed runs go on.
+
+    Raises:
+        ForesightError: an unknown task, or a folder of another run.
+    """
+    rows: list[Row] = []
+    learnt: dict[str, ImproveConfig] = {}
+    for task in config.tasks:
+        learn = config.learn or task_config(task)
+        learnt[task] = replace(learn, task=task, protocol=PROTOCOL, steps=config.frames)
+        rows += _one(config, learnt[task], folder / task, workers)
+    write_text(table or folder / "dmc1000.csv", curve_csv(rows))
+    return make_result("dmc1000", {**asdict(config), "learnt": learnt}, PROTOCOL, rows)
+
+
+def _one(config: FieldConfig, learn: ImproveConfig, folder: Path, workers: int) -> list[Row]:
+    console.print(f"[bold]{learn.task}[/]: learn from {config.frames:,} frames, {PROTOCOL}")
+    started = time.perf_counter()
+    curve = Curve(config, folder / CURVE)
+    Improvement(learn, folder / "model", curve).run()
+    seconds = time.perf_counter() - started
+    one = Learned(folder / "model", folder)
+    task, _ = one.task, one.grounds  # the file that the agent's factory reads
+    factory = VariantFactory(
+        str(one.checkpoint),
+        str(one.grounds_path),
+        variant("NO_UNCERT"),
+        search=config.search,
+        encoder=learn.encoder,
+        protocol=PROTOCOL,
+    )
+    trial = Trial(task, tuple(range(config.seeds)), PROTOCOL, config.steps, workers)
+    book = RowBook(folder / "rows.jsonl")
+    rows = assess_agent(trial, "mpc", factory, RENDER, book).rows
+    rows += assess_baselines(trial, config.baselines, book)
+    rows += [
+        {"measure": "curve", "task": task, "frames": row["step"], "value": row["return"]}
+        for row in read_metrics(folder / CURVE)
+    ]
+    counted: dict[str, float] = {"environment-frames": _frames(folder)}
+    counted["demonstrations"] = learn.demonstrations
+    counted["taught-decisions"] = taught_decisions(folder / "model")
+    counted["seconds:learn"] = seconds
+    return rows + [{"measure": k, "task": task, "value": v} for k, v in counted.items()]
+
+
+def _frames(folder: Path) -> int:
+    return int(read_metrics(folder / "model" / "metrics.jsonl")[-1]["steps"])
+
+
+def taught_decisions(model: Path) -> int:
+    """Decisions of all rounds for which a teacher's answer was kept."""
+    count = 0
+    for path in sorted((model / "rounds").glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            count += int(file.get_tensor("taught").isfinite().all(-1).sum())
+    return count
+
+
+class Curve:
+    """Called after every round: measures whole episodes of the agent, without noise, now and then.
+
+    Args:
+        config: how often, on how many episodes.
+        path: of the points; those that are there are not measured again.
+    """
+
+    def __init__(self, config: FieldConfig, path: Path) -> None:
+        self.config = config
+        self.log = MetricsLog(path)
+        self.done = {row["step"] for row in read_metrics(path)}
+        self.last = max(self.done, default=0)
+
+    def __call__(self, run: Improvement) -> None:
+        """Measure if the next point has come."""
+        config = self.config
+        share = config.frames / config.points
+        before, now = int(self.last / share), int(min(run.steps, config.frames) / share)
+        if now <= before:
+            return
+        seeds = [CURVE_SEED + index for index in range(config.point_seeds)]
+        run.model.eval()
+        repeat = run.config.repeat
+        length = None if config.steps is None else config.steps * 2
+        with (
+            torch.random.fork_rng(devices=[]),
+            Arena(run.config.task, PROTOCOL, repeat, len(seeds), length) as arena,
+        ):
+            imaginer = Imaginer(run.model, config.search)
+            rolled = arena.roll(seeds, Gaze(run.encoder, run.model), imaginer.act)
+        run.model.train()
+        self.last = run.steps
+        self.log.write(run.steps, **{"return": float(rolled.rewards.sum(1).mean())})
+
+
+def curve_csv(rows: Sequence[Row]) -> str:
+    """Our curve and the field's figures: method, input, task, frames, return."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["method", "input", "task", "frames", "return"])
+    curve = [row for row in rows if row.get("measure") == "curve"]
+    for task in dict.fromkeys(row["task"] for row in curve):
+        for row in curve:
+            if row["task"] == task:
+                table.writerow(["Foresight", "pixels", task, row["frames"], round(row["value"], 2)])
+        for (method, sees, frames), value in FIELD.get(task, {}).items():
+            table.writerow([method, sees, task, frames, value])
+    return text.getvalue()

@@ -1,0 +1,122 @@
+"""Variants differ in what they say they differ in, and act in a protocol's own rhythm."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from foresight import load_encoder
+from foresight.agents.grounds import grounds_of
+from foresight.agents.imagining import ImagineConfig, Imaginer, ImaginingAgent
+from foresight.agents.memory import recall
+from foresight.agents.variants import (
+    VARIANTS,
+    Reflex,
+    VariantAgent,
+    VariantFactory,
+    hold_of,
+    imaginer_of,
+    variant,
+)
+from foresight.envs.dm_env import make
+from foresight.envs.render import RenderSettings
+from foresight.errors import ForesightError
+from foresight.planning.goals import NearestGoal
+from foresight.planning.objective import Disagreement, GoalDistance, PredictedReward, TerminalValue
+from foresight.worldmodel.joint import JointModel
+
+SEARCH = ImagineConfig(samples=12, elites=4, iterations=2, prior_samples=4)
+LOOK = RenderSettings(size=64, quality="smooth")
+
+
+@pytest.fixture(scope="module")
+def parts(tiny_learned):
+    model = JointModel.load(tiny_learned / "model")
+    return model, grounds_of(recall(model, tiny_learned / "model"), best=5)
+
+
+def kinds(imaginer):
+    return [type(term) for term in imaginer.objective.terms]
+
+
+def test_each_variant_is_made_of_what_it_says(parts):
+    model, grounds = parts
+    made = {n: imaginer_of(v, model, SEARCH, grounds, 0.7) for n, v in VARIANTS.items()}
+    return_terms = [PredictedReward, TerminalValue]
+    assert kinds(made["FULL"]) == [*return_terms, Disagreement]
+    assert made["FULL"].objective.terms[-1].weight == pytest.approx(0.7)
+    assert made["CAUTIOUS"].objective.terms[-1].weight == pytest.approx(1.4)
+    torch.testing.assert_close(made["FULL"].objective.terms[-1].whitening.matrix, grounds.whiten)
+    assert kinds(made["NO_UNCERT"]) == kinds(made["SINGLE"]) == return_terms
+    assert made["SINGLE"].model.config.members == 1 and made["FULL"].model.config.members == 3
+    assert kinds(made["NO_REWARD"]) == [NearestGoal] and kinds(made["MEAN_GOAL"]) == [GoalDistance]
+    # The prior follows the values: it would smuggle the reward in.
+    assert made["NO_REWARD"].solver.options.prior_samples == 0
+    assert made["NO_REWARD_FAR"].solver.horizon == 8
+    assert isinstance(made["PRIOR"], Reflex)
+
+
+def test_without_a_penalty_it_is_the_plain_agent(parts):
+    model, grounds = parts
+    features = torch.randn(2, model.features if hasattr(model, "features") else 64 * 4)
+    plain = Imaginer(model, SEARCH, seed=3).act(features)
+    same = imaginer_of(variant("NO_UNCERT"), model, SEARCH, grounds, 0.0, seed=3).act(features)
+    torch.testing.assert_close(plain, same)
+
+
+def test_the_reflex_does_the_priors_mean(parts):
+    model, grounds = parts
+    features = torch.randn(3, model.features if hasattr(model, "features") else 64 * 4)
+    reflex = imaginer_of(variant("PRIOR"), model, SEARCH, grounds, 0.0)
+    with torch.no_grad():
+        expected = torch.tanh(model.prior(model.encode(features))[0])
+    torch.testing.assert_close(reflex.act(features), expected, atol=0.03, rtol=0.03)  # bfloat16
+
+
+def play(agent, protocol, steps):
+    env = make("point_mass-easy", protocol, LOOK)
+    observation, _ = env.reset(seed=5)
+    agent.seed(1)
+    agent.reset(observation)
+    actions = []
+    for _ in range(steps):
+        actions.append(agent.act(observation))
+        observation = env.step(actions[-1])[0]
+    env.close()
+    return np.stack(actions)
+
+
+def test_it_decides_in_the_rhythm_of_the_protocol(parts, tiny_learned, tmp_path):
+    model, grounds = parts
+    encoder = load_encoder("foresight-small")
+    assert (hold_of(model, "seed200"), hold_of(model, "dmc1000")) == (2, 1)
+    grounds.save(tmp_path / "grounds.safetensors")
+    factory = VariantFactory(
+        str(tiny_learned / "model"),
+        str(tmp_path / "grounds.safetensors"),
+        variant("NO_UNCERT"),
+        search=SEARCH,
+    )
+    factory = pickle.loads(pickle.dumps(factory))
+    held = play(factory(), "seed200", 6)
+    np.testing.assert_array_equal(held[0::2], held[1::2])
+    np.testing.assert_array_equal(held, play(ImaginingAgent(model, encoder, SEARCH), "seed200", 6))
+    # An environment that repeats actions itself is asked for a new one every time: same physics.
+    quick = play(replace(factory, protocol="dmc1000")(), "dmc1000", 3)
+    np.testing.assert_allclose(quick, held[0::2], atol=1e-5)
+
+
+def test_what_does_not_fit_is_refused(parts):
+    model, grounds = parts
+    with pytest.raises(ForesightError, match="Unknown variant 'HALF'"):
+        variant("HALF")
+    odd = JointModel(replace(model.config, repeat=3))
+    with pytest.raises(ForesightError, match="holds its actions for 3 steps"):
+        hold_of(odd, "dmc1000")
+    with pytest.raises(ForesightError, match="trained on encoder"):
+        imaginer = imaginer_of(variant("PRIOR"), model, SEARCH, grounds, 0.0)
+        VariantAgent(model, load_encoder("random-small"), imaginer)
