@@ -21,7 +21,7 @@ from foresight.errors import ForesightError
 
 # The sentences live here, not in the modules, so that `foresight --help` imports none of them.
 VERBS = {
-    "run": "collect, encode, train and evaluate one task, and write the report",
+    "run": "learn one task from pixels, plan, evaluate beside baselines, write the report",
     "collect": "record episodes of a task into a dataset",
     "encode": "read a dataset with the frozen eyes and cache the features",
     "features": "say what distances between a dataset's features can tell apart",

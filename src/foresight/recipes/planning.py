@@ -127,9 +127,7 @@ def road_config(task: str, preset: str) -> PlanningConfig:
     """
     sizes = presets()["smoke" if preset == "smoke" else "full"]
     if preset == "smoke":
-        return replace(
-            sizes, learn=replace(sizes.learn, task=canonical(task), teacher=_teacher(task))
-        )
+        return replace(sizes, learn=_small(sizes.learn, task))
     learn = task_config(task)
     if preset == "demo":
         learn = replace(learn, steps=DEMO_STEPS, updates=0.5 * learn.updates)
