@@ -106,7 +106,7 @@ def test_a_hidden_layer_and_shaping():
     by_hand = np.clip(np.tanh(x @ layers[0][0] + layers[0][1])[:, :2] + 1, -1, 1)
     np.testing.assert_allclose(respond(layers, x), by_hand)
     config = EvolveConfig(
-        "cup-catch", hidden=5, shaped=True, generations=2, pairs=2, starts=2, measured=2, every=1
+        "cup-catch", hidden=5, shaped=1.0, generations=2, pairs=2, starts=2, measured=2, every=1
     )
     law = evolve(config)
     assert [weight.shape for weight, _ in law.layers] == [(8, 5), (5, 2)]

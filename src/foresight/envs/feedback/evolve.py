@@ -45,8 +45,8 @@ class EvolveConfig:
     """Steps of the search."""
     hidden: int = 0
     """Width of a hidden layer; 0 for a linear law."""
-    shaped: bool = False
-    """Add the oracle's shaping to what the search climbs; measurements are without it."""
+    shaped: float = 0.0
+    """Weight of the oracle's shaping in what the search climbs; measurements are without it."""
     pairs: int = 32
     """Antithetic pairs in a generation."""
     noise: float = 0.05
@@ -191,7 +191,7 @@ def evolve(config: EvolveConfig) -> FeedbackLaw:
         laws = law + config.noise * np.concatenate([noise, -noise])
         returns, extra, seen = field.run(laws, scale.now, (starts[0][chosen], starts[1][chosen]))
         scale.see(seen[np.isfinite(seen).all(1)])
-        slope = _slope(returns + extra, noise)
+        slope = _slope(returns + config.shaped * extra, noise)
         first, second = 0.9 * first + 0.1 * slope, 0.99 * second + 0.01 * slope**2
         bent = first / (1 - 0.9**number), second / (1 - 0.99**number)
         law = law + config.lr * bent[0] / (np.sqrt(bent[1]) + 1e-8)
