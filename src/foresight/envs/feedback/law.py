@@ -57,6 +57,11 @@ class FeedbackLaw:
     layers: Layers
     origin: dict[str, Any]
 
+    @property
+    def repeat(self) -> int:
+        """Control steps for which each of its actions is held."""
+        return int(self.origin["config"]["repeat"])
+
     def act(self, features: Float[np.ndarray, "*batch D"]) -> Float[np.ndarray, "*batch A"]:
         """Actions in [-1, 1]."""
         scaled = np.clip((features - self.mean) / self.deviation, -CLIP, CLIP)
@@ -87,7 +92,11 @@ class FeedbackLaw:
             law = cls(str(raw["task"]), mean, deviation, layers, dict(raw["origin"]))
             widths = [len(mean), *(len(bias) for _, bias in layers)]
             shapes = [weight.shape for weight, _ in layers]
-            fits = shapes == list(itertools.pairwise(widths)) and deviation.shape == mean.shape
+            fits = (
+                law.repeat > 0
+                and shapes == list(itertools.pairwise(widths))
+                and deviation.shape == mean.shape
+            )
         except (KeyError, TypeError, ValueError):
             fits = False
         if not fits or not layers:
@@ -115,7 +124,7 @@ def load_law(task: str) -> FeedbackLaw:
 
 
 class FeedbackExpert:
-    """Follows a law; reads the true state.
+    """Follows a law; reads the true state, as often as when the law was found.
 
     Args:
         task: the law's.
@@ -126,16 +135,24 @@ class FeedbackExpert:
     def __init__(self, task: str) -> None:
         self.law = load_law(task)
         self._features: StateFeatures | None = None
+        self._hold, self._asked = 1, 0
+        self._held = np.zeros(0, np.float32)
 
     def reset(self, env: DMControlEnv, seed: int) -> None:
         """Read the joints of the model."""
         self._features = StateFeatures(env.physics.model.ptr)
+        self._hold = max(1, self.law.repeat // env.protocol.repeat)
+        self._asked = 0
 
     def act(self, env: DMControlEnv, observation: dict[str, np.ndarray]) -> np.ndarray:
         """Control values, float32 ``[A]``."""
         if self._features is None:
             self.reset(env, 0)
         assert self._features is not None
+        self._asked += 1
+        if (self._asked - 1) % self._hold:
+            return self._held.copy()
         action = self.law.act(self._features(env.physics.get_state()))
         low, high = env.action_space.low, env.action_space.high
-        return (low + 0.5 * (action + 1) * (high - low)).astype(np.float32)
+        self._held = (low + 0.5 * (action + 1) * (high - low)).astype(np.float32)
+        return self._held.copy()
