@@ -41,8 +41,8 @@ TASKS: dict[str, dict[str, object]] = {
     "cartpole-swingup": {"repeat": 4, "updates": 0.5, "relabel": 0.25},
     "walker-walk": {"relabel": 0.15},
     "cheetah-run": {"teacher": "expert", "start": 32, "demonstrations": 96, "relabel": 1.0},
-    "finger-spin": {"relabel": 0.5},
-    "hopper-hop": {"relabel": 0.2},
+    "finger-spin": {"teacher": "expert", "start": 32, "demonstrations": 96, "relabel": 1.0},
+    "hopper-hop": {"teacher": "expert", "start": 32, "demonstrations": 96, "relabel": 1.0},
     "cup-catch": {
         "teacher": "expert",
         "length": 100,
