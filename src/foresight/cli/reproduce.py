@@ -15,7 +15,7 @@ from foresight.perception.eyes import Eyes
 @dataclass(frozen=True)
 class Config:
     """Repeat an experiment: baselines, the search of the experts, faults, a phase or day of the
-    source documents, or the pretraining of the bundled encoder.
+    source documents, teaching by showing, or the pretraining of the bundled encoder.
     """
 
     name: Annotated[
@@ -30,6 +30,7 @@ class Config:
             "phase-4b",
             "day36-zero-shot",
             "day37-drift",
+            "teach",
         ],
         tyro.conf.Positional,
     ]
@@ -55,6 +56,11 @@ class Config:
     """V-JEPA 2-AC checkpoint, for the days; small random weights without one."""
     clip: Path | None = None
     """Video or .npy frames, for the days; rendered episodes without one."""
+    models: Path = Path("runs/planning")
+    """What `foresight learn` left, for teach: a folder with TASK/model in it; a smoke run learns a
+    tiny one."""
+    tasks: tuple[str, ...] = ()
+    """Tasks of teach, if not its own."""
 
 
 def main(config: Config) -> None:
@@ -111,6 +117,8 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
         from foresight.recipes import foresight_small
 
         result = foresight_small.run(config.preset, folder, workers, config.device)
+    elif config.name == "teach":
+        result = _teach(config, folder, workers)
     elif config.name.startswith("day"):
         from foresight.recipes import ac
 
@@ -137,3 +145,17 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
         result = phases.run(config.name, sizes, folder, workers)
     result.save(out)
     return result
+
+
+def _teach(config: Config, folder: Path, workers: int) -> Result:
+    from foresight.recipes import teach
+
+    sizes = replace(teach.presets()[config.preset], encoder=config.encoder)
+    if config.seeds is not None:
+        sizes = replace(sizes, seeds=config.seeds)
+    if config.preset == "full":
+        return teach.run(sizes, config.tasks, config.models, folder, workers)
+    tasks = config.tasks or ("point_mass-easy",)
+    for task in tasks:
+        teach.tiny_model(task, folder / "models")
+    return teach.run(sizes, tasks, folder / "models", folder, workers)

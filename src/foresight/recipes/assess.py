@@ -9,13 +9,15 @@ import numpy as np
 
 from foresight.agents.factory import PlannerFactory, PolicyFactory
 from foresight.agents.imagining import ImaginingFactory
+from foresight.agents.teaching import ConstantFactory, ReplayFactory, TaughtFactory
 from foresight.envs.render import RenderSettings
 from foresight.evaluation.baselines import TRAINING_SEEDS, RowBook, paired_baselines
-from foresight.evaluation.episodes import agent_hash, evaluate_agent
+from foresight.evaluation.episodes import Start, agent_hash, evaluate_agent
 from foresight.evaluation.statistics import Row
 from foresight.files import file_fingerprint
 
-Factory = PlannerFactory | PolicyFactory | ImaginingFactory
+Learned = PlannerFactory | PolicyFactory | ImaginingFactory | TaughtFactory
+Factory = Learned | ReplayFactory | ConstantFactory
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,30 @@ def assess_agent(
     render: RenderSettings,
     book: RowBook,
     film: Sequence[int] = (),
+    start: Start | None = None,
+    data: str | None = None,
 ) -> Assessment:
     """Rows of an agent; those that ``book`` holds already are not run again.
 
     The weights and every setting enter the rows' config hash, so rows of an older model are never
     taken for this one's. Filmed seeds run again if their film is not at hand.
+
+    Args:
+        trial: task, seeds and protocol.
+        condition: name of the agent in tables.
+        factory: makes it.
+        render: what it sees.
+        book: finished rows.
+        film: seeds to be filmed.
+        start: begins each episode, if not as the seed has it.
+        data: fingerprint of what else decides the result, such as demonstrations.
     """
-    config = {
-        "factory": factory,
-        "weights": file_fingerprint(f"{factory.checkpoint}/model.safetensors"),
-    }
-    digest = agent_hash(trial.task, trial.protocol, render, trial.steps, config)
+    config: dict[str, object] = {"factory": factory}
+    if isinstance(factory, Learned):
+        config["weights"] = file_fingerprint(f"{factory.checkpoint}/model.safetensors")
+    if data is not None:
+        config["data"] = data
+    digest = agent_hash(trial.task, trial.protocol, render, trial.steps, config, start)
 
     def finished(seed: int) -> Row | None:
         return book.find(trial.task, condition, seed, digest)
@@ -81,6 +96,7 @@ def assess_agent(
             film=[seed for seed in film if seed in trial.seeds],
             config=config,
             steps=trial.steps,
+            start=start,
             on_row=keep,
         )
         films = evaluation.films
