@@ -210,7 +210,7 @@ def _demonstration_rows(store: EpisodeStore, config: TeachConfig) -> list[Row]:
 def _shares(task: str, rows: list[Row], shown: list[Row]) -> list[Row]:
     """Return over the mean return of the demonstrations, episode by episode."""
     most = sum(row["return"] for row in shown) / len(shown)
-    if most <= 0:
+    if most < 1:  # a share of next to nothing says nothing
         return []
     others = list(dict.fromkeys(r["condition"] for r in rows if r["condition"] != "demonstration"))
     return [
