@@ -51,12 +51,13 @@ def test_replaying_a_demonstration_from_its_own_start_is_the_demonstration(run):
 
 
 def test_nothing_is_run_twice(run, monkeypatch):
+    monkeypatch.chdir(run.parents[1])
     before = (run / TASK / "rows.jsonl").read_text()
-    sizes = replace(teach.presets()["smoke"], encoder="foresight-small")
-    teach.run(sizes, [TASK], run / "models", run, 1)
+    assert cli.main(["reproduce", "teach", "--preset", "smoke", "--workers", "1"]) == 0
     assert (run / TASK / "rows.jsonl").read_text() == before
+    sizes = replace(teach.presets()["smoke"], rivals=("magic",))
     with pytest.raises(ForesightError, match="Rival 'magic'"):
-        teach.run(replace(sizes, rivals=("magic",)), [TASK], run / "models", run, 1)
+        teach.run(sizes, [TASK], run / "models", run, 1)
 
 
 def test_the_verb_records_follows_and_films(run, capsys, tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ def test_a_space_is_white_on_the_states_it_was_fitted_on(kind):
     z = torch.randn(4000, 6, generator=generator) @ mixing + 3
     features = torch.cat([z @ torch.randn(6, 10, generator=generator), z], 1)
     matrix = latent_axes(z) if kind == "latent" else place_axes(z, features, 3)
-    space = Space(6, 3).settle(z, matrix)
+    space = Space(6, 3).settle(z, matrix, True)
     seen = space(z)
     torch.testing.assert_close(seen.mean(0), torch.zeros(3), atol=1e-3, rtol=0)
     torch.testing.assert_close(torch.cov(seen.T), torch.eye(3), atol=2e-2, rtol=0)
@@ -42,10 +42,10 @@ def test_place_axes_find_what_the_picture_shows_and_z_tells():
 
 def test_states_that_never_move_are_refused():
     with pytest.raises(ForesightError, match="never move"):
-        Space(3, 2).settle(torch.ones(5, 3), torch.eye(3))
+        Space(3, 2).settle(torch.ones(5, 3), torch.eye(3), True)
 
 
-@pytest.mark.parametrize("kind", ["control", "latent", "places"])
+@pytest.mark.parametrize("kind", ["control", "latent", "white", "places"])
 def test_heads_learn_what_leads_where_without_reward(kind):
     model = tiny_model()
     rounds = glide(120, 12, numbers_of(model))

@@ -26,11 +26,11 @@ HEADS, HEADS_CONFIG = "teach.safetensors", "teach.json"
 class TaughtConfig:
     """How the heads are built and trained. No reward enters anywhere."""
 
-    space: Kind = "control"
-    """Where states are compared: latent (whitened z), places (what z says about the picture), or
-    control (what the inverse model reads off z)."""
+    space: Kind = "latent"
+    """Where states are compared: latent (z as it is), white (its whitened principal axes), places
+    (what z says about the picture), or control (what the inverse model reads off z)."""
     dims: int = 32
-    """Numbers of that space."""
+    """Numbers of that space; latent takes all of z."""
     longest: int = 16
     """Most decisions between a state and its goal."""
     hidden: int = 256
@@ -67,21 +67,21 @@ class TaughtHeads(nn.Module):
     """
 
     centre: Float[Tensor, "Z"]
-    scale: Float[Tensor, "Z"]
+    scale: Float[Tensor, ""]
     known: Float[Tensor, "n Z"]
     loudest: Float[Tensor, ""]
 
     def __init__(self, latent: int, actions: int, config: TaughtConfig, known: int = 256) -> None:
         super().__init__()
         self.config = config
-        dims = min(config.dims, latent)
+        dims = latent if config.space == "latent" else min(config.dims, latent)
         self.space = Space(latent, dims)
         shape = InverseConfig(config.hidden, 2, config.longest)
         self.inverse = InverseModel(dims, (-1.0,) * actions, (1.0,) * actions, shape)
         far = ReachabilityConfig(config.hidden, 2, config.longest)
         self.reach = Reachability(latent, far)
         self.register_buffer("centre", torch.zeros(latent))
-        self.register_buffer("scale", torch.ones(latent))
+        self.register_buffer("scale", torch.ones(()))
         self.register_buffer("known", torch.zeros(known, latent))
         self.register_buffer("loudest", torch.zeros(()))
 

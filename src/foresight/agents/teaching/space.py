@@ -10,17 +10,18 @@ from torch import Tensor, nn
 
 from foresight.errors import ForesightError
 
-Kind = Literal["latent", "places", "control"]
+Kind = Literal["latent", "white", "places", "control"]
 FLOOR = 1e-2
 """Least variance of an axis, as a share of the mean one: smaller ones are mostly noise."""
 RIDGE = 1e-3
 
 
 class Space(nn.Module):
-    """A linear map from latent states to K numbers of unit variance and no correlation.
+    """A linear map from latent states to K numbers, in units of how far states are apart.
 
     It is linear in z, so imagined states are compared at the price of one product. What the numbers
-    are depends on what it was fitted to, see the functions of this module.
+    are depends on what it was fitted to, see the functions of this module. White numbers have unit
+    variance each; others keep their weights beside each other and have a mean variance of 1.
 
     Args:
         latent: Z.
@@ -36,7 +37,7 @@ class Space(nn.Module):
         self.register_buffer("matrix", torch.zeros(latent, dims))
 
     def forward(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch K"]:
-        """Coordinates in whitened units."""
+        """Coordinates."""
         return (z.float() - self.mean) @ self.matrix
 
     def distance(
@@ -46,8 +47,13 @@ class Space(nn.Module):
         return (self(z) - place).square().mean(-1).sqrt()
 
     @torch.no_grad()
-    def settle(self, z: Float[Tensor, "n Z"], matrix: Float[Tensor, "Z J"]) -> Space:
-        """Keep the K leading axes of ``(z - mean) matrix``, each divided by its deviation.
+    def settle(self, z: Float[Tensor, "n Z"], matrix: Float[Tensor, "Z J"], white: bool) -> Space:
+        """Keep the K leading axes of ``(z - mean) matrix``, scaled by their deviations.
+
+        Args:
+            z: states that belong together, such as those of training.
+            matrix: what of them counts.
+            white: divide each axis by its own deviation, else all by one.
 
         Raises:
             ForesightError: fewer than two states, or states that never move.
@@ -66,14 +72,15 @@ class Space(nn.Module):
             raise ForesightError(
                 "The latent states never move, so nothing can be compared: train the model first."
             )
-        scale = values.clamp(min=FLOOR * float(values.mean())).rsqrt()
+        floored = values.clamp(min=FLOOR * float(values.mean()))
+        scale = floored.rsqrt() if white else values.mean().rsqrt()
         self.mean.copy_(mean.to(self.mean))
         self.matrix.copy_((matrix.double() @ axes * scale).to(self.matrix))
         return self
 
 
 def latent_axes(z: Float[Tensor, "n Z"]) -> Float[Tensor, "Z Z"]:
-    """All of z: distances then are those between whitened latent states."""
+    """All of z. White: distances between whitened states; else between the states as they are."""
     return torch.eye(z.shape[1], dtype=z.dtype)
 
 

@@ -168,7 +168,7 @@ def _fit_scales(heads: TaughtHeads, latents: Latents, rounds: Rounds) -> None:
     rows = episode_rows(latents.offsets, latents.train)
     z = latents.z[rows]
     heads.centre.copy_(z.mean(0))
-    heads.scale.copy_(1 / z.std(0).clamp(min=1e-3 * float(z.std(0).mean()) + 1e-8))
+    heads.scale.copy_(z.var(0).mean().clamp(min=1e-12).rsqrt())
     picks = torch.linspace(0, len(rows) - 1, len(heads.known)).long()
     heads.known.copy_(z[picks])
     loud = torch.cat([f.float().square().mean(-1) for f in rounds.features[rows].split(4096)])
@@ -181,13 +181,13 @@ def _fit_space(
     rows = episode_rows(latents.offsets, latents.train)
     rows = rows[:: max(1, len(rows) // FITTED)]
     z, kind = latents.z[rows], heads.config.space
-    if kind == "latent":
+    if kind in ("latent", "white"):
         matrix = latent_axes(z)
     elif kind == "places":
         matrix = place_axes(z, rounds.features[rows], heads.space.matrix.shape[1])
     else:
         matrix = control_axes(heads, latents, training)
-    heads.space.settle(z, matrix)
+    heads.space.settle(z, matrix, kind in ("white", "places"))
 
 
 def control_axes(
@@ -218,7 +218,7 @@ def control_axes(
         return float(loss(generator, held_out, 4096))
 
     train_head(probe, loss, validate, training)
-    return heads.scale[:, None] * probe.map.weight.detach().T
+    return heads.scale * probe.map.weight.detach().T
 
 
 class _ControlProbe(nn.Module):
