@@ -67,7 +67,7 @@ def glide(episodes: int, decisions: int, numbers: int, seed: int = 0) -> Rounds:
 def line_heads(latent: int = 3, **changes) -> TaughtHeads:
     """Untrained heads whose space is the first coordinate of z itself, in units of 1."""
     torch.manual_seed(1)
-    config = TaughtConfig(**{"dims": 1, "longest": 8, "hidden": 16, **changes})
+    config = TaughtConfig(**{"space": "white", "dims": 1, "longest": 8, "hidden": 16, **changes})
     heads = TaughtHeads(latent, 1, config).eval().requires_grad_(False)
     heads.space.matrix[0, 0] = 1
     # The learned distance says "far" of everything, so that the space alone decides.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from foresight.agents.teaching.demonstration import Shown
 from foresight.agents.teaching.heads import TaughtHeads
-from foresight.agents.teaching.objective import FollowStates
+from foresight.agents.teaching.objective import FollowStates, NearProposal
 from foresight.agents.teaching.progress import Progress, ProgressConfig
 from foresight.perception.encoder import default_dtype
 from foresight.planning.objective import Disagreement, Objective, Term
@@ -40,7 +41,9 @@ class FollowConfig:
     """Noise on them, in units of half the action range."""
     temperature: float = 0.02
     """Of the weights, in units of distance in the space of comparison."""
-    spread: float = 0.7
+    warm: Literal["inverse", "last"] = "inverse"
+    """Where the search begins: what the inverse model would do, or the last plan a decision on."""
+    spread: float = 0.3
     """Deviation of the first samples, in units of half the action range."""
     least: float = 0.05
     """Least deviation."""
@@ -48,6 +51,8 @@ class FollowConfig:
     """Weight of the learned distance in time between the last imagined state and its goal."""
     early: float = 0.7
     """How much an imagined step counts beside the one after it."""
+    trust: float = 0.5
+    """Weight of the squared deviation from what the inverse model would do."""
     penalty: float = 0.0
     """Weight of the ensemble's disagreement."""
 
@@ -73,7 +78,7 @@ class Follower:
         self.dynamics = copy.deepcopy(model.dynamics).to(dtype).eval().requires_grad_(False)
         high = torch.ones(model.config.actions)
         self.low, self.high = -high, high
-        prior = PolicyPrior(self._propose, self.low, self.high, config.prior_noise)
+        self.prior = PolicyPrior(self._propose, self.low, self.high, config.prior_noise)
         self.solver = MPPI(
             self.dynamics,
             self.low,
@@ -86,7 +91,7 @@ class Follower:
             temperature=config.temperature,
             initial_deviation=config.spread,
             minimal_deviation=config.least,
-            options=Options(prior=prior, prior_samples=config.prior_samples),
+            options=Options(prior=self.prior, prior_samples=config.prior_samples),
         )
         self.progress: Progress | None = None
         self.last: Float[Tensor, "1 H A"] | None = None
@@ -114,21 +119,31 @@ class Follower:
         assert self.progress is not None, "reset() comes first"
         self.progress.update(z[0])
         config = self.config
+        proposed = self._proposed(z)
         terms: list[Term] = [
             FollowStates(self.heads, self._goals(), config.reach, config.early),
+            NearProposal(proposed, config.trust),
         ]
         if config.penalty:
             terms.append(Disagreement(config.penalty))
-        start = None if self.last is None else shift(self.last)
+        on = None if self.last is None else shift(self.last)
         self.now = z
         try:
+            start = on if config.warm == "last" else proposed
             self.last = self.solver.plan(z, Objective(*terms), start).actions
         except NonFiniteFuturesError:
             self.fallbacks += 1
-            if start is None:
+            if on is None:
                 return self._propose(z)[0].clamp(-1, 1)
-            self.last = start
+            self.last = on
         return self.last[0, 0].float()
+
+    def _proposed(self, z: Float[Tensor, "1 Z"]) -> Float[Tensor, "1 H A"]:
+        """The inverse model's whole way, rolled out in imagination."""
+        horizon, generator = self.config.horizon, self.solver.generator
+        # Where imagination fails, so do proposals after the first; the search says so itself.
+        found = self.prior.sample(z, 1, horizon, self.dynamics, generator)
+        return found[:, 0].nan_to_num()
 
     @torch.inference_mode()
     def imagined(self) -> Float[Tensor, "H Z"]:
