@@ -28,6 +28,7 @@ VERBS = {
     "pretrain": "make eyes of your own: masked prediction on recorded episodes",
     "train": "learn a world model or a policy from cached features",
     "learn": "learn a task by acting in it and imagining, then measure the agent",
+    "teach": "show a task once on video, and film the robot doing it",
     "evaluate": "let an agent act, beside its baselines on the same seeds",
     "drift": "measure how far a model's imagined features drift from the true ones",
     "probe": "say what the eyes can see of a task, before any training",

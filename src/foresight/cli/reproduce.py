@@ -15,8 +15,8 @@ from foresight.evaluation.results import Result
 @dataclass(frozen=True)
 class Config:
     """Repeat an experiment: baselines, the search of the experts, faults, a phase or day of the
-    source documents, the pretraining of the bundled encoder, or what is asked of learned models
-    (calibration, ablation, cost, dmc1000).
+    source documents, the pretraining of the bundled encoder, teaching by showing, or what is asked
+    of learned models (calibration, ablation, cost, dmc1000).
     """
 
     name: Annotated[
@@ -41,6 +41,7 @@ class Config:
             "ablation",
             "cost",
             "dmc1000",
+            "teach",
         ],
         tyro.conf.Positional,
     ]
@@ -71,6 +72,11 @@ class Config:
     learned: tuple[Path, ...] = ()
     """Folders of `foresight learn`, for calibration, ablation and cost; runs/planning without
     one."""
+    models: Path = Path("runs/planning")
+    """What `foresight learn` left, for teach: a folder with TASK/model in it; a smoke run learns a
+    tiny one."""
+    tasks: tuple[str, ...] = ()
+    """Tasks of teach, if not its own."""
 
 
 def main(config: Config) -> None:
@@ -161,6 +167,8 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
         from foresight.recipes import foresight_small
 
         result = foresight_small.run(config.preset, folder, workers, config.device)
+    elif config.name == "teach":
+        result = _teach(config, folder, workers)
     elif config.name.startswith("day"):
         from foresight.recipes import ac
 
@@ -196,3 +204,17 @@ def _run_phase(config: Config, folder: Path, workers: int) -> Result:
             task_episodes=config.episodes,
         )
     return phases.run(config.name, sizes, folder, workers)
+
+
+def _teach(config: Config, folder: Path, workers: int) -> Result:
+    from foresight.recipes import teach
+
+    sizes = replace(teach.presets()[config.preset], encoder=config.encoder)
+    if config.seeds is not None:
+        sizes = replace(sizes, seeds=config.seeds)
+    if config.preset == "full":
+        return teach.run(sizes, config.tasks, config.models, folder, workers)
+    tasks = config.tasks or ("point_mass-easy",)
+    for task in tasks:
+        teach.tiny_model(task, folder / "models")
+    return teach.run(sizes, tasks, folder / "models", folder, workers)

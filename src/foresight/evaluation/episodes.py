@@ -49,6 +49,11 @@ class Agent(Protocol):
         """The action [A] for this observation."""
 
 
+Start = Callable[[dm_env.DMControlEnv, int], dict[str, np.ndarray]]
+"""Begins the episode of a seed in another way than ``env.reset``, and gives its first observation;
+a dataclass, so that it has a hash and travels to workers."""
+
+
 class Evaluation(NamedTuple):
     """Rows in the order of the seeds, and the frames uint8 [T, H, W, 3] of the filmed seeds."""
 
@@ -68,6 +73,7 @@ class _Plan:
     film: tuple[int, ...]
     film_settings: RenderSettings
     stamp: Row  # fields that every row carries
+    start: Start | None = None
 
 
 @dataclass
@@ -97,6 +103,7 @@ def evaluate_agent(
     film_settings: RenderSettings = FILM,
     config: object = None,
     steps: int | None = None,
+    start: Start | None = None,
     on_row: Callable[[Row], None] | None = None,
 ) -> Evaluation:
     """Run an agent on ``seeds`` and return one row per episode.
@@ -119,14 +126,16 @@ def evaluate_agent(
         film_settings: how they are rendered.
         config: what else decides the result (weights, planner settings); enters the config hash.
         steps: cut episodes after this many decisions (trial runs; success stays as hard).
+        start: begins each episode, ``env.reset`` if not given; enters the config hash.
         on_row: called with each row as soon as its episode ends, in any order.
 
     Raises:
         ForesightError: unknown task or protocol, repeated seeds, an agent that cannot travel to a
             worker, an invalid action, or a worker that died.
     """
-    identity = {"agent": config}
+    identity = _agent_identity(config, start)
     plan = _plan(task, protocol, render, condition, steps, film, film_settings, identity, {})
+    plan = replace(plan, start=start)
     return _evaluate(plan, partial(_AgentActor, make_agent), seeds, workers, on_row)
 
 
@@ -202,9 +211,15 @@ def agent_hash(
     render: RenderSettings | None,
     steps: int | None,
     config: object,
+    start: Start | None = None,
 ) -> str:
     """The config hash that rows of :func:`evaluate_agent` carry."""
-    return _identity_hash(task, get_protocol(protocol).name, render, steps, {"agent": config})
+    identity = _agent_identity(config, start)
+    return _identity_hash(task, get_protocol(protocol).name, render, steps, identity)
+
+
+def _agent_identity(config: object, start: Start | None) -> Row:
+    return {"agent": config} | ({} if start is None else {"start": start})
 
 
 def _identity_hash(
@@ -304,7 +319,7 @@ class _Episodes:
     def __call__(self, seed: int) -> _Outcome:
         plan, env = self.plan, self.env
         _seed_everything(seed)
-        observation, _ = env.reset(seed=seed)
+        observation = env.reset(seed=seed)[0] if plan.start is None else plan.start(env, seed)
         filmed = seed in plan.film
         camera = FrameRenderer(env.physics.model.ptr, plan.film_settings) if filmed else None
         self.actor.start(env, observation, seed)

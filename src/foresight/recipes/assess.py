@@ -10,18 +10,16 @@ import numpy as np
 
 from foresight.envs.render import RenderSettings
 from foresight.evaluation.baselines import TRAINING_SEEDS, RowBook, paired_baselines
-from foresight.evaluation.episodes import Agent, agent_hash, evaluate_agent
+from foresight.evaluation.episodes import Agent, Start, agent_hash, evaluate_agent
 from foresight.evaluation.statistics import Row
 from foresight.files import file_fingerprint
 
 
 class Factory(Protocol):
-    """Makes the agent of a checkpoint folder; a picklable dataclass of all its settings."""
+    """Makes an agent; a picklable dataclass of all its settings.
 
-    @property
-    def checkpoint(self) -> str:
-        """The folder with ``model.safetensors``."""
-        ...
+    One that acts with learned weights has a ``checkpoint``, the folder of ``model.safetensors``.
+    """
 
     def __call__(self) -> Agent:
         """Load and build the agent."""
@@ -56,17 +54,31 @@ def assess_agent(
     render: RenderSettings,
     book: RowBook,
     film: Sequence[int] = (),
+    start: Start | None = None,
+    data: str | None = None,
 ) -> Assessment:
     """Rows of an agent; those that ``book`` holds already are not run again.
 
     The weights and every setting enter the rows' config hash, so rows of an older model are never
     taken for this one's. Filmed seeds run again if their film is not at hand.
+
+    Args:
+        trial: task, seeds and protocol.
+        condition: name of the agent in tables.
+        factory: makes it.
+        render: what it sees.
+        book: finished rows.
+        film: seeds to be filmed.
+        start: begins each episode, if not as the seed has it.
+        data: fingerprint of what else decides the result, such as demonstrations.
     """
-    config = {
-        "factory": factory,
-        "weights": file_fingerprint(f"{factory.checkpoint}/model.safetensors"),
-    }
-    digest = agent_hash(trial.task, trial.protocol, render, trial.steps, config)
+    config: dict[str, object] = {"factory": factory}
+    checkpoint = getattr(factory, "checkpoint", None)
+    if checkpoint is not None:
+        config["weights"] = file_fingerprint(f"{checkpoint}/model.safetensors")
+    if data is not None:
+        config["data"] = data
+    digest = agent_hash(trial.task, trial.protocol, render, trial.steps, config, start)
 
     def finished(seed: int) -> Row | None:
         return book.find(trial.task, condition, seed, digest)
@@ -91,6 +103,7 @@ def assess_agent(
             film=[seed for seed in film if seed in trial.seeds],
             config=config,
             steps=trial.steps,
+            start=start,
             on_row=keep,
         )
         films = evaluation.films
