@@ -43,7 +43,7 @@ def tiny_model(seed: int = 0, **changes) -> JointModel:
 
 def numbers_of(model: JointModel) -> int:
     """F, what the model takes of a picture and its past."""
-    return model.adapter[0].in_features
+    return model.features
 
 
 def pictures(position: torch.Tensor, numbers: int) -> torch.Tensor:
