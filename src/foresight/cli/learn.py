@@ -23,7 +23,7 @@ class Config:
     preset: Literal["full", "smoke"] = "full"
     """smoke: under a minute, to see that everything runs."""
     steps: int | None = None
-    """Environment steps to learn from, if not the preset's number."""
+    """Environment steps to learn from, if not the task's own number."""
     encoder: str | None = None
     """Frozen eyes, if not foresight-small: a name, folder or hub id."""
     seeds: int | None = None
@@ -48,8 +48,6 @@ def main(config: Config) -> None:
 
     sizes = planning.presets()[config.preset]
     learn = sizes.learn
-    if config.steps is not None:
-        learn = replace(learn, steps=config.steps)
     if config.encoder is not None:
         learn = replace(learn, encoder=config.encoder)
     sizes = replace(sizes, learn=learn)
@@ -59,7 +57,9 @@ def main(config: Config) -> None:
         sizes = replace(sizes, baselines=config.baselines)
     if config.measured is not None:
         sizes = replace(sizes, measured=config.measured)
-    result = planning.run(sizes, config.tasks, config.run, config.workers or default_workers())
+    result = planning.run(
+        sizes, config.tasks, config.run, config.workers or default_workers(), config.steps
+    )
     out = config.out or config.run / "planning.json"
     result.save(out)
     print_result(result)

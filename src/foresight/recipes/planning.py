@@ -22,6 +22,13 @@ from foresight.progress import console
 from foresight.recipes.assess import Trial, assess_agent, assess_baselines
 from foresight.recipes.pages import film_path, road_page, save_films
 
+LAW: dict[str, object] = {
+    "teacher": "expert",
+    "start": 32,
+    "demonstrations": 96,
+    "relabel": 1.0,
+}
+"""Settings of a task whose teacher is a feedback law: cheap, so it is always asked."""
 TASKS: dict[str, dict[str, object]] = {
     "reacher-easy": {
         "teacher": "expert",
@@ -38,17 +45,18 @@ TASKS: dict[str, dict[str, object]] = {
         "relabel": 1.0,
         "updates": 0.12,
     },
-    "cartpole-swingup": {"repeat": 4, "updates": 0.5, "relabel": 0.25},
+    "cartpole-swingup": {"repeat": 4, "updates": 0.5, "relabel": 0.25, "steps": 60_000},
     "walker-walk": {"relabel": 0.15},
-    "cheetah-run": {"teacher": "expert", "start": 32, "demonstrations": 96, "relabel": 1.0},
-    "finger-spin": {"teacher": "expert", "start": 32, "demonstrations": 96, "relabel": 1.0},
-    "hopper-hop": {"teacher": "expert", "start": 32, "demonstrations": 96, "relabel": 1.0},
+    "cheetah-run": {**LAW, "steps": 60_000},
+    "finger-spin": {**LAW, "steps": 40_000},
+    "hopper-hop": {**LAW, "steps": 40_000},
     "cup-catch": {
         "teacher": "expert",
         "length": 100,
         "start": 32,
         "demonstrations": 240,
         "relabel": 1.0,
+        "steps": 60_000,
     },
 }
 """What differs from `ImproveConfig` for a task. Where a goal is drawn for each episode, many short
@@ -129,7 +137,8 @@ def road_config(task: str, preset: str) -> PlanningConfig:
         return replace(sizes, learn=_small(sizes.learn, task))
     learn = task_config(task)
     if preset == "demo":
-        learn = replace(learn, steps=DEMO_STEPS, updates=0.5 * learn.updates)
+        steps = min(DEMO_STEPS, learn.steps)
+        learn = replace(learn, steps=steps, updates=0.5 * learn.updates)
     return replace(sizes, learn=learn)
 
 
@@ -192,7 +201,13 @@ def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[R
     return rows
 
 
-def run(config: PlanningConfig, tasks: Sequence[str], folder: Path, workers: int = 1) -> Result:
+def run(
+    config: PlanningConfig,
+    tasks: Sequence[str],
+    folder: Path,
+    workers: int = 1,
+    steps: int | None = None,
+) -> Result:
     """Learn and measure several tasks, one after the other.
 
     Args:
@@ -200,6 +215,7 @@ def run(config: PlanningConfig, tasks: Sequence[str], folder: Path, workers: int
         tasks: ids; the eight source tasks if empty.
         folder: each task has a folder of its own in it.
         workers: processes that evaluate.
+        steps: environment steps of every task, if not those of its own settings.
 
     Raises:
         ForesightError: as `learn_task`.
