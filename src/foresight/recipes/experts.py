@@ -17,7 +17,6 @@ SEARCHES: dict[str, EvolveConfig] = {
     "cheetah-run": EvolveConfig("cheetah-run", generations=1000),
     "cup-catch": EvolveConfig("cup-catch", generations=600, hidden=24, shaped=1.0),
     "finger-spin": EvolveConfig("finger-spin", generations=300, pairs=64, shaped=3.0),
-    "hopper-hop": EvolveConfig("hopper-hop", generations=300, shaped=1.0),
 }
 """The searches behind the laws in the package."""
 
