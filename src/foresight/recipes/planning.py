@@ -16,6 +16,7 @@ from foresight.envs.tasks import SOURCE_TASKS, canonical
 from foresight.evaluation.baselines import CONDITIONS, RowBook, borrow_baselines
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
+from foresight.files import read_json, write_json
 from foresight.metrics import read_metrics
 from foresight.perception.encoder import load_encoder
 from foresight.progress import console
@@ -196,6 +197,7 @@ def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[R
     log = read_metrics(folder / "model" / "metrics.jsonl")
     rows += _curve(task, log)
     seconds |= {f"learn-{name}": float(log[-1][f"seconds/{name}"]) for name in ("collect", "learn")}
+    seconds = _first_seconds(folder / "seconds.json", seconds)
     rows += [{"measure": f"seconds:{k}", "task": task, "value": v} for k, v in seconds.items()]
     rows.append({"measure": "peak-gib", "task": task, "value": _peak_gib()})
     return rows
@@ -233,6 +235,13 @@ def run(
         "own": {name: TASKS.get(name, ALONE) for name in names},
     }
     return make_result("planning", settings, config.learn.protocol, rows)
+
+
+def _first_seconds(path: Path, seconds: dict[str, float]) -> dict[str, float]:
+    """Wall seconds of the run that did the work; later ones only read what it left."""
+    if not path.exists():
+        write_json(path, seconds)
+    return {name: float(value) for name, value in read_json(path).items()}
 
 
 def _curve(task: str, log: list[Row]) -> list[Row]:
