@@ -51,7 +51,7 @@ class FollowConfig:
     """Weight of the learned distance in time between the last imagined state and its goal."""
     early: float = 0.7
     """How much an imagined step counts beside the one after it."""
-    trust: float = 0.5
+    trust: float = 3.0
     """Weight of the squared deviation from what the inverse model would do."""
     penalty: float = 0.0
     """Weight of the ensemble's disagreement."""
