@@ -71,10 +71,15 @@ def write_results(folder: Path, readme: Path | None = None) -> list[Path]:
 
 
 def readme_block(folder: Path) -> str:
-    """What the README shows: the road's table and the baselines, or what there is of them."""
+    """What the README shows: agents, eyes and baselines, or what there is of them."""
     parts = []
     for name, words in (
-        ("road-reacher-easy.json", "`make demo`, the arm that plans by imagining:"),
+        ("planning.json", "`foresight learn`, agents that see pixels and imagine before they act:"),
+        ("teach.json", "`foresight teach`, one video shown, no reward:"),
+        (
+            "road-reacher-easy.json",
+            "`foresight run --agent goal-image`, planning towards a picture as in the sources:",
+        ),
         ("probes.json", "`foresight probe`, what the bundled eyes see:"),
         ("baselines.json", "Trivial baselines, experts and the true-simulator oracle:"),
     ):
