@@ -110,7 +110,9 @@ def test_collect_encode_train_verbs_go_the_same_way(tmp_path, capsys):
         (["evaluate", "/nonexistent"], "does not exist"),
         (["report", "/nonexistent"], "does not exist"),
         (["run", "reacher-easy", "--encoder", "/nonexistent", "--preset", "smoke"], "nonexistent"),
-        (["run", "reacher-easy", "--readout", "odd", "--preset", "smoke"], "tubelet"),
+        (["run", "reacher-easy", "--agent", "goal-image", "--readout", "odd"], "tubelet"),
+        (["run", "reacher-easy", "--readout", "source"], "add --agent goal-image"),
+        (["run", "reacher-easy", "--episodes", "3"], "--episodes 3"),
     ],
 )
 def test_a_users_mistake_is_one_sentence_and_exit_code_2(

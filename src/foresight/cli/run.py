@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from foresight.errors import ForesightError
 from foresight.evaluation.results import Result
 from foresight.perception.eyes import Eyes
 
@@ -58,6 +59,17 @@ def main(config: Config) -> None:
 def _imagining(config: Config, folder: Path, workers: int) -> Result:
     from foresight.recipes.planning import road, road_config
 
+    usual = Eyes()
+    for name, given, known in (
+        ("--readout", config.eyes.readout, usual.readout),
+        ("--device", config.eyes.device, usual.device),
+        ("--episodes", config.episodes, None),
+    ):
+        if given != known:
+            raise ForesightError(
+                f"{name} {given} is a setting of the goal-image agent: add --agent goal-image, or "
+                f"leave it out; the imagining agent reads all tokens, on the CPU, for --steps."
+            )
     sizes = road_config(config.task, config.preset)
     sizes = replace(sizes, learn=replace(sizes.learn, encoder=config.eyes.encoder))
     if config.steps is not None:
