@@ -78,7 +78,7 @@ def readme_block(folder: Path) -> str:
         ("teach.json", "`foresight teach`, one video shown, no reward:"),
         (
             "road-reacher-easy.json",
-            "`foresight run --agent goal-image`, planning towards a picture as in the sources:",
+            "`foresight run reacher-easy --agent goal-image`, towards a picture as in the sources:",
         ),
         ("probes.json", "`foresight probe`, what the bundled eyes see:"),
         ("baselines.json", "Trivial baselines, experts and the true-simulator oracle:"),
