@@ -76,10 +76,7 @@ def readme_block(folder: Path) -> str:
     for name, words in (
         ("planning.json", "`foresight learn`, agents that see pixels and imagine before they act:"),
         ("teach.json", "`foresight teach`, one video shown, no reward:"),
-        (
-            "road-reacher-easy.json",
-            "`foresight run reacher-easy --agent goal-image`, towards a picture as in the sources:",
-        ),
+        ("road-reacher-easy.json", "`make demo`, the same agent in a shorter run:"),
         ("probes.json", "`foresight probe`, what the bundled eyes see:"),
         ("baselines.json", "Trivial baselines, experts and the true-simulator oracle:"),
     ):
