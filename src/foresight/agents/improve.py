@@ -270,9 +270,7 @@ class Improvement:
         )
         for number in range(self.rounds):
             self._remember(self._read_round(number))
-        self.model.eval()
-        self.replay.refresh(self.model.encode)
-        self.model.train()
+        self.learner.look(self.replay)
         self.log.rewind(self.rounds)
 
     def _save(self) -> None:
@@ -331,9 +329,7 @@ class Improvement:
         every = max(1, (total - self._first_rounds) // (config.studies + 1))
         if done % every == 0 and done // every <= config.studies:
             return self.learner.study(self.replay, config.lessons // 3, rate=0.5)
-        self.model.eval()
-        self.replay.refresh(self.model.encode, since=len(self.replay) - config.parallel)
-        self.model.train()
+        self.learner.look(self.replay, since=len(self.replay) - config.parallel)
         return {}
 
     def _update(self, count: int) -> dict[str, float]:

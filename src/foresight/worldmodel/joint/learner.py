@@ -112,10 +112,14 @@ class Learner:
             optimizer.param_groups[0]["lr"] = rate * ramp * config.lr
             logs = self._lesson(replay, optimizer, number)
         self.studies += 1
-        self.model.eval()
-        replay.refresh(self.model.encode)
-        self.model.train()
+        self.look(replay)
         return {f"lesson-{name}": float(value) for name, value in logs.items()}
+
+    def look(self, replay: Replay, since: int = 0) -> None:
+        """Read the states of the episodes from number ``since`` on with the present adapter."""
+        self.model.eval()
+        replay.refresh(self.model.encode, since)
+        self.model.train()
 
     def _lesson(
         self, replay: Replay, optimizer: torch.optim.Optimizer, number: int
@@ -130,10 +134,8 @@ class Learner:
             z = model.encode(windows.features)
             raw = model.reward.raw(z, windows.actions[:, 0]).float()
             logs = {"reward": model.reward.code.loss(raw, windows.rewards[:, 0]).mean()}
-            known = windows.taught[:, 0].isfinite()
-            if known.any():
-                mean = torch.tanh(model.prior(z)[0])
-                error = _masked(mean - windows.taught[:, 0].nan_to_num(), known)
+            error = self._distance_to_teacher(z, windows.taught[:, 0])
+            if error is not None:
                 logs["imitation"] = config.imitation * error
             if model.sense is not None:
                 logs["senses"] = config.senses * model.sense.loss(z, windows.senses)
@@ -237,13 +239,24 @@ class Learner:
         each = config.entropy * density / action.shape[-1] ** 0.5 - value / self.scale
         loss = (each.mean((0, 1)) * powers).sum() / powers.sum()
         logs = {"worth": value.mean().detach(), "entropy": -density.mean().detach()}
-        known = taught.isfinite()
-        if known.any():
-            mean = torch.tanh(model.prior(states[:, :, :-1])[0])
-            error = _masked(mean - taught.nan_to_num(), known)
+        error = self._distance_to_teacher(states[:, :, :-1], taught)
+        if error is not None:
             loss = loss + self._imitation * error
             logs["imitation"] = error.detach()
         return loss, logs
+
+    def _distance_to_teacher(
+        self, z: Float[Tensor, "*batch Z"], taught: Float[Tensor, "*batch A"]
+    ) -> Float[Tensor, ""] | None:
+        """The prior's mean square error where a teacher answered; None where none did.
+
+        Averaged over everything, so that few answers weigh little.
+        """
+        known = taught.isfinite()
+        if not known.any():
+            return None
+        error = torch.tanh(self.model.prior(z)[0]) - taught.nan_to_num()
+        return torch.where(known, error, 0).square().mean()
 
     @property
     def _imitation(self) -> float:
@@ -251,8 +264,3 @@ class Learner:
         config = self.config
         gone = min(1.0, self.updates / max(1, config.fade))
         return config.imitation + gone * (config.imitation_end - config.imitation)
-
-
-def _masked(error: Float[Tensor, "*batch"], known: Tensor) -> Float[Tensor, ""]:
-    """Mean square where known, over everything: few answers weigh little."""
-    return torch.where(known, error, 0).square().mean()
