@@ -16,7 +16,6 @@ from foresight.agents.memory import recall
 from foresight.agents.variants import (
     VARIANTS,
     Reflex,
-    VariantAgent,
     VariantFactory,
     hold_of,
     imaginer_of,
@@ -119,4 +118,4 @@ def test_what_does_not_fit_is_refused(parts):
         hold_of(odd, "dmc1000")
     with pytest.raises(ForesightError, match="trained on encoder"):
         imaginer = imaginer_of(variant("PRIOR"), model, SEARCH, grounds, 0.0)
-        VariantAgent(model, load_encoder("random-small"), imaginer)
+        ImaginingAgent(model, load_encoder("random-small"), imaginer.config)

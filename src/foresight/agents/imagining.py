@@ -162,19 +162,28 @@ def with_past(features: Float[Tensor, "*batch T f"], history: int) -> Float[Tens
 
 
 class ImaginingAgent:
-    """Decides every ``repeat`` steps and holds the decision in between.
+    """Decides every ``hold`` steps of the environment and holds the decision in between.
 
     Args:
         model: trained.
         encoder: the one it was trained with.
         config: the search.
+        hold: the model's ``repeat`` if not given, which is right where the environment repeats no
+            action itself.
     """
 
-    def __init__(self, model: JointModel, encoder: Encoder, config: ImagineConfig) -> None:
+    def __init__(
+        self,
+        model: JointModel,
+        encoder: Encoder,
+        config: ImagineConfig,
+        hold: int | None = None,
+    ) -> None:
         model.expect_encoder(encoder.fingerprint)
         self.model = model
         self.gaze = Gaze(encoder, model)
         self.imaginer = Imaginer(model, config)
+        self.hold = hold or model.config.repeat
         self.held = np.zeros(model.config.actions, np.float32)
         self.step = 0
 
@@ -190,7 +199,7 @@ class ImaginingAgent:
 
     def act(self, observation: dict[str, Any]) -> np.ndarray:
         """The next action ``[A]`` float32, within the bounds."""
-        if self.step % self.model.config.repeat == 0:
+        if self.step % self.hold == 0:
             features = self.gaze.see(observation["pixels"][None])
             action = self.imaginer.act(features)
             self.held = self.model.scaled(action)[0].float().cpu().numpy()

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,7 +16,7 @@ from foresight.agents.grounds import Grounds
 from foresight.agents.imagining import ImagineConfig, Imaginer, ImaginingAgent
 from foresight.envs.protocol import get_protocol
 from foresight.errors import ForesightError
-from foresight.perception.encoder import Encoder, load_encoder
+from foresight.perception.encoder import load_encoder
 from foresight.planning.goals import NearestGoal
 from foresight.planning.objective import (
     Disagreement,
@@ -140,36 +139,6 @@ def imaginer_of(
     return imaginer
 
 
-class VariantAgent(ImaginingAgent):
-    """Acts like `ImaginingAgent`, with a variant's planner and the rhythm of a protocol.
-
-    Args:
-        model: trained.
-        encoder: the one it was trained with.
-        imaginer: makes the decisions.
-        hold: the environment's decisions for which one of the agent's is held.
-    """
-
-    def __init__(
-        self, model: JointModel, encoder: Encoder, imaginer: Imaginer, hold: int = 1
-    ) -> None:
-        super().__init__(model, encoder, imaginer.config)
-        self.imaginer, self.hold, self.count = imaginer, hold, 0
-
-    def reset(self, observation: dict[str, Any]) -> None:
-        """Start an episode."""
-        super().reset(observation)
-        self.count = 0
-
-    def act(self, observation: dict[str, Any]) -> np.ndarray:
-        """The next action ``[A]`` float32, within the bounds."""
-        if self.count % self.hold == 0:
-            self.step = 0  # the parent decides now, whatever its own rhythm is
-            super().act(observation)
-        self.count += 1
-        return self.held
-
-
 def hold_of(model: JointModel, protocol: str) -> int:
     """How many decisions of a protocol's environment one decision of the model lasts.
 
@@ -198,7 +167,7 @@ class VariantFactory:
     encoder: str = "foresight-small"
     protocol: str = "seed200"
 
-    def __call__(self) -> VariantAgent:
+    def __call__(self) -> ImaginingAgent:
         """Load everything and build the agent.
 
         Raises:
@@ -208,4 +177,6 @@ class VariantFactory:
         model, grounds = JointModel.load(self.checkpoint), Grounds.load(Path(self.grounds))
         imaginer = imaginer_of(self.chosen, model, self.search, grounds, self.beta)
         hold = hold_of(model, self.protocol)
-        return VariantAgent(model, load_encoder(self.encoder), imaginer, hold)
+        agent = ImaginingAgent(model, load_encoder(self.encoder), imaginer.config, hold)
+        agent.imaginer = imaginer
+        return agent
