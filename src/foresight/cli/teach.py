@@ -47,6 +47,7 @@ def main(config: Config) -> None:
     from foresight.envs.tasks import canonical, resolve
     from foresight.perception.encoder import load_encoder
     from foresight.recipes import teach, teach_play
+    from foresight.recipes.assess import camera
     from foresight.worldmodel.joint import JointModel
 
     resolve(config.task)
@@ -61,7 +62,7 @@ def main(config: Config) -> None:
             task,
             teach.teacher_of(task),
             config.seed or 0,
-            teach.camera(config.encoder),
+            camera(config.encoder),
             sizes.steps,
             Path(spec),
         )

@@ -13,6 +13,7 @@ from foresight.evaluation.baselines import TRAINING_SEEDS, RowBook, paired_basel
 from foresight.evaluation.episodes import Agent, Start, agent_hash, evaluate_agent
 from foresight.evaluation.statistics import Row
 from foresight.files import file_fingerprint
+from foresight.perception.encoder import load_encoder
 
 
 class Factory(Protocol):
@@ -24,6 +25,11 @@ class Factory(Protocol):
     def __call__(self) -> Agent:
         """Load and build the agent."""
         ...
+
+
+def camera(encoder: str) -> RenderSettings:
+    """How demonstrations and episodes are seen."""
+    return RenderSettings(size=load_encoder(encoder).image_size, quality="smooth")
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,14 @@ from pathlib import Path
 
 from foresight.agents.imagining import ImagineConfig, ImaginingFactory
 from foresight.agents.improve import ImproveConfig, improve
-from foresight.envs.render import RenderSettings
 from foresight.envs.tasks import SOURCE_TASKS, canonical
 from foresight.evaluation.baselines import CONDITIONS, RowBook, borrow_baselines
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.files import read_json, write_json
 from foresight.metrics import read_metrics
-from foresight.perception.encoder import load_encoder
 from foresight.progress import console
-from foresight.recipes.assess import Trial, assess_agent, assess_baselines
+from foresight.recipes.assess import Trial, assess_agent, assess_baselines, camera
 from foresight.recipes.pages import film_path, road_page, save_films
 
 LAW: dict[str, object] = {
@@ -185,7 +183,7 @@ def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[R
     book = RowBook(folder / "rows.jsonl")
     if config.measured is not None:
         borrow_baselines(book, config.measured)
-    render = RenderSettings(size=load_encoder(config.learn.encoder).image_size, quality="smooth")
+    render = camera(config.learn.encoder)
     factory = ImaginingFactory(str(folder / "model"), config.learn.encoder, config.search)
     films = {seed: f"mpc-seed-{seed}" for seed in range(config.film)}
     unfilmed = [s for s, film in films.items() if not film_path(folder, film).exists()]

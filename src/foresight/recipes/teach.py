@@ -19,7 +19,6 @@ from foresight.agents.teaching.heads import heads_identity
 from foresight.data.collect import collect
 from foresight.data.store import EpisodeStore
 from foresight.envs.episode import EpisodeSpec
-from foresight.envs.render import RenderSettings
 from foresight.envs.shifts import Kind, Shift, movable_goal
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
@@ -32,11 +31,10 @@ from foresight.evaluation.episodes import (
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, returns_by_seed
 from foresight.files import fingerprint
-from foresight.perception.encoder import load_encoder
 from foresight.progress import console
 from foresight.provenance import git_revision
 from foresight.recipes import planning
-from foresight.recipes.assess import Factory, Trial, assess_agent
+from foresight.recipes.assess import Factory, Trial, assess_agent, camera
 
 TASKS = ("reacher-easy", "cartpole-swingup", "walker-walk", "cup-catch")
 """What is measured if no task is named."""
@@ -87,11 +85,6 @@ def teacher_of(task: str) -> str:
     raise ForesightError(
         f"Nobody can show {task}: it has no scripted expert and no oracle, give a video of it."
     )
-
-
-def camera(encoder: str) -> RenderSettings:
-    """How demonstrations and episodes are seen."""
-    return RenderSettings(size=load_encoder(encoder).image_size, quality="smooth")
 
 
 def record(

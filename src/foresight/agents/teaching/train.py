@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from foresight.agents.memory import latents
 from foresight.agents.teaching.heads import (
     HEADS_CONFIG,
     TaughtConfig,
@@ -108,7 +109,7 @@ def read_rounds(folder: Path, model: JointModel) -> Rounds:
 @torch.no_grad()
 def to_latents(model: JointModel, rounds: Rounds, config: TaughtConfig) -> Latents:
     """Frozen states of all pictures, split by episode."""
-    z = torch.cat([model.encode(part).float() for part in rounds.features.split(4096)])
+    z = latents(model, rounds.features)
     order = np.random.default_rng(config.seed).permutation(len(rounds.offsets) - 1)
     held = max(2, round(config.validation * len(order)))
     return Latents(z, rounds.offsets, order[held:].tolist(), order[:held].tolist(), rounds.actions)
