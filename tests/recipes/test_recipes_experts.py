@@ -7,9 +7,9 @@ from foresight.recipes import experts
 def test_laws_are_written_and_not_searched_twice(tmp_path, monkeypatch):
     sizes = experts.presets()["smoke"]
     result = experts.run(sizes, (), tmp_path)
-    law = FeedbackLaw.load(tmp_path / "cheetah-run.json")
+    law = FeedbackLaw.load(tmp_path / "walker-walk.json")
     assert result.rows[0]["value"] == law.origin["return"]
-    monkeypatch.setattr(experts, "evolve", None)
+    monkeypatch.setattr(experts, "reinforce", None)
     assert experts.run(sizes, (), tmp_path).rows == result.rows
 
 

@@ -26,6 +26,8 @@ LAW: dict[str, object] = {
     "start": 32,
     "demonstrations": 96,
     "relabel": 1.0,
+    "updates": 0.4,
+    "steps": 60_000,
 }
 """Settings of a task whose teacher is a feedback law: cheap, so it is always asked."""
 TASKS: dict[str, dict[str, object]] = {
@@ -35,28 +37,20 @@ TASKS: dict[str, dict[str, object]] = {
         "start": 960,
         "demonstrations": 960,
         "relabel": 1.0,
-        "updates": 0.15,
+        "updates": 0.3,
     },
     "point_mass-easy": {
         "teacher": "expert",
         "start": 80,
         "demonstrations": 280,
         "relabel": 1.0,
-        "updates": 0.12,
     },
     "cartpole-swingup": {"repeat": 4, "updates": 0.5, "relabel": 0.25, "steps": 60_000},
-    "walker-walk": {"relabel": 0.15},
-    "cheetah-run": {**LAW, "steps": 60_000},
-    "finger-spin": {**LAW, "steps": 40_000},
-    "hopper-hop": {"relabel": 0.2},
-    "cup-catch": {
-        "teacher": "expert",
-        "length": 100,
-        "start": 32,
-        "demonstrations": 240,
-        "relabel": 1.0,
-        "steps": 60_000,
-    },
+    "walker-walk": LAW,
+    "cheetah-run": LAW,
+    "finger-spin": LAW,
+    "hopper-hop": LAW,
+    "cup-catch": {**LAW, "length": 100, "demonstrations": 240},
 }
 """What differs from `ImproveConfig` for a task. Where a goal is drawn for each episode, many short
 episodes show many goals: an adapter learns a few hundred by heart and reads any of 2,000."""

@@ -49,6 +49,27 @@ def test_a_share_of_the_windows_has_a_teachers_answers():
         torch.testing.assert_close(got.senses[known][:, 0], got.taught[known][:, 0, 0])
 
 
+def test_members_draw_from_their_own_episodes():
+    replay = Replay(6, 5, 1, 1)
+    number = torch.arange(4.0)[:, None]
+    taught = torch.full((4, 5, 1), torch.nan)
+    taught[2] = 0
+    replay.add(
+        torch.zeros(4, 6, 1),
+        number[..., None].expand(4, 5, 1),
+        number.expand(4, 5),
+        taught=taught,
+    )
+    own = np.zeros((3, 6), bool)
+    own[0, [0, 2]] = True
+    own[1, 3] = True
+    own[2, 5] = True  # not seen yet: then from all
+    got = replay.sample((3, 200), 2, np.random.default_rng(0), 0.9, own=own)
+    drawn = [set(rows.flatten().tolist()) for rows in got.rewards]
+    assert drawn == [{0.0, 2.0}, {3.0}, {0.0, 1.0, 2.0, 3.0}]
+    assert float((got.rewards[0] == 2).float().mean()) > 0.85
+
+
 def test_a_full_or_spoilt_replay_is_refused():
     replay = Replay(2, 3, 4, 1)
     with pytest.raises(ForesightError, match="room for 2 episodes and got 3"):
@@ -179,7 +200,7 @@ def test_it_heeds_a_teacher_less_and_less():
         without = learner._prior_loss(states, asked * torch.nan)[0]
         mean = torch.tanh(model.prior(states[:, 2, :3])[0])
         by_hand = (mean - torch.tensor([0.5, -0.5])).square().mean() / 5
-    assert float(with_answer - without) == pytest.approx(float(by_hand), rel=1e-3)
+    assert float(with_answer - without) == pytest.approx(float(by_hand), rel=1e-2)
 
 
 def test_two_learners_of_one_seed_stay_the_same():

@@ -1,4 +1,4 @@
-"""A linear feedback law, its file, and the behaviour that follows it."""
+"""A feedback law, its file, and the behaviour that follows it."""
 
 from __future__ import annotations
 
@@ -22,26 +22,20 @@ CLIP = 5.0
 
 
 Layers = Sequence[tuple[np.ndarray, np.ndarray]]
-"""Weights ``[..., I, O]`` and biases ``[..., O]``, one after the other."""
+"""Weights ``[I, O]`` and biases ``[O]``, one after the other."""
 
 
 def respond(layers: Layers, scaled: Float[np.ndarray, "*batch D"]) -> Float[np.ndarray, "*batch A"]:
-    """Actions in [-1, 1]: layers with tanh between them, clipped at the end.
-
-    Leading axes of weights and biases are laws of their own, each for its own row of features.
-    """
+    """Actions in [-1, 1]: layers with max(·, 0) between them, and tanh at the end."""
     x = scaled
     for number, (weight, bias) in enumerate(layers):
-        x = np.tanh(x) if number else x
-        x = (x[..., None, :] @ weight)[..., 0, :] + bias
-    return np.clip(x, -1, 1)
+        x = (np.maximum(x, 0) if number else x) @ weight + bias
+    return np.tanh(x)
 
 
 @dataclass(frozen=True)
 class FeedbackLaw:
-    """``a = clip(x̂ K + b, -1, 1)`` with ``x̂ = clip((x - mean) / deviation, ±5)``.
-
-    With a hidden layer, ``K`` and ``b`` act on ``tanh(x̂ K' + b')``.
+    """A small network of the state: `respond` to ``x̂ = clip((x - mean) / deviation, ±5)``.
 
     Attributes:
         task: for which it was found.

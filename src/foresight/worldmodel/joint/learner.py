@@ -25,7 +25,10 @@ class LearnConfig:
     lesson: int = 256
     """Pictures of a lesson."""
     batch: int = 32
-    """Windows per member and update: every member sees its own."""
+    """Windows per member and update."""
+    own: float = 0.4
+    """Share of the episodes that a member learns from, drawn for each member: members that have
+    seen the same agree where all of them are wrong."""
     horizon: int = 3
     """Decisions imagined in the losses."""
     lr: float = 1e-3
@@ -155,7 +158,10 @@ class Learner:
         config = self.config
         self.random = np.random.default_rng([self.seed, self.updates])  # the same after a resume
         shape = (self.model.config.members, config.batch)
-        windows = replay.sample(shape, config.horizon, self.random, config.share).to(device)
+        chance = np.random.default_rng(self.seed).random((len(replay.actions), shape[0]))
+        own = config.own > chance.T
+        windows = replay.sample(shape, config.horizon, self.random, config.share, own=own)
+        windows = windows.to(device)
         with torch.autocast(device.type, dtype, dtype != torch.float32):
             loss, states, logs = self._model_loss(windows)
         self._backward(loss, self.imagining, self.optimizer, "update", self.updates)

@@ -31,6 +31,8 @@ PLACE_WIDTH, PLACE_NUMBERS = 64, 16
 """Hidden units and outputs of the adapter at each place."""
 LOG_DEVIATION = (-5.0, 0.5)
 """Bounds of the prior's log standard deviation, before squashing."""
+LEAST = 1e-2
+"""Parts of a state below this count as this much before a step: their logarithms stay small."""
 
 
 def simnorm(x: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch Z"]:
@@ -42,7 +44,10 @@ def simnorm(x: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch Z"]:
 
 
 class JointDynamics(nn.Module):
-    """An ensemble of residual MLPs whose states are normalised after each step."""
+    """An ensemble of MLPs that change the logits of a state: ``z' = simnorm(log z + f(z, a))``.
+
+    Nothing changes where f is 0; added to z itself, the softmax would flatten every state.
+    """
 
     def __init__(self, config: JointConfig) -> None:
         super().__init__()
@@ -54,7 +59,7 @@ class JointDynamics(nn.Module):
         self, z: Float[Tensor, "E *batch Z"], action: Float[Tensor, "*batch A"]
     ) -> Float[Tensor, "E *batch Z"]:
         """One imagined step of every member from its own state, under shared actions."""
-        return simnorm(self.ensemble.step(z, action))
+        return _moved(z, self.ensemble.step(z, action))
 
     def apart(
         self, z: Float[Tensor, "E *batch Z"], actions: Float[Tensor, "E *batch H A"]
@@ -62,8 +67,15 @@ class JointDynamics(nn.Module):
         """Imagine with each member's own states and actions; entry 0 is ``z``."""
         states = [z]
         for action in actions.unbind(-2):
-            states.append(simnorm(self.ensemble.network.step(states[-1], action)))
+            states.append(_moved(states[-1], self.ensemble.network.step(states[-1], action)))
         return torch.stack(states, dim=-2)
+
+
+def _moved(
+    z: Float[Tensor, "*batch Z"], after: Float[Tensor, "*batch Z"]
+) -> Float[Tensor, "*batch Z"]:
+    """The state whose logits differ from those of ``z`` by what a residual step added to it."""
+    return simnorm(z.clamp(min=LEAST).log() + (after - z))
 
 
 class ActionPrior(nn.Module):

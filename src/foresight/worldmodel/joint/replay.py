@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from foresight.errors import ForesightError
@@ -128,6 +128,7 @@ class Replay:
         random: np.random.Generator,
         share: float = 0.0,
         see: bool = False,
+        own: Bool[np.ndarray, "E episodes"] | None = None,
     ) -> Windows:
         """Random windows of ``horizon`` decisions.
 
@@ -138,12 +139,15 @@ class Replay:
             share: of the windows that come from episodes with a teacher's answers, at least; the
                 others come from all episodes.
             see: with the place numbers of the first picture.
+            own: the episodes that each entry of the first axis of ``shape`` draws from; all if it
+                has none among those seen so far.
         """
-        episode = random.integers(0, self.count, shape)
-        known = self._known()
-        if share and len(known):
-            swap = random.random(shape) < share
-            episode = np.where(swap, known[random.integers(0, len(known), shape)], episode)
+        if own is None:
+            episode = self._draw(np.arange(self.count), shape, random, share)
+        else:
+            pools = [np.flatnonzero(row[: self.count]) for row in own]
+            pools = [pool if len(pool) else np.arange(self.count) for pool in pools]
+            episode = np.stack([self._draw(pool, shape[1:], random, share) for pool in pools])
         row = torch.from_numpy(episode)
         start = torch.from_numpy(random.integers(0, self.decisions - horizon + 1, shape))
         steps = start[..., None] + torch.arange(horizon + 1)
@@ -157,7 +161,17 @@ class Replay:
             self.taught[rows, taken],
         )
 
-    def _known(self) -> np.ndarray:
-        """Episodes in which a teacher was asked."""
-        asked = self.taught[: self.count, 0, 0].isfinite()
-        return asked.nonzero()[:, 0].numpy()
+    def _draw(
+        self,
+        pool: Int[np.ndarray, "n"],
+        shape: tuple[int, ...],
+        random: np.random.Generator,
+        share: float,
+    ) -> Int[np.ndarray, "*shape"]:
+        """Episodes of a pool, at least a share of them with a teacher's answers, if it has any."""
+        episode = pool[random.integers(0, len(pool), shape)]
+        known = pool[self.taught[: self.count, 0, 0].isfinite().numpy()[pool]]
+        if not share or not len(known):
+            return episode
+        swap = random.random(shape) < share
+        return np.where(swap, known[random.integers(0, len(known), shape)], episode)
