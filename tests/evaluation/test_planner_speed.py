@@ -43,7 +43,7 @@ class CEMSolver:
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(speed, "SIZES", {"source": TINY, "default": TINY})
+    monkeypatch.setattr(speed, "SIZES", {"source": TINY, "heads": TINY})
     monkeypatch.setattr(speed, "SOURCE_SEARCH", TINY)
     monkeypatch.setattr(speed, "SAMPLES", (4, 8))
     monkeypatch.setattr(speed, "HORIZONS", (2, 3))
@@ -97,7 +97,8 @@ def test_rows_make_the_promised_summary(quick, environment, tmp_path, capsys):
         "same-dtype:ratio-to-stable-worldmodel/source-size",
         "stable-worldmodel:milliseconds/source-size",
         "milliseconds/default",
-        "ratio-to-loop/default",
+        "milliseconds/heads",
+        "ratio-to-loop/heads",
         "samples-4:milliseconds@3/scaling",
         "samples-8:milliseconds@2/scaling",
     ):
@@ -180,7 +181,7 @@ def test_an_environment_without_the_package(tmp_path, quick):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (PlannerSpeedConfig(size=("huge",)), "'huge'.* choose from source, default"),  # type: ignore[arg-type]
+        (PlannerSpeedConfig(size=("huge",)), "'huge'.* choose from source, heads, default"),  # type: ignore[arg-type]
         (PlannerSpeedConfig(rounds=0), "0 rounds"),
         (PlannerSpeedConfig(members=1), "1 members"),
         (PlannerSpeedConfig(dtype="float16"), "'float16' cannot be measured"),

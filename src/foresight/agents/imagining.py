@@ -58,12 +58,19 @@ class Imaginer:
         model: trained; copied, so later training does not change the plans.
         config: the search.
         seed: of its random stream.
+        dtype: of the networks that imagine; the device's fastest if not given.
     """
 
-    def __init__(self, model: JointModel, config: ImagineConfig, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: JointModel,
+        config: ImagineConfig,
+        seed: int = 0,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         device = next(model.parameters()).device
         members = config.members or model.config.members
-        model = model.for_planning(members, default_dtype(device))
+        model = model.for_planning(members, dtype or default_dtype(device))
         self.model, self.config, self.device = model, config, device
         count = model.config.actions
         low, high = -torch.ones(count, device=device), torch.ones(count, device=device)

@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foresight.agents.imagining import ImagineConfig, Imaginer
 from foresight.errors import ForesightError
 from foresight.evaluation.encoder_speed import PEAK_SIDES
 from foresight.evaluation.peers.swm_cem import CLOCKS
@@ -37,14 +38,17 @@ from foresight.planning.objective import (
     TerminalValue,
 )
 from foresight.planning.solvers import imagine
+from foresight.worldmodel.joint import JointConfig, JointModel
 from foresight.worldmodel.networks import ResidualDynamics, RewardModel
 
-SIZES = {"source": SOURCE_SEARCH, "default": SearchConfig()}
-TASKS = {"source": "source-size", "default": "default"}
+SIZES = {"source": SOURCE_SEARCH, "heads": SearchConfig()}
+TASKS = {"source": "source-size", "heads": "heads", "default": "default"}
 LATENT, ACTIONS, HIDDEN, LAYERS = 128, 6, 512, 3
 ACTION_GAIN = 5.0  # a trained model listens to actions more than random weights do
 SAMPLES = (125, 250, 500, 1000)
 HORIZONS = (2, 4, 8, 16)
+PLACES = 64
+"""Tokens of a picture of foresight-small."""
 SECOND = 1.0
 CPU = torch.device("cpu")
 Side = Callable[[], float]
@@ -55,9 +59,10 @@ Side = Callable[[], float]
 class PlannerSpeedConfig:
     """What to measure; the weights are random, speed does not depend on them."""
 
-    size: tuple[Literal["source", "default"], ...] = ("source", "default")
-    """source (500 samples, 5 iterations, horizon 8, judged by the distance to a goal), default
-    (what an agent uses, judged by reward, value and disagreement), or both."""
+    size: tuple[Literal["source", "heads", "default"], ...] = ("source", "heads", "default")
+    """source (500 samples, 5 iterations, horizon 8, judged by the distance to a goal), heads
+    (`SearchConfig`, judged by reward, value and disagreement), default (what the imagining agent
+    of `foresight run` does from tokens' numbers to an action), or several."""
     members: int = 5
     """Members of the ensemble."""
     rounds: int = 5
@@ -80,14 +85,15 @@ def planner_speed(
 ) -> list[Row]:
     """Measure all sizes.
 
-    Rows for the tasks ``source-size`` and ``default``: ``milliseconds`` of a decision (also of the
+    Rows for the tasks ``source-size`` and ``heads``: ``milliseconds`` of a decision (also of the
     conditions loop, stable-worldmodel and stable-worldmodel-same-dtype), ``gemm-peak-tflops`` and
     ``share-of-gemm-peak`` (the dynamics' products alone count as work), ``ratio-to-loop``,
     ``ratio-to-stable-worldmodel`` (and ``same-dtype:`` of it); ``action-difference``, the largest
     between the first actions chosen by ours and by the loop as a share of the action range, and
     ``cost-difference``, how much worse the loop judges our plan than its own, in standard
     deviations of the first candidates' costs (both also with our products in ``float32``).
-    ``samples-<S>:milliseconds@<H>`` of the task ``scaling``.
+    ``samples-<S>:milliseconds@<H>`` of the task ``scaling``; and ``milliseconds`` alone of the task
+    ``default``.
 
     Args:
         config: what to measure.
@@ -109,7 +115,10 @@ def planner_speed(
         if config.clock == "cpu" or config.threads:
             torch.set_num_threads(config.threads or 1)
         for size in config.size:
-            bench = Bench(SIZES[size], size == "default", config.members, dtype, config.clock)
+            if size == "default":
+                add(_agent(config, dtype))
+                continue
+            bench = Bench(SIZES[size], size == "heads", config.members, dtype, config.clock)
             add(bench.differences(TASKS[size]))
             with ExitStack() as stack:
                 sides = _sides(config, bench, size, dtype, stack)
@@ -330,6 +339,41 @@ def _scaling(config: PlannerSpeedConfig, dtype: torch.dtype) -> list[Row]:
     return rows
 
 
+def _agent(config: PlannerSpeedConfig, dtype: torch.dtype) -> list[Row]:
+    """Milliseconds of a decision of the imagining agent, with a model of the usual sizes."""
+    bounds = (1.0,) * ACTIONS
+    sizes = JointConfig(
+        task="any",
+        actions=ACTIONS,
+        action_low=tuple(-bound for bound in bounds),
+        action_high=bounds,
+        places=PLACES,
+        token_dim=JointConfig.axes,  # the axes' numbers are given, so their source costs nothing
+        members=config.members,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = JointModel(sizes)
+    imaginer = Imaginer(model, ImagineConfig(), dtype=dtype)
+    seen = torch.randn(1, model.features, generator=torch.Generator().manual_seed(0))
+    clock = CLOCKS[config.clock]
+
+    def decide() -> float:
+        begin = clock()
+        imaginer.act(seen)
+        return clock() - begin
+
+    return [
+        {
+            "measure": "milliseconds",
+            "value": 1000 * _typical([decide])[0],
+            "task": TASKS["default"],
+            "turn": turn,
+        }
+        for turn in range(config.rounds)
+    ]
+
+
 def _typical(runs: Sequence[Side]) -> list[float]:
     """Median seconds of each, in turns, over about a second each and at least three calls."""
     taken = np.empty((0, len(runs)))
@@ -339,11 +383,11 @@ def _typical(runs: Sequence[Side]) -> list[float]:
 
 
 def _checked(config: PlannerSpeedConfig) -> torch.dtype:
-    unknown = [size for size in config.size if size not in SIZES]
+    unknown = [size for size in config.size if size not in TASKS]
     if unknown or not config.size or config.rounds < 1 or config.members < 2:
         raise ForesightError(
             f"Sizes {config.size} with {config.members} members in {config.rounds} rounds cannot "
-            f"be measured: choose from {', '.join(SIZES)}, at least 2 members and 1 round."
+            f"be measured: choose from {', '.join(TASKS)}, at least 2 members and 1 round."
         )
     if config.clock not in CLOCKS or (config.clock == "cpu" and config.threads > 1):
         raise ForesightError(
