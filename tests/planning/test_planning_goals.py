@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from foresight.errors import ForesightError
 from foresight.planning.goals import NearestGoal
 from foresight.planning.objective import GoalDistance
-from foresight.planning.whitening import Whitening
+from foresight.worldmodel.whitening import Whitening
 
 
 @settings(max_examples=25, deadline=None)

@@ -16,7 +16,7 @@ from foresight.planning.objective import (
     Reachability,
     TerminalValue,
 )
-from foresight.planning.whitening import Whitening
+from foresight.worldmodel.whitening import Whitening
 
 E, B, S, H, Z, A = 3, 2, 4, 5, 6, 2
 

@@ -53,6 +53,21 @@ def test_baselines_decide_what_rests_on_them_alone(tmp_path):
     assert "**Does not survive**" in line and "23.0 [22.0, 24.0]" in line
 
 
+def test_files_of_other_experiments_decide_a_phase(tmp_path):
+    measured = {"measure": "FULL-minus-SINGLE", "task": TASK}
+    rows = [{**measured, "seed": seed, "value": 4.0 + 0.1 * seed} for seed in range(5)]
+    made = make_result("ablation", {}, "seed200", rows, command="foresight reproduce ablation")
+    made.save(tmp_path / "ablation.json")
+    page = findings_page(tmp_path)
+    (line,) = [one for one in page.splitlines() if "ensemble matters on reacher" in one]
+    assert "**Survives**" in line and "n = 5" in line
+    part = page.partition("## Phase 8, the ablation")[2].partition("## Phase 9")[0]
+    assert "*Read* from `ablation.json`, made by `foresight reproduce ablation`" in part
+    left = len(SOURCES["phase-8"].claims) - 1
+    commands = "`foresight reproduce ablation`, `foresight reproduce baselines`"
+    assert f"{left} are not measured yet: {commands}." in part
+
+
 def test_every_phase_has_its_section():
     page = findings_page(ROOT / "results")
     for source in SOURCES.values():

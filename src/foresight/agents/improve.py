@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from foresight.agents.imagining import Gaze, ImagineConfig, Imaginer, with_past
 from foresight.agents.rollouts import Arena, Led, Rolled, Teacher, Wander
+from foresight.agents.rounds import read_round
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
 from foresight.files import atomic_write, disk_errors, fingerprint
@@ -297,7 +298,7 @@ class Improvement:
         atomic_write(self._round_file(number), lambda path: save_file(tensors, path))
 
     def _read_round(self, number: int) -> Rolled:
-        return Rolled(**load_file(self._round_file(number)))
+        return read_round(self._round_file(number))
 
     def _collect(self, number: int) -> Rolled:
         if self._round_file(number).exists():  # of the start, or acted before the run was killed

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from foresight.agents.rounds import read_parts, round_files
 from foresight.errors import ForesightError
 from foresight.worldmodel.joint import JointModel
 
@@ -38,7 +37,7 @@ def recall(model: JointModel, folder: Path | str) -> Memory:
     Raises:
         ForesightError: there are none, or one is damaged.
     """
-    files = sorted((Path(folder) / "rounds").glob("*.safetensors"))
+    files = round_files(folder)
     if not files:
         raise ForesightError(
             f"{folder} holds no rounds of training episodes: point to a folder that "
@@ -46,14 +45,7 @@ def recall(model: JointModel, folder: Path | str) -> Memory:
         )
     parts = []
     for file in files:
-        try:
-            part = load_file(file)
-            seen, actions, rewards = part["features"], part["actions"], part["rewards"]
-        except (SafetensorError, KeyError) as error:
-            raise ForesightError(
-                f"{file} cannot be read as a round of episodes ({error}): remove it and run "
-                "`foresight learn` again."
-            ) from error
+        seen, actions, rewards = read_parts(file, "features", "actions", "rewards")
         parts.append((latents(model, seen), actions, rewards))
     return Memory(*(torch.cat(column) for column in zip(*parts, strict=True)))
 

@@ -26,8 +26,8 @@ from foresight.planning.objective import (
     Term,
     TerminalValue,
 )
-from foresight.planning.whitening import Whitening
 from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.whitening import Whitening
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,9 @@ class Config:
             "phase-5b",
             "phase-6",
             "phase-7",
+            "phase-8",
+            "phase-9",
+            "all",
             "day36-zero-shot",
             "day37-drift",
             "calibration",
@@ -45,7 +48,7 @@ class Config:
         ],
         tyro.conf.Positional,
     ]
-    """Which one."""
+    """Which one; all runs every phase, one after the other."""
     preset: Literal["full", "short", "smoke"] = "full"
     """short: a fifth of a phase's data, for a busy machine; smoke: under a minute, to see that
     everything runs."""
@@ -73,18 +76,34 @@ class Config:
     """Folders of `foresight learn`, for calibration, ablation and cost; runs/planning without
     one."""
     models: Path = Path("runs/planning")
-    """What `foresight learn` left, for teach: a folder with TASK/model in it; a smoke run learns a
-    tiny one."""
+    """What `foresight learn` left, for teach, phase-8 and phase-9: a folder with TASK/model in it;
+    a smoke run learns a tiny one."""
     tasks: tuple[str, ...] = ()
-    """Tasks of teach, if not its own."""
+    """Tasks of teach, phase-8 and phase-9, if not their own."""
 
 
 def main(config: Config) -> None:
     """Run it, write the result file and print our figures beside the sources'."""
+    from foresight.recipes.phases import PHASES
+    from foresight.recipes.phases.learned import NEEDS
+
+    if config.out is not None and (config.name == "all" or config.name in NEEDS):
+        raise ForesightError(
+            f"{config.name} writes no file of its own: leave out --out {config.out}."
+        )
+    names = (*PHASES, *NEEDS) if config.name == "all" else (config.name,)
+    for name in names:
+        one = replace(config, name=name)  # type: ignore[arg-type]
+        if name in NEEDS:
+            _learned_phase(one)
+        else:
+            _reproduce(one)
+
+
+def _reproduce(config: Config) -> None:
     from rich.console import Console
 
     from foresight.report.drift import drift_tables
-    from foresight.report.findings import count_line, figure_table, verdict_lines
     from foresight.report.sources import SOURCES
     from foresight.report.tables import print_result, to_rich
 
@@ -100,15 +119,53 @@ def main(config: Config) -> None:
         print_result(result)
     source = result.config.get("source")
     if config.name in SOURCES:
-        phase = SOURCES[config.name]
-        Console().print(to_rich(figure_table(phase, result.summary)))
-        for line in (*verdict_lines(phase, result.summary), count_line(phase, result.summary)):
-            print(line.replace("**", ""))
+        _print_phase(config.name, out.parent, result)
     elif source:
         print("the source documents: " + ", ".join(f"{k} {v:g}" for k, v in source.items()))
     for note in result.config.get("notes", []):
         print(note)
     print(f"result: {out}")
+
+
+def _print_phase(name: str, results: Path, result: Result | None = None) -> None:
+    """Figures and verdicts, from a phase's own result and those of other experiments."""
+    from rich.console import Console
+
+    from foresight.report.findings import count_line, figure_table, missing_line, verdict_lines
+    from foresight.report.readings import Readings
+    from foresight.report.sources import SOURCES
+    from foresight.report.tables import to_rich
+
+    phase = SOURCES[name]
+    known = Readings(results).about(name, phase) | (result.summary if result else {})
+    Console().print(to_rich(figure_table(phase, known)))
+    for line in (*verdict_lines(phase, known), count_line(phase, known)):
+        print(line.replace("**", ""))
+    if missing := missing_line(name, phase, known):
+        print(missing)
+
+
+def _learned_phase(config: Config) -> None:
+    """A phase that the files of other experiments answer."""
+    from foresight.recipes.phases.learned import LearnedPlace, answer
+    from foresight.recipes.stages import default_workers
+
+    smoke = config.preset == "smoke"
+    runs = config.run or Path("runs") / ("learned-smoke" if smoke else "")
+    place = LearnedPlace(
+        results=runs if smoke else Path("results"),
+        models=runs / "models" if smoke else config.models,
+        runs=runs,
+        preset="smoke" if smoke else "full",
+        tasks=config.tasks,
+        seeds=config.seeds,
+        workers=config.workers or default_workers(),
+        encoder=config.encoder,
+    )
+    found = answer(config.name, place)
+    _print_phase(config.name, place.results)
+    for name, result in found.items():
+        print(f"read: {place.results / name}.json, made by {result.command}; remove it to repeat")
 
 
 def _folder_name(config: Config, kind: str) -> str:

@@ -14,7 +14,7 @@ from foresight.evaluation.calibration import worth_of_doubt
 from foresight.evaluation.imagined import HeldOut, imagined_windows
 from foresight.evaluation.statistics import Interval
 from foresight.planning.objective import Disagreement, Objective, PredictedReward, TerminalValue
-from foresight.planning.whitening import Whitening
+from foresight.worldmodel.whitening import Whitening
 
 
 @torch.inference_mode()

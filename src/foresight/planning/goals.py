@@ -8,7 +8,7 @@ from torch import Tensor
 
 from foresight.errors import ForesightError
 from foresight.planning.objective import Cost
-from foresight.planning.whitening import Whitening
+from foresight.worldmodel.whitening import Whitening
 
 
 class NearestGoal:

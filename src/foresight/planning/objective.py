@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.errors import ForesightError
-from foresight.planning.whitening import Whitening
+from foresight.worldmodel.whitening import Whitening
 
 Cost = Float[Tensor, "B S"]
 Over = Literal["final", "sum", "closest"]

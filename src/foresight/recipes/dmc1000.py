@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 
 from foresight.agents.imagining import Gaze, ImagineConfig, Imaginer
 from foresight.agents.improve import ImproveConfig, Improvement
 from foresight.agents.rollouts import Arena
+from foresight.agents.rounds import read_parts, round_files
 from foresight.agents.variants import VariantFactory, variant
 from foresight.evaluation.baselines import RowBook
 from foresight.evaluation.results import Result, make_result
@@ -162,11 +162,8 @@ def _frames(folder: Path) -> int:
 
 def taught_decisions(model: Path) -> int:
     """Decisions of all rounds for which a teacher's answer was kept."""
-    count = 0
-    for path in sorted((model / "rounds").glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            count += int(file.get_tensor("taught").isfinite().all(-1).sum())
-    return count
+    parts = (read_parts(path, "taught")[0] for path in round_files(model))
+    return sum(int(taught.isfinite().all(-1).sum()) for taught in parts)
 
 
 class Curve:

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from foresight.errors import ForesightError
 from foresight.evaluation.claims import Figure, Verdict, judge_all
-from foresight.evaluation.results import Result, load
+from foresight.evaluation.results import Result
 from foresight.evaluation.statistics import Summary
 from foresight.files import write_text
+from foresight.report.readings import Readings, missing_commands
 from foresight.report.sources import SOURCES, Source
 from foresight.report.tables import Cell, Table, episode_table, interval, number, to_markdown
-
-BASELINES = "baselines"
 
 INTRODUCTION = """# Findings
 
@@ -38,16 +37,15 @@ def findings_page(folder: Path) -> str:
     Raises:
         ForesightError: none of the phases has a result there, or a file is no valid result.
     """
-    found = {name: load(folder / f"{name}.json") for name in SOURCES if _there(folder, name)}
-    if not found:
+    readings = Readings(folder)
+    if not any(readings.get(name) or readings.answers(one) for name, one in SOURCES.items()):
         raise ForesightError(
             f"{folder} holds no result of a phase: run `foresight reproduce phase-4b`, for example."
         )
-    shared = load(folder / f"{BASELINES}.json").summary if _there(folder, BASELINES) else {}
-    known = {name: shared | (found[name].summary if name in found else {}) for name in SOURCES}
+    known = {name: readings.about(name, source) for name, source in SOURCES.items()}
     parts = [INTRODUCTION, to_markdown(overview(known))]
     for name, source in SOURCES.items():
-        parts.append(_section(name, source, known[name], found.get(name)))
+        parts.append(_section(name, source, known[name], readings))
     return "\n".join(parts)
 
 
@@ -98,26 +96,38 @@ def count_line(source: Source, summary: Summary) -> str:
     )
 
 
-def _there(folder: Path, name: str) -> bool:
-    return (folder / f"{name}.json").exists()
+def missing_line(name: str, source: Source, summary: Summary) -> str:
+    """How many conclusions wait for a measurement, and for which; empty if none does."""
+    missing = len(source.claims) - len(judge_all(source.claims, summary))
+    commands = ", ".join(f"`{one}`" for one in missing_commands(name, source, summary))
+    verb = "is" if missing == 1 else "are"
+    return f"{missing} {verb} not measured yet: {commands}." if missing else ""
 
 
-def _section(name: str, source: Source, summary: Summary, result: Result | None) -> str:
+def _section(name: str, source: Source, summary: Summary, readings: Readings) -> str:
     lines = [f"## {source.title}\n", f"*What they did.* {source.did}\n"]
     lines.append(f"*What is mended here.* {source.mended}\n")
+    result = readings.get(name)
     if result is not None:
-        made = f"`{result.command}` at `{result.git[:12]}`, {result.created[:10]}"
-        lines.append(f"*Measured* by {made}. {_sizes(result)}".rstrip() + "\n")
+        lines.append(f"*Measured* by {_made(result)}. {_sizes(result)}".rstrip() + "\n")
+    for file in readings.answers(source):
+        other = readings.get(file)
+        assert other is not None
+        lines.append(f"*Read* from `{file}.json`, made by {_made(other)}.\n")
     lines.append(to_markdown(figure_table(source, summary)))
     if result is not None and result.conditions:
         lines.append(to_markdown(episode_table(result)))
     verdicts = verdict_lines(source, summary)
     if verdicts:
         lines += [f"{count_line(source, summary)}\n", *(f"- {line}" for line in verdicts), ""]
-    if len(verdicts) < len(source.claims):
-        missing = len(source.claims) - len(verdicts)
-        lines.append(f"{missing} are not measured yet: `foresight reproduce {name}`.\n")
+    missing = missing_line(name, source, summary)
+    if missing:
+        lines.append(f"{missing}\n")
     return "\n".join(lines)
+
+
+def _made(result: Result) -> str:
+    return f"`{result.command}` at `{result.git[:12]}`, {result.created[:10]}"
 
 
 def _sizes(result: Result) -> str:

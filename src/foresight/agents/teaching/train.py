@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from foresight.agents.memory import latents
+from foresight.agents.rounds import read_parts, round_files
 from foresight.agents.teaching.heads import (
     HEADS_CONFIG,
     TaughtConfig,
@@ -76,16 +75,9 @@ def read_rounds(folder: Path, model: JointModel) -> Rounds:
     Raises:
         ForesightError: there are none, too few, or they are of another model.
     """
-    files = sorted((folder / "rounds").glob("*.safetensors"))
     features, actions, lengths = [], [], []
-    for file in files:
-        try:
-            part = load_file(file)
-            seen, done = part["features"], part["actions"]
-        except (SafetensorError, KeyError, OSError) as error:
-            raise ForesightError(
-                f"{file} cannot be read ({error}): it is damaged, learn the task again."
-            ) from error
+    for file in round_files(folder):
+        seen, done = read_parts(file, "features", "actions")
         features.append(seen.flatten(0, 1))
         actions.append(nn.functional.pad(done, (0, 0, 0, 1)).flatten(0, 1))
         lengths += [seen.shape[1]] * len(seen)

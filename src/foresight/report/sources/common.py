@@ -21,6 +21,16 @@ class Source:
     """What is done otherwise here, and why."""
     figures: tuple[Figure, ...]
     claims: tuple[Claim, ...]
+    reads: tuple[str, ...] = ()
+    """Result files of other experiments that decide about it; their entries have the file's name
+    and a colon before them."""
+    measured: bool = True
+    """Whether it has a result file of its own."""
+
+    @property
+    def keys(self) -> list[str]:
+        """The entries that its conclusions and figures ask for."""
+        return [claim.key for claim in self.claims] + [figure.key for figure in self.figures]
 
 
 def return_key(condition: str, rival: str, task: str = REACHER) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foresight.evaluation.claims import Claim, Figure
+from foresight.evaluation.claims import Claim, Figure, Side
 from foresight.report.sources.common import (
     CARTPOLE,
     POINT_MASS,
@@ -92,6 +92,11 @@ def _phase_6_figures() -> tuple[Figure, ...]:
             ("rank correlation of disagreement and error, 8 steps", "grid:ensemble:spearman-h8"),
         ):
             found.append(Figure(f"{task}: {what}", f"{key}/{task}"))
+        for what, key in (
+            ("rank correlation, state learned by acting", "calibration:spearman-h8"),
+            ("… of the predicted movement instead", "calibration:spearman-movement-h8"),
+        ):
+            found.append(Figure(f"{task}: {what}", f"{key}/{task}"))
     return tuple(found)
 
 
@@ -103,7 +108,9 @@ PHASE_6 = Source(
     "generalises”.",
     mended="Persistence, the weight cosine of ensembles that nobody trained, and the rank "
     "correlation of disagreement with the true error on held-out episodes, which is what "
-    "diversity is for.",
+    "diversity is for. The agents of `foresight learn` have ensembles in a latent state that was "
+    "learned; theirs stand beside (`foresight reproduce calibration`).",
+    reads=("calibration",),
     figures=_phase_6_figures(),
     claims=(
         *(
@@ -126,8 +133,29 @@ PHASE_6 = Source(
                 "above",
             )
         ),
+        *(
+            Claim(
+                f"Diverse members provide uncertainty estimates ({task}).",
+                "rank correlation of disagreement and true error, 8 decisions ahead, state learned "
+                "by acting",
+                f"calibration:spearman-h8/{task}",
+                "above",
+            )
+            for task in TASKS
+        ),
     ),
 )
+
+
+def _followed(task: str, does: str, case: str, rival: str, side: Side) -> Claim:
+    """What following a demonstration does on a task, against a rival on the same seeds."""
+    return Claim(
+        f"Following a demonstration {does} ({task}).",
+        f"return of the taught agent, {case}, minus {rival}",
+        "teach:" + return_key(case, rival, task),
+        side,
+    )
+
 
 PHASE_7 = Source(
     title="Phase 7, planning with ensembles towards what was shown",
@@ -137,7 +165,9 @@ PHASE_7 = Source(
     "“generalizes to shifted starts”.",
     mended="Twenty seeds beside zero, random and the best constant action. What is shown is the "
     "best frame of a demonstration that succeeds, of the same scene (faithful) or another "
-    "(shifted); following a whole demonstration is a matter of its own.",
+    "(shifted). Following a whole demonstration, as the sources did, is another agent's task "
+    "(`foresight reproduce teach`), and stands beside it.",
+    reads=("teach",),
     figures=(
         Figure("reacher, faithful", f"grid:faithful/{REACHER}", 15.3),
         Figure("reacher, shifted", f"grid:shifted/{REACHER}", 0.0),
@@ -149,6 +179,15 @@ PHASE_7 = Source(
         Figure("cartpole, shifted", f"grid:shifted/{CARTPOLE}", 20.2),
         Figure("cartpole, faithful, mean vector", f"mean:faithful/{CARTPOLE}", 20.1),
         Figure("cartpole, best constant action", f"constant/{CARTPOLE}"),
+        *(
+            Figure(f"{words}, a demonstration followed, {case}", f"teach:{case}/{task}", number)
+            for task, words, numbers in (
+                (REACHER, "reacher", (15.3, 0.0)),
+                (POINT_MASS, "point_mass", (0.0, 0.0)),
+                (CARTPOLE, "cartpole", (20.1, 20.2)),
+            )
+            for case, number in zip(("faithful", "start-shifted"), numbers, strict=True)
+        ),
     ),
     claims=(
         *in_both_views(
@@ -188,5 +227,23 @@ PHASE_7 = Source(
             return_key("grid:shifted", "zero"),
             "not above",
         ),
+        _followed(REACHER, "works", "faithful", "zero", "above"),
+        _followed(CARTPOLE, "works", "faithful", "constant", "above"),
+        _followed(POINT_MASS, "does not work", "faithful", "constant", "not above"),
+        _followed(
+            REACHER,
+            "does not work from shifted starts",
+            "start-shifted",
+            "constant-start-shifted",
+            "not above",
+        ),
+        _followed(
+            CARTPOLE,
+            "generalises to shifted starts",
+            "start-shifted",
+            "constant-start-shifted",
+            "above",
+        ),
+        _followed(CARTPOLE, "beats who showed it", "faithful", "demonstration", "above"),
     ),
 )
