@@ -1,9 +1,11 @@
-"""The machine that a time was measured on; seconds mean nothing without it."""
+"""The machine that a time was measured on, and the memory that this process holds of it."""
 
 from __future__ import annotations
 
 import os
 import platform
+import resource
+import sys
 from pathlib import Path
 
 import psutil
@@ -21,6 +23,17 @@ def machine() -> dict[str, str | int | float]:
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "platform": platform.platform(),
     }
+
+
+def peak_gib() -> float:
+    """Most memory this process has held, in GiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+def held_gib() -> float:
+    """Memory this process holds now, in GiB."""
+    return psutil.Process().memory_info().rss / 2**30
 
 
 def _processor() -> str:

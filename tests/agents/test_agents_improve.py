@@ -73,6 +73,20 @@ def test_it_learns_for_as_many_steps_as_it_was_given(learned):
         torch.testing.assert_close(again.state_dict()[name], value)
 
 
+def test_the_log_tells_what_each_stage_took(learned):
+    _, folder = learned
+    log = read_metrics(folder / "metrics.jsonl")
+    acting = ("simulate", "encode", "act", "teacher")
+    parts = {f"collect/{name}" for name in acting} | {"learn/study", "learn/update"}
+    for line in log[1:]:  # the first round only acts
+        names = {name.partition("/")[2] for name in line if name.startswith("seconds/")}
+        assert names == {"collect", "learn"} | parts
+        for whole in ("collect", "learn"):
+            inside = [line[f"seconds/{name}"] for name in parts if name.startswith(whole)]
+            assert 0 < sum(inside) <= line[f"seconds/{whole}"]
+        assert all(0.01 < line[f"peak-gib/{name}"] < 64 for name in names)
+
+
 def test_a_killed_run_goes_on_and_ends_like_a_whole_one(learned, tmp_path, monkeypatch):
     _, whole = learned
     real = Improvement._report
@@ -86,9 +100,14 @@ def test_a_killed_run_goes_on_and_ends_like_a_whole_one(learned, tmp_path, monke
         patch.setattr(Improvement, "_report", report)
         with pytest.raises(KeyboardInterrupt):
             improve(CONFIG, tmp_path)
+    killed = read_metrics(tmp_path / "metrics.jsonl")
+    assert len(killed) == 3
     improve(CONFIG, tmp_path)
     log = read_metrics(tmp_path / "metrics.jsonl")
     assert [line["steps"] for line in log] == [32, 64, 96, 128, 160]
+    times = [line["seconds/learn"] for line in log]
+    assert times == sorted(times)  # all processes together, and so the round that was done twice
+    assert times[2] > killed[-1]["seconds/learn"]
     # The first two rounds were saved: what they learned from is the same to the last bit.
     for name in ("00000", "00001"):
         one, two = (load_file(f / "rounds" / f"{name}.safetensors") for f in (whole, tmp_path))

@@ -11,13 +11,18 @@ import torch
 
 from foresight import load_encoder
 from foresight.agents.grounds import grounds_of
-from foresight.agents.imagining import ImagineConfig, Imaginer, ImaginingAgent
+from foresight.agents.imagining import (
+    ImagineConfig,
+    Imaginer,
+    ImaginingAgent,
+    ImaginingFactory,
+    hold_of,
+)
 from foresight.agents.memory import recall
 from foresight.agents.variants import (
     VARIANTS,
     Reflex,
     VariantFactory,
-    hold_of,
     imaginer_of,
     variant,
 )
@@ -107,15 +112,20 @@ def test_it_decides_in_the_rhythm_of_the_protocol(parts, tiny_learned, tmp_path)
     # An environment that repeats actions itself is asked for a new one every time: same physics.
     quick = play(replace(factory, protocol="dmc1000")(), "dmc1000", 3)
     np.testing.assert_allclose(quick, held[0::2], atol=1e-5)
+    plain = ImaginingFactory(str(tiny_learned / "model"), search=SEARCH, protocol="dmc1000")
+    np.testing.assert_array_equal(play(plain(), "dmc1000", 3), quick)
 
 
-def test_what_does_not_fit_is_refused(parts):
+def test_what_does_not_fit_is_refused(parts, tmp_path):
     model, grounds = parts
     with pytest.raises(ForesightError, match="Unknown variant 'HALF'"):
         variant("HALF")
     odd = JointModel(replace(model.config, repeat=3))
     with pytest.raises(ForesightError, match="holds its actions for 3 steps"):
         hold_of(odd, "dmc1000")
+    odd.save(tmp_path)
+    with pytest.raises(ForesightError, match="learn with a multiple of 2"):
+        ImaginingFactory(str(tmp_path), protocol="dmc1000")()
     with pytest.raises(ForesightError, match="trained on encoder"):
         imaginer = imaginer_of(variant("PRIOR"), model, SEARCH, grounds, 0.0)
         ImaginingAgent(model, load_encoder("random-small"), imaginer.config)

@@ -95,7 +95,23 @@ def test_stages_that_are_logged_apart_are_told_apart(tmp_path):
     log(model, {"seconds/encode": 2.0, "peak-gib/learn": 0.4}, {"peak-gib/learn": 0.7})
     found = cost.cost_of(model, TASK)
     assert found.seconds == {"encode": 2.0} and found.peaks == {"learn": 0.7}
-    assert found.notes == ["no planning.json lies beside the run, so evaluation is not counted."]
+    (note,) = found.notes
+    assert note.startswith("neither seconds.json nor planning.json lies beside the run")
+
+
+def test_parts_of_a_stage_are_told_but_not_counted_twice(tmp_path):
+    model = tmp_path / TASK / "model"
+    parts = {"seconds/collect/encode": 2.0, "seconds/learn/study": 3.0, "peak-gib/learn/study": 1.0}
+    log(model, seconds(4, 1) | parts, seconds(6, 5) | parts)
+    (model.parent / "seconds.json").write_text(
+        json.dumps({"learn": 99.0, "evaluate": 7.0, "inverse": 2.0, "learn-learn": 5.0})
+    )
+    found = cost.cost_of(model, TASK)
+    rows = {row["measure"]: row["value"] for row in found.rows(TASK)}
+    assert rows["seconds:collect:encode"] == 2 and rows["seconds:learn:study"] == 3
+    assert rows["peak-gib:learn:study"] == 1
+    assert rows["seconds:evaluate"] == 7 and rows["seconds:inverse"] == 2
+    assert rows["seconds:total"] == 6 + 5 + 7 + 2 and found.notes == []
 
 
 def test_an_evaluation_that_only_read_rows_is_told_by_its_decisions(tmp_path):
@@ -110,6 +126,8 @@ def test_an_evaluation_that_only_read_rows_is_told_by_its_decisions(tmp_path):
 def test_cost_names_the_machine(tiny_learned, tmp_path):
     result = evidence.run("cost", "full", tmp_path, [tiny_learned])
     assert result.summary[f"seconds:learn/{TASK}"]["mean"] > 0
+    assert result.summary[f"seconds:collect:encode/{TASK}"]["mean"] > 0
+    assert result.summary[f"peak-gib:learn:update/{TASK}"]["mean"] > 0
     assert result.config["machine"] == machine()
     assert result.config["machine"]["cores"] >= 1 and result.config["machine"]["threads"] == 1
 
@@ -132,6 +150,22 @@ def test_the_fields_protocol_has_a_curve_and_goes_on(tmp_path):
     again = reproduce("dmc1000", tmp_path, *words)
     assert (tmp_path / "reacher-easy" / dmc1000.CURVE).read_text() == before
     assert again.summary["mpc/reacher-easy"] == result.summary["mpc/reacher-easy"]
+
+
+def test_a_model_learned_elsewhere_acts_in_the_fields_protocol(tiny_learned, tmp_path):
+    words = ("--learned", str(tiny_learned))
+    result = reproduce("dmc1000", tmp_path, *words)
+    assert result.protocol == "dmc1000" and result.tasks == [TASK]
+    returns = returns_by_seed(result.rows, TASK, "mpc")
+    assert sorted(returns) == [0, 1] and "random" in result.conditions
+    assert list(result.config["models"]) == [TASK] and "learnt" not in result.config
+    frames = result.summary[f"environment-frames/{TASK}"]["mean"]
+    table = list(csv.DictReader((tmp_path / "dmc1000.csv").open()))
+    assert [(row["method"], int(row["frames"])) for row in table] == [("Foresight", frames)]
+    assert float(table[0]["return"]) == pytest.approx(sum(returns.values()) / 2, abs=0.01)
+    before = (tmp_path / TASK / "rows.jsonl").read_text()
+    reproduce("dmc1000", tmp_path, *words)
+    assert (tmp_path / TASK / "rows.jsonl").read_text() == before
 
 
 def test_folders_are_found_in_every_form_and_refused_if_empty(tiny_learned, tmp_path, capsys):

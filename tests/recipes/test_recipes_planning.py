@@ -1,7 +1,15 @@
 from __future__ import annotations
 
+import pytest
+
 from foresight import cli
+from foresight.errors import ForesightError
+from foresight.evaluation.baselines import RowBook
 from foresight.evaluation.results import load
+from foresight.evaluation.statistics import returns_by_seed
+from foresight.files import read_json
+from foresight.recipes import teach
+from foresight.recipes.assess import Trial
 from foresight.recipes.planning import task_config
 
 
@@ -19,6 +27,43 @@ def test_smoke_run_learns_and_measures_beside_baselines(tmp_path, monkeypatch, c
     assert (tmp_path / "runs/planning/point_mass-easy/rows.jsonl").read_text() == before
     assert cli.main(["learn", "juggle"]) == 2
     assert "juggle" in capsys.readouterr().err
+
+
+def test_the_inverse_model_is_a_rival_on_the_same_seeds(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs/planning/point_mass-easy"
+    words = ["learn", "point_mass-easy", "--preset", "smoke", "--workers", "1"]
+    assert cli.main(words) == 0
+    weights = (folder / "model" / "model.safetensors").read_bytes()
+    before = (folder / "rows.jsonl").read_text()
+    seconds = read_json(folder / "seconds.json")
+    assert cli.main([*words, "--inverse"]) == 0  # of a model that was measured already
+    assert (folder / "model" / "model.safetensors").read_bytes() == weights
+    after = (folder / "rows.jsonl").read_text()
+    assert after.startswith(before) and after.count("\n") == before.count("\n") + 2
+    again = read_json(folder / "seconds.json")
+    assert again.pop("inverse") > 0 and again == seconds
+    result = load(tmp_path / "runs" / "planning" / "planning.json")
+    assert {"inverse-model/point_mass-easy", "mpc/point_mass-easy"} <= set(result.summary)
+    seen = {
+        name: sorted(returns_by_seed(result.rows, "point_mass-easy", name))
+        for name in ("mpc", "inverse-model")
+    }
+    assert seen["mpc"] == seen["inverse-model"] == [0, 1]
+    assert "heads:inverse_r2/point_mass-easy" in result.summary
+    assert cli.main([*words, "--inverse"]) == 0  # nothing is run twice
+    assert (folder / "rows.jsonl").read_text() == after
+    # Where nobody can show the task, that is said before anything is learned.
+    monkeypatch.setattr(teach, "has_teacher", lambda *_: False)
+    assert cli.main(["learn", "cartpole-swingup", "--preset", "smoke", "--inverse"]) == 2
+    assert "Nobody can show cartpole-swingup" in capsys.readouterr().err
+    assert not (tmp_path / "runs/planning/cartpole-swingup").exists()
+
+
+def test_the_rival_follows_in_the_tasks_own_rhythm(tmp_path):
+    trial = Trial("point_mass-easy", (0,), "dmc1000")
+    with pytest.raises(ForesightError, match="dmc1000 repeats"):
+        teach.inverse_rows(teach.TeachConfig(), trial, tmp_path, tmp_path, RowBook())
 
 
 def test_tasks_with_a_goal_for_each_episode_learn_from_short_ones():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from foresight import cli
-from foresight.agents.teaching import TaughtAgent, TaughtFactory, open_demonstration
+from foresight.agents.teaching import NearestFactory, TaughtAgent, TaughtFactory, open_demonstration
 from foresight.agents.teaching.agent import check_shown
 from foresight.errors import ForesightError
 from foresight.evaluation.results import load
@@ -75,6 +75,16 @@ def test_the_verb_records_follows_and_films(run, capsys, tmp_path, monkeypatch):
     assert cli.main(["teach", TASK, "--demo", "nowhere.mp4", "--model", model]) == 2
     assert "no demonstration nowhere.mp4" in capsys.readouterr().err
     assert cli.main(["teach", TASK, "--model", str(tmp_path)]) == 2
+
+
+def test_of_several_demonstrations_the_one_that_begins_alike_is_followed(run):
+    store = run / TASK / "demonstrations"
+    agent = NearestFactory(str(run / "models" / TASK / "model"), str(store), "inverse")()
+    for index in (1, 0):
+        demonstration = open_demonstration(f"{store}:{index}")
+        agent.reset({"pixels": demonstration.frames[0]})
+        assert agent.shown is agent.known[index]
+        assert np.isfinite(agent.act({"pixels": demonstration.frames[0]})).all()
 
 
 def test_an_agent_says_what_it_cannot_follow(run):

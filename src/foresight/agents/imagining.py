@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from foresight.envs.protocol import get_protocol
+from foresight.errors import ForesightError
 from foresight.perception.encoder import Encoder, default_dtype, load_encoder
 from foresight.planning.objective import (
     Disagreement,
@@ -168,6 +170,21 @@ def with_past(features: Float[Tensor, "*batch T f"], history: int) -> Float[Tens
     return torch.cat(parts, dim=-1)
 
 
+def hold_of(model: JointModel, protocol: str) -> int:
+    """How many decisions of a protocol's environment one decision of the model lasts.
+
+    Raises:
+        ForesightError: the protocol's action repeat does not divide the model's.
+    """
+    own, theirs = model.config.repeat, get_protocol(protocol).repeat
+    if own % theirs:
+        raise ForesightError(
+            f"A model that holds its actions for {own} steps cannot act in protocol {protocol}, "
+            f"which repeats them {theirs} times: learn with a multiple of {theirs}."
+        )
+    return own // theirs
+
+
 class ImaginingAgent:
     """Decides every ``hold`` steps of the environment and holds the decision in between.
 
@@ -221,13 +238,16 @@ class ImaginingFactory:
     checkpoint: str
     encoder: str = "foresight-small"
     search: ImagineConfig = ImagineConfig()
+    protocol: str = field(default="seed200", metadata={"default_in_hash": False})
+    """Of the episodes: an environment that repeats actions itself is asked less often."""
 
     def __call__(self) -> ImaginingAgent:
         """Load everything and build the agent.
 
         Raises:
-            ForesightError: the model belongs to another encoder, or is damaged.
+            ForesightError: the model belongs to another encoder, is damaged, or holds its actions
+                for a number of steps that the protocol's repeat does not divide.
         """
-        return ImaginingAgent(
-            JointModel.load(self.checkpoint), load_encoder(self.encoder), self.search
-        )
+        model = JointModel.load(self.checkpoint)
+        hold = hold_of(model, self.protocol)
+        return ImaginingAgent(model, load_encoder(self.encoder), self.search, hold)

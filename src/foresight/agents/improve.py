@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +15,10 @@ from foresight.agents.rounds import read_round
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
 from foresight.files import atomic_write, disk_errors, fingerprint
-from foresight.metrics import MetricsLog
+from foresight.metrics import MetricsLog, read_json_lines
 from foresight.perception.encoder import Encoder, load_encoder
 from foresight.progress import track
+from foresight.stopwatch import Stopwatch
 from foresight.training_state import load_training, save_training
 from foresight.worldmodel.joint import JointConfig, JointModel, LearnConfig, Learner, Replay
 from foresight.worldmodel.joint.model import initialise
@@ -111,6 +111,7 @@ class Improvement:
         self.config, self.folder = replace(config, task=canonical(config.task)), folder
         self.on_round = on_round
         self.encoder: Encoder = load_encoder(config.encoder)
+        self.watch = Stopwatch()
         self.arena = Arena(
             config.task,
             config.protocol,
@@ -118,11 +119,11 @@ class Improvement:
             config.parallel,
             config.length,
             self.encoder.image_size,
+            self.watch,
         )
         with disk_errors(folder):
             (folder / "rounds").mkdir(parents=True, exist_ok=True)
         self.model: JointModel
-        self.seconds = {"collect": 0.0, "learn": 0.0}
         self.rounds = 0
         self._told: Teacher | None = None
 
@@ -139,15 +140,14 @@ class Improvement:
             total = -(-config.steps // (decisions * config.repeat * config.parallel))
             for number in track(range(self.rounds, total), f"{config.task}: act and learn"):
                 rolled = self._collect(number)
-                started = time.perf_counter()
-                self._remember(rolled)
-                logs: dict[str, float] = {}
-                if number + 1 >= self._first_rounds:
-                    count = round(config.updates * decisions * len(rolled.rewards))
-                    first = number + 1 == self._first_rounds
-                    logs = self._study(number, total)
-                    logs |= self._update(count * self._first_rounds if first else count)
-                self.seconds["learn"] += time.perf_counter() - started
+                with self.watch.stage("learn"):
+                    self._remember(rolled)
+                    logs: dict[str, float] = {}
+                    if number + 1 >= self._first_rounds:
+                        count = round(config.updates * decisions * len(rolled.rewards))
+                        first = number + 1 == self._first_rounds
+                        logs = self._study(number, total)
+                        logs |= self._update(count * self._first_rounds if first else count)
                 self.rounds = number + 1
                 self._report(rolled, logs)
                 if self.rounds % config.save_every == 0 or self.rounds == total:
@@ -170,7 +170,8 @@ class Improvement:
         config = self.config
         torch.manual_seed(config.seed)
         if not (self.folder / "config.json").exists():
-            self._start()
+            with self.watch.stage("collect"):
+                self._start()
         else:
             self.model = JointModel.load(self.folder).train()
         self.model.expect_encoder(self.encoder.fingerprint)
@@ -190,7 +191,6 @@ class Improvement:
 
     def _start(self) -> None:
         """Act at random and as the teacher does, and build the model that can see this."""
-        started = time.perf_counter()
         gaze = Gaze(self.encoder, None)
         parts = []
         for number in track(range(self._first_rounds), f"{self.config.task}: first episodes"):
@@ -212,7 +212,6 @@ class Improvement:
             numbers = with_past(self.model.axes(part.features), self.model.config.history)
             self._write_round(number, replace(part, features=numbers))
         self.model.save(self.folder)  # last: from here on a killed run resumes
-        self.seconds["collect"] += time.perf_counter() - started
 
     def _asks(self, number: int) -> bool:
         """Whether the teacher is asked in a round that it does not lead; spread evenly."""
@@ -259,6 +258,9 @@ class Improvement:
     def _resume(self) -> None:
         identity = fingerprint({"config": self.config, "encoder": self.encoder.fingerprint})
         self.identity = identity
+        logged = read_json_lines(self.log.path)
+        if logged:  # rounds that are to be learned from again were paid for, too
+            self.watch.go_on(logged[-1])
         state = load_training(self.folder / STATE, identity)
         if state is None:
             return
@@ -303,18 +305,17 @@ class Improvement:
     def _collect(self, number: int) -> Rolled:
         if self._round_file(number).exists():  # of the start, or acted before the run was killed
             return self._read_round(number)
-        started = time.perf_counter()
-        self.model.eval()
-        imaginer = Imaginer(self.model, self.config.search, seed=self.config.seed + number)
-        rolled = self.arena.roll(
-            self._seeds(number),
-            Gaze(self.encoder, self.model),
-            lambda features: imaginer.act(features, explore=True),
-            self._teacher() if self._asks(number) else None,
-        )
-        self.model.train()
-        self._write_round(number, rolled)
-        self.seconds["collect"] += time.perf_counter() - started
+        with self.watch.stage("collect"):
+            self.model.eval()
+            imaginer = Imaginer(self.model, self.config.search, seed=self.config.seed + number)
+            rolled = self.arena.roll(
+                self._seeds(number),
+                Gaze(self.encoder, self.model),
+                lambda features: imaginer.act(features, explore=True),
+                self._teacher() if self._asks(number) else None,
+            )
+            self.model.train()
+            self._write_round(number, rolled)
         return rolled
 
     def _remember(self, rolled: Rolled) -> None:
@@ -325,27 +326,28 @@ class Improvement:
     def _study(self, number: int, total: int) -> dict[str, float]:
         """Lessons where they are due; else only the new episodes' states are read."""
         config, done = self.config, number + 1 - self._first_rounds
-        if done == 0:
-            return self.learner.study(self.replay, config.lessons)
         every = max(1, (total - self._first_rounds) // (config.studies + 1))
-        if done % every == 0 and done // every <= config.studies:
-            return self.learner.study(self.replay, config.lessons // 3, rate=0.5)
-        self.learner.look(self.replay, since=len(self.replay) - config.parallel)
-        return {}
+        with self.watch.stage("study"):
+            if done == 0:
+                return self.learner.study(self.replay, config.lessons)
+            if done % every == 0 and done // every <= config.studies:
+                return self.learner.study(self.replay, config.lessons // 3, rate=0.5)
+            self.learner.look(self.replay, since=len(self.replay) - config.parallel)
+            return {}
 
     def _update(self, count: int) -> dict[str, float]:
         """Mean of what ``count`` updates log."""
         sums: dict[str, torch.Tensor] = {}
-        for _ in range(count):
-            for name, value in self.learner.update(self.replay).items():
-                sums[name] = sums.get(name, torch.zeros(())) + value
+        with self.watch.stage("update"):
+            for _ in range(count):
+                for name, value in self.learner.update(self.replay).items():
+                    sums[name] = sums.get(name, torch.zeros(())) + value
         return {name: float(value) / max(1, count) for name, value in sums.items()}
 
     def _report(self, rolled: Rolled, logs: dict[str, float]) -> None:
         returns = rolled.rewards.sum(1)
         values = {"steps": self.steps, "return": float(returns.mean()), **logs}
-        values |= {f"seconds/{name}": value for name, value in self.seconds.items()}
-        self.log.write(self.rounds, **values)
+        self.log.write(self.rounds, **values, **self.watch.numbers())
 
 
 def improve(

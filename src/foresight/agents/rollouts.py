@@ -15,6 +15,7 @@ from foresight.envs.behaviours import make_behaviour
 from foresight.envs.dm_env import DMControlEnv
 from foresight.envs.protocol import Protocol, get_protocol
 from foresight.envs.render import RenderSettings
+from foresight.stopwatch import Stopwatch
 
 Decide = Callable[[Tensor], Tensor]
 """Features of B scenes to their decisions in [-1, 1], ``[B, F] -> [B, A]``."""
@@ -43,6 +44,7 @@ class Arena:
         count: environments.
         length: control steps of an episode, the protocol's if not given.
         size: of frames in pixels.
+        watch: times ``simulate`` (with rendering), ``encode``, ``teacher`` and ``act``.
 
     Raises:
         ForesightError: unknown task or protocol, or no renderer.
@@ -56,11 +58,13 @@ class Arena:
         count: int,
         length: int | None = None,
         size: int = 64,
+        watch: Stopwatch | None = None,
     ) -> None:
         base = get_protocol(protocol)
         held = Protocol(base.name, length or base.steps, repeat)
         look = RenderSettings(size=size, quality="smooth")
         self.envs = [DMControlEnv(task, held, look) for _ in range(count)]
+        self.watch = watch or Stopwatch()
         self.decisions = held.decisions
         self.low = self.envs[0].action_space.low
         self.high = self.envs[0].action_space.high
@@ -84,19 +88,29 @@ class Arena:
             teacher: asked in every state, before anyone acts.
         """
         gaze.reset()
-        envs = self.envs[: len(seeds)]
-        views = [env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)]
+        envs, stage = self.envs[: len(seeds)], self.watch.stage
+        with stage("simulate"):
+            views = [env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)]
         if teacher is not None:
-            teacher.reset(envs, seeds)
-        seen, taken, earned, felt, taught = [gaze.see(_pixels(views))], [], [], [_felt(views)], []
+            with stage("teacher"):
+                teacher.reset(envs, seeds)
+        with stage("encode"):
+            seen = [gaze.see(_pixels(views))]
+        taken, earned, felt, taught = [], [], [_felt(views)], []
         for _ in range(self.decisions):
             answer = torch.full((len(envs), len(self.low)), torch.nan)
-            taught.append(answer if teacher is None else teacher.act(envs, views))
-            action = decide(seen[-1]).cpu()
+            if teacher is not None:
+                with stage("teacher"):
+                    answer = teacher.act(envs, views)
+            taught.append(answer)
+            with stage("act"):
+                action = decide(seen[-1]).cpu()
             control = self.low + (action.numpy() + 1) / 2 * (self.high - self.low)
-            results = [env.step(one) for env, one in zip(envs, control, strict=True)]
+            with stage("simulate"):
+                results = [env.step(one) for env, one in zip(envs, control, strict=True)]
             views = [result[0] for result in results]
-            seen.append(gaze.see(_pixels(views)))
+            with stage("encode"):
+                seen.append(gaze.see(_pixels(views)))
             felt.append(_felt(views))
             taken.append(action)
             earned.append([result[1] for result in results])

@@ -13,8 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.agents.grounds import Grounds
-from foresight.agents.imagining import ImagineConfig, Imaginer, ImaginingAgent
-from foresight.envs.protocol import get_protocol
+from foresight.agents.imagining import ImagineConfig, Imaginer, ImaginingAgent, hold_of
 from foresight.errors import ForesightError
 from foresight.perception.encoder import load_encoder
 from foresight.planning.goals import NearestGoal
@@ -137,21 +136,6 @@ def imaginer_of(
     if chosen.search:
         imaginer.objective = Objective(*terms_of(chosen, imaginer.model, grounds, beta))
     return imaginer
-
-
-def hold_of(model: JointModel, protocol: str) -> int:
-    """How many decisions of a protocol's environment one decision of the model lasts.
-
-    Raises:
-        ForesightError: the protocol's action repeat does not divide the model's.
-    """
-    own, theirs = model.config.repeat, get_protocol(protocol).repeat
-    if own % theirs:
-        raise ForesightError(
-            f"A model that holds its actions for {own} steps cannot act in protocol {protocol}, "
-            f"which repeats them {theirs} times: learn with a multiple of {theirs}."
-        )
-    return own // theirs
 
 
 @dataclass(frozen=True)

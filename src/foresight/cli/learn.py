@@ -30,6 +30,8 @@ class Config:
     """Evaluation seeds, if not the preset's number."""
     baselines: tuple[str, ...] | None = None
     """Conditions beside the agent, if not all: zero, random, constant, expert, oracle."""
+    inverse: bool = False
+    """Measure a rival, too: the inverse model that follows demonstrations without a planner."""
     measured: Path | None = None
     """A result file whose rows of the same conditions and seeds are taken instead of run again."""
     run: Path = field(default_factory=lambda: Path("runs/planning"))
@@ -55,6 +57,7 @@ def main(config: Config) -> None:
         sizes = replace(sizes, seeds=config.seeds)
     if config.baselines is not None:
         sizes = replace(sizes, baselines=config.baselines)
+    sizes = replace(sizes, inverse=config.inverse)
     if config.measured is not None:
         sizes = replace(sizes, measured=config.measured)
     result = planning.run(

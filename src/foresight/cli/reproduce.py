@@ -73,8 +73,8 @@ class Config:
     clip: Path | None = None
     """Video or .npy frames, for the days; rendered episodes without one."""
     learned: tuple[Path, ...] = ()
-    """Folders of `foresight learn`, for calibration, ablation and cost; runs/planning without
-    one."""
+    """Folders of `foresight learn`, for calibration, ablation, cost and dmc1000. Without one the
+    first three take runs/planning, and dmc1000 learns on its own."""
     models: Path = Path("runs/planning")
     """What `foresight learn` left, for teach, phase-8 and phase-9: a folder with TASK/model in it;
     a smoke run learns a tiny one."""
@@ -264,7 +264,7 @@ def _run_phase(config: Config, folder: Path, workers: int) -> Result:
 
 
 def _teach(config: Config, folder: Path, workers: int) -> Result:
-    from foresight.recipes import teach
+    from foresight.recipes import planning, teach
 
     sizes = replace(teach.presets()[config.preset], encoder=config.encoder)
     if config.seeds is not None:
@@ -273,5 +273,5 @@ def _teach(config: Config, folder: Path, workers: int) -> Result:
         return teach.run(sizes, config.tasks, config.models, folder, workers)
     tasks = config.tasks or ("point_mass-easy",)
     for task in tasks:
-        teach.tiny_model(task, folder / "models")
+        planning.tiny_model(task, folder / "models")
     return teach.run(sizes, tasks, folder / "models", folder, workers)

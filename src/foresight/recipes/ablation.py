@@ -7,18 +7,14 @@ from dataclasses import asdict, dataclass, field, replace
 
 from foresight.agents.imagining import ImagineConfig
 from foresight.agents.variants import VariantFactory, variant
-from foresight.envs.render import RenderSettings
 from foresight.evaluation.baselines import RowBook
 from foresight.evaluation.held_out import HeldOutConfig
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, returns_by_seed
 from foresight.progress import console
-from foresight.recipes.assess import Trial, assess_agent, assess_baselines
+from foresight.recipes.assess import Trial, assess_agent, assess_baselines, camera
 from foresight.recipes.calibration import SMALL
 from foresight.recipes.learned import Learned
-
-RENDER = RenderSettings(size=64, quality="smooth")
-"""What learned agents see."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +74,11 @@ def run(config: AblationConfig, learned: Sequence[Learned], workers: int = 1) ->
             encoder=one.model.config.encoder,
             protocol=protocol,
         )
+        render = camera(one.model.config.encoder)
         found: list[Row] = []
         for name, each in chosen.items():
             factory = replace(base, chosen=each, beta=beta if each.doubt else 0.0)
-            found += assess_agent(trial, name, factory, RENDER, book).rows
+            found += assess_agent(trial, name, factory, render, book).rows
         rows += found + assess_baselines(trial, config.baselines, book)
         rows += differences(found, one.task, config.variants)
     models = {one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned}

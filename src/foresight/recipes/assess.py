@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +25,20 @@ class Factory(Protocol):
     def __call__(self) -> Agent:
         """Load and build the agent."""
         ...
+
+
+def settings_of(factory: Factory) -> dict[str, object]:
+    """A factory's settings, as they enter the config hash of its rows.
+
+    A setting that came later says ``default_in_hash`` = False in its metadata and counts only where
+    it is not the default: so rows that were finished before it existed stay valid.
+    """
+    return {
+        each.name: value
+        for each in fields(factory)  # type: ignore[arg-type]
+        if (value := getattr(factory, each.name)) != each.default
+        or each.metadata.get("default_in_hash", True)
+    }
 
 
 def camera(encoder: str) -> RenderSettings:
@@ -78,7 +92,7 @@ def assess_agent(
         start: begins each episode, if not as the seed has it.
         data: fingerprint of what else decides the result, such as demonstrations.
     """
-    config: dict[str, object] = {"factory": factory}
+    config: dict[str, object] = {"factory": settings_of(factory)}
     checkpoint = getattr(factory, "checkpoint", None)
     if checkpoint is not None:
         config["weights"] = file_fingerprint(f"{checkpoint}/model.safetensors")

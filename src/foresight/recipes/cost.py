@@ -8,14 +8,14 @@ from pathlib import Path
 
 from foresight.evaluation.results import Result, load, make_result
 from foresight.evaluation.statistics import Row
+from foresight.files import read_json
 from foresight.machine import machine
 from foresight.metrics import read_metrics
 from foresight.recipes.learned import Learned
+from foresight.stopwatch import PEAK, SECONDS
 
-SECONDS = "seconds/"
-"""Before the stages' names in ``metrics.jsonl``; each counts from the start of its process."""
-PEAK = "peak-gib/"
-"""Before them where the peak memory of a stage was logged."""
+EVALUATION = ("evaluate", "inverse")
+"""What ``seconds.json`` says of a task that its log does not: the agent and its rival, measured."""
 
 
 @dataclass
@@ -23,7 +23,8 @@ class Cost:
     """What one learned task took.
 
     Attributes:
-        seconds: wall seconds of each stage, all processes of a resumed run together.
+        seconds: wall seconds of each stage, all processes of a resumed run together; a stage
+            ``collect/encode`` is a part of ``collect``.
         peaks: most memory held, in GiB: of a stage, or of the ``process``.
         steps: environment steps learned from.
         notes: what is missing, and why.
@@ -36,9 +37,10 @@ class Cost:
 
     def rows(self, task: str) -> list[Row]:
         """``seconds:<stage>``, their ``seconds:total``, ``peak-gib:<stage>``, and the steps."""
-        seconds = {**self.seconds, "total": sum(self.seconds.values())}
-        found = {f"seconds:{name}": value for name, value in seconds.items()}
-        found |= {f"peak-gib:{name}": value for name, value in self.peaks.items()}
+        whole = [value for name, value in self.seconds.items() if "/" not in name]
+        seconds = {**self.seconds, "total": sum(whole)}
+        found = {f"seconds:{name.replace('/', ':')}": value for name, value in seconds.items()}
+        found |= {f"peak-gib:{name.replace('/', ':')}": v for name, v in self.peaks.items()}
         found["environment-steps"] = float(self.steps)
         return [{"measure": k, "task": task, "value": v} for k, v in found.items()]
 
@@ -62,11 +64,11 @@ def run(learned: Sequence[Learned]) -> Result:
 
 
 def cost_of(checkpoint: Path, task: str) -> Cost:
-    """Read a model's log, and the result of its evaluation where there is one.
+    """Read a model's log, and what is known of its evaluation.
 
     Args:
-        checkpoint: with ``metrics.jsonl``.
-        task: whose rows of ``planning.json`` count, beside the task's folder or above it.
+        checkpoint: with ``metrics.jsonl``; beside it may be ``seconds.json``.
+        task: whose rows of ``planning.json`` count, in the task's folder or above it.
 
     Raises:
         ForesightError: there is no log.
@@ -79,14 +81,14 @@ def cost_of(checkpoint: Path, task: str) -> Cost:
             cost.seconds[name.removeprefix(SECONDS)] = _in_all(values)
         elif name.startswith(PEAK):
             cost.peaks[name.removeprefix(PEAK)] = max(values)
-    if "encode" not in cost.seconds:
+    if not {"encode", "collect/encode"} & set(cost.seconds):
         cost.notes.append("encoding was not timed apart and is part of collect.")
     _add_evaluation(cost, checkpoint, task)
     return cost
 
 
 def _in_all(values: Sequence[float]) -> float:
-    """The last of a running sum that began again at 0 with every process."""
+    """The last of a running sum, which in older logs began again at 0 with every process."""
     total, before = 0.0, 0.0
     for value in values:
         total += value - before if value >= before else value
@@ -95,26 +97,41 @@ def _in_all(values: Sequence[float]) -> float:
 
 
 def _add_evaluation(cost: Cost, checkpoint: Path, task: str) -> None:
-    """Seconds and peak memory of the process that evaluated, from its result file."""
+    """Seconds of the evaluation and peak memory of its process, from what it left."""
+    timed = checkpoint.parent / "seconds.json"
+    seconds = read_json(timed) if timed.is_file() else {}
     places = [checkpoint.parent.parent / "planning.json", checkpoint.parent / "planning.json"]
     path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        cost.notes.append("no planning.json lies beside the run, so evaluation is not counted.")
+    if path is None and not seconds:
+        cost.notes.append(
+            "neither seconds.json nor planning.json lies beside the run, so evaluation is not "
+            "counted."
+        )
         return
-    result = load(path)
+    busy = 0.0
+    if path is not None:
+        told, busy = _told(cost, load(path), task)
+        seconds = {**told, **seconds}
+    cost.seconds |= {name: float(seconds[name]) for name in EVALUATION if name in seconds}
+    if cost.seconds.get("evaluate", 0.0) * int(machine()["cores"]) < busy:
+        cost.notes.append(
+            "the last evaluation only read finished episodes, so its time is the agents' decisions."
+        )
+        cost.seconds["evaluate"] = busy
+
+
+def _told(cost: Cost, result: Result, task: str) -> tuple[dict[str, float], float]:
+    """Seconds that a result tells of a task, and those for which its agent was deciding.
+
+    Peak memory and platform go into ``cost``.
+    """
     mine = [row for row in result.rows if row.get("task") == task]
     values = {row["measure"]: float(row["value"]) for row in mine if "measure" in row}
     if "peak-gib" in values:
         cost.peaks["process"] = values["peak-gib"]
-    here = machine()
-    if result.versions.get("platform") != here["platform"]:
+    if result.versions.get("platform") != machine()["platform"]:
         cost.notes.append("it was measured on another platform than the machine named here.")
     agent = [row for row in mine if row.get("condition") == "mpc"]
     busy = sum(row["length"] * row.get("decision_ms", 0.0) for row in agent) / 1000
-    evaluated = values.get("seconds:evaluate", 0.0)
-    if evaluated * int(here["cores"]) < busy:
-        cost.notes.append(
-            "the last evaluation only read finished episodes, so its time is the agents' decisions."
-        )
-        evaluated = busy
-    cost.seconds["evaluate"] = evaluated
+    names = [name for name in EVALUATION if f"seconds:{name}" in values]
+    return {name: values[f"seconds:{name}"] for name in names}, busy

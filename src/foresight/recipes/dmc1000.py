@@ -11,19 +11,17 @@ from pathlib import Path
 
 import torch
 
-from foresight.agents.imagining import Gaze, ImagineConfig, Imaginer
+from foresight.agents.imagining import Gaze, ImagineConfig, Imaginer, ImaginingFactory, hold_of
 from foresight.agents.improve import ImproveConfig, Improvement
 from foresight.agents.rollouts import Arena
 from foresight.agents.rounds import read_parts, round_files
-from foresight.agents.variants import VariantFactory, variant
 from foresight.evaluation.baselines import RowBook
 from foresight.evaluation.results import Result, make_result
-from foresight.evaluation.statistics import Row
+from foresight.evaluation.statistics import Row, returns_by_seed
 from foresight.files import write_text
 from foresight.metrics import MetricsLog, read_metrics
 from foresight.progress import console
-from foresight.recipes.ablation import RENDER
-from foresight.recipes.assess import Trial, assess_agent, assess_baselines
+from foresight.recipes.assess import Trial, assess_agent, assess_baselines, camera
 from foresight.recipes.learned import Learned
 from foresight.recipes.planning import presets as planning_presets
 from foresight.recipes.planning import task_config
@@ -103,7 +101,13 @@ def presets() -> dict[str, FieldConfig]:
     return {"full": FieldConfig(), "smoke": smoke}
 
 
-def run(config: FieldConfig, folder: Path, workers: int = 1, table: Path | None = None) -> Result:
+def run(
+    config: FieldConfig,
+    folder: Path,
+    workers: int = 1,
+    table: Path | None = None,
+    learned: Sequence[Learned] = (),
+) -> Result:
     """Learn every task from so many frames, with a curve on the way, and measure the agent.
 
     Rows: episodes of ``mpc`` and the baselines; ``curve`` with the frames seen until then; the
@@ -112,52 +116,71 @@ def run(config: FieldConfig, folder: Path, workers: int = 1, table: Path | None 
     each task, with its teacher, is kept as ``learnt``. The curve is also written to ``table``
     (``FOLDER/dmc1000.csv`` if not given), beside the field's figures. Killed runs go on.
 
+    Args:
+        config: sizes.
+        folder: each task has a folder of its own in it.
+        workers: processes that evaluate.
+        table: the CSV file.
+        learned: models that were learned elsewhere, in whatever protocol. Where there are any, they
+            alone are measured, without a curve; what they are is kept as ``models``.
+
     Raises:
-        ForesightError: an unknown task, or a folder of another run.
+        ForesightError: an unknown task, a folder of another run, or a model that holds its actions
+            for an odd number of steps.
     """
     rows: list[Row] = []
-    learnt: dict[str, ImproveConfig] = {}
-    for task in config.tasks:
-        learn = config.learn or task_config(task)
-        learnt[task] = replace(learn, task=task, protocol=PROTOCOL, steps=config.frames)
-        rows += _one(config, learnt[task], folder / task, workers)
+    about: dict[str, object] = {}
+    if learned:
+        for one in learned:
+            hold_of(one.model, PROTOCOL)  # refused before anything is measured
+        for one in learned:
+            console.print(f"[bold]{one.task}[/]: {one.checkpoint} in {PROTOCOL}")
+            rows += _measured(config, one, workers)
+        names = {
+            one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned
+        }
+        about = {"tasks": list(names), "frames": None, "models": names}
+    else:
+        learnt: dict[str, ImproveConfig] = {}
+        for task in config.tasks:
+            learn = config.learn or task_config(task)
+            learnt[task] = replace(learn, task=task, protocol=PROTOCOL, steps=config.frames)
+            rows += _learnt(config, learnt[task], folder / task, workers)
+        about = {"learnt": learnt}
     write_text(table or folder / "dmc1000.csv", curve_csv(rows))
-    return make_result("dmc1000", {**asdict(config), "learnt": learnt}, PROTOCOL, rows)
+    return make_result("dmc1000", {**asdict(config), **about}, PROTOCOL, rows)
 
 
-def _one(config: FieldConfig, learn: ImproveConfig, folder: Path, workers: int) -> list[Row]:
+def _measured(config: FieldConfig, one: Learned, workers: int) -> list[Row]:
+    """Whole episodes of a learned agent and the baselines, and what the agent has learned from."""
+    eyes = one.model.config.encoder
+    factory = ImaginingFactory(str(one.checkpoint), eyes, config.search, PROTOCOL)
+    trial = Trial(one.task, tuple(range(config.seeds)), PROTOCOL, config.steps, workers)
+    book = RowBook(one.work / "rows.jsonl")
+    rows = assess_agent(trial, "mpc", factory, camera(eyes), book).rows
+    rows += assess_baselines(trial, config.baselines, book)
+    frames = read_metrics(one.checkpoint / "metrics.jsonl")[-1]["steps"]
+    counted = {"environment-frames": frames}
+    if (one.checkpoint / "rounds").is_dir():  # without them nobody knows
+        counted["taught-decisions"] = taught_decisions(one.checkpoint)
+    return rows + [{"measure": k, "task": one.task, "value": v} for k, v in counted.items()]
+
+
+def _learnt(config: FieldConfig, learn: ImproveConfig, folder: Path, workers: int) -> list[Row]:
+    """Learn one task on its own, with a curve, and measure it."""
     console.print(f"[bold]{learn.task}[/]: learn from {config.frames:,} frames, {PROTOCOL}")
     started = time.perf_counter()
     curve = Curve(config, folder / CURVE)
     Improvement(learn, folder / "model", curve).run()
     seconds = time.perf_counter() - started
     one = Learned(folder / "model", folder)
-    task, _ = one.task, one.grounds  # the file that the agent's factory reads
-    factory = VariantFactory(
-        str(one.checkpoint),
-        str(one.grounds_path),
-        variant("NO_UNCERT"),
-        search=config.search,
-        encoder=learn.encoder,
-        protocol=PROTOCOL,
-    )
-    trial = Trial(task, tuple(range(config.seeds)), PROTOCOL, config.steps, workers)
-    book = RowBook(folder / "rows.jsonl")
-    rows = assess_agent(trial, "mpc", factory, RENDER, book).rows
-    rows += assess_baselines(trial, config.baselines, book)
+    rows = _measured(config, one, workers)
     rows += [
-        {"measure": "curve", "task": task, "frames": row["step"], "value": row["return"]}
+        {"measure": "curve", "task": one.task, "frames": row["step"], "value": row["return"]}
         for row in read_metrics(folder / CURVE)
     ]
-    counted: dict[str, float] = {"environment-frames": _frames(folder)}
-    counted["demonstrations"] = learn.demonstrations
-    counted["taught-decisions"] = taught_decisions(folder / "model")
-    counted["seconds:learn"] = seconds
-    return rows + [{"measure": k, "task": task, "value": v} for k, v in counted.items()]
-
-
-def _frames(folder: Path) -> int:
-    return int(read_metrics(folder / "model" / "metrics.jsonl")[-1]["steps"])
+    counted = {"demonstrations": learn.demonstrations, "seconds:learn": seconds}
+    return rows + [{"measure": k, "task": one.task, "value": v} for k, v in counted.items()]
 
 
 def taught_decisions(model: Path) -> int:
@@ -203,15 +226,27 @@ class Curve:
 
 
 def curve_csv(rows: Sequence[Row]) -> str:
-    """Our curve and the field's figures: method, input, task, frames, return."""
+    """Our curve and the field's figures: method, input, task, frames, return.
+
+    An agent without a curve has one line, the mean of its evaluation at the frames it learned from.
+    """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["method", "input", "task", "frames", "return"])
-    curve = [row for row in rows if row.get("measure") == "curve"]
-    for task in dict.fromkeys(row["task"] for row in curve):
-        for row in curve:
-            if row["task"] == task:
-                table.writerow(["Foresight", "pixels", task, row["frames"], round(row["value"], 2)])
+    for task in dict.fromkeys(row["task"] for row in rows):
+        for frames, value in _curve(rows, task):
+            table.writerow(["Foresight", "pixels", task, frames, round(value, 2)])
         for (method, sees, frames), value in FIELD.get(task, {}).items():
             table.writerow([method, sees, task, frames, value])
     return text.getvalue()
+
+
+def _curve(rows: Sequence[Row], task: str) -> list[tuple[int, float]]:
+    """Frames and returns of one task."""
+    told = [row for row in rows if row["task"] == task and "measure" in row]
+    curve = [(int(row["frames"]), row["value"]) for row in told if row["measure"] == "curve"]
+    if curve:
+        return curve
+    frames = [int(row["value"]) for row in told if row["measure"] == "environment-frames"]
+    returns = list(returns_by_seed(rows, task, "mpc").values())
+    return [(frames[0], sum(returns) / len(returns))]

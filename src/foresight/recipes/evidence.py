@@ -31,7 +31,8 @@ def run(
         name: which.
         preset: full, or smoke, which learns a tiny model of its own if none is named.
         folder: for everything that is kept between runs.
-        learned: folders that ``foresight learn`` left; see `find_learned`.
+        learned: folders that ``foresight learn`` left; see `find_learned`. Without one ``dmc1000``
+            learns on its own.
         workers: processes that evaluate.
         seeds: evaluation seeds, if not the preset's number.
         episodes: held-out episodes, if not the preset's number.
@@ -43,7 +44,8 @@ def run(
     if name == "dmc1000":
         sizes = dmc1000.presets()[preset]
         sizes = sizes if seeds is None else replace(sizes, seeds=seeds)
-        return dmc1000.run(sizes, folder, workers, table)
+        models = find_learned(learned, folder) if learned else []
+        return dmc1000.run(sizes, folder, workers, table, models)
     if preset == "smoke" and not learned:
         learned = [_tiny(folder / "learned")]
     found = find_learned(learned, folder)

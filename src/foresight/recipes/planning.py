@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import resource
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from foresight.agents.imagining import ImagineConfig, ImaginingFactory
 from foresight.agents.improve import ImproveConfig, improve
+from foresight.agents.teaching import TaughtConfig
 from foresight.envs.tasks import SOURCE_TASKS, canonical
-from foresight.evaluation.baselines import CONDITIONS, RowBook, borrow_baselines
+from foresight.evaluation.baselines import CONDITIONS, TRAINING_SEEDS, RowBook, borrow_baselines
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.files import read_json, write_json
+from foresight.machine import peak_gib
 from foresight.metrics import read_metrics
 from foresight.progress import console
+from foresight.recipes import teach
 from foresight.recipes.assess import Trial, assess_agent, assess_baselines, camera
 from foresight.recipes.pages import film_path, road_page, save_films
+from foresight.stopwatch import Stopwatch
 
 LAW: dict[str, object] = {
     "teacher": "expert",
@@ -74,6 +75,12 @@ class PlanningConfig:
     """Conditions beside the agent."""
     measured: Path | None = None
     """A result whose baseline episodes on the same seeds are taken, not run again."""
+    inverse: bool = False
+    """Measure the inverse model that follows demonstrations, too: a rival without a planner."""
+    heads: TaughtConfig = field(default_factory=TaughtConfig)
+    """The rival's inverse model and its sense of distance."""
+    shown: int = 10
+    """Demonstrations of the task's teacher, on training seeds, that the rival knows."""
     film: int = 2
     """Episodes of the agent that are filmed."""
     steps: int | None = None
@@ -113,6 +120,8 @@ def presets() -> dict[str, PlanningConfig]:
         search=small,
         seeds=2,
         baselines=("zero", "random"),
+        heads=teach.presets()["smoke"].heads,
+        shown=2,
         film=1,
         steps=20,
     )
@@ -162,37 +171,67 @@ def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[R
     """Learn one task in ``folder`` and measure it; a killed run goes on where it was.
 
     Returns:
-        Rows of the agent (condition ``mpc``), of its prior alone (``prior``), of the baselines, the
-        learning curve, wall seconds of each stage and the peak memory.
+        Rows of the agent (condition ``mpc``), of its rival (``inverse-model``) if that is asked
+        for, of the baselines, the learning curve, wall seconds of each stage and the peak memory.
 
     Raises:
         ForesightError: whatever a stage has to say about its input.
     """
     task, protocol = canonical(config.learn.task), config.learn.protocol
+    if config.inverse:
+        teach.teacher_of(task)  # refused now, not after hours of learning
+    watch = Stopwatch()
     console.print(f"[bold]{task}[/]: learn for {config.learn.steps:,} steps")
-    started = time.perf_counter()
-    improve(config.learn, folder / "model")
-    seconds = {"learn": time.perf_counter() - started}
+    with watch.stage("learn"):
+        improve(config.learn, folder / "model")
     trial = Trial(task, tuple(range(config.seeds)), protocol, config.steps, workers)
     book = RowBook(folder / "rows.jsonl")
     if config.measured is not None:
         borrow_baselines(book, config.measured)
-    render = camera(config.learn.encoder)
-    factory = ImaginingFactory(str(folder / "model"), config.learn.encoder, config.search)
-    films = {seed: f"mpc-seed-{seed}" for seed in range(config.film)}
-    unfilmed = [s for s, film in films.items() if not film_path(folder, film).exists()]
-    started = time.perf_counter()
-    agent = assess_agent(trial, "mpc", factory, render, book, film=unfilmed)
-    save_films(folder, {films[seed]: frames for seed, frames in agent.films.items()})
-    seconds["evaluate"] = time.perf_counter() - started
-    rows = agent.rows + assess_baselines(trial, config.baselines, book)
+    with watch.stage("evaluate"):
+        rows = _agent_rows(config, trial, folder, book)
+    if config.inverse:
+        with watch.stage("inverse"):
+            rows += _rival_rows(config, trial, folder, book)
+    rows += assess_baselines(trial, config.baselines, book)
     log = read_metrics(folder / "model" / "metrics.jsonl")
     rows += _curve(task, log)
-    seconds |= {f"learn-{name}": float(log[-1][f"seconds/{name}"]) for name in ("collect", "learn")}
-    seconds = _first_seconds(folder / "seconds.json", seconds)
+    parts = {f"learn-{name}": float(log[-1][f"seconds/{name}"]) for name in ("collect", "learn")}
+    seconds = _first_seconds(folder / "seconds.json", watch.seconds | parts)
     rows += [{"measure": f"seconds:{k}", "task": task, "value": v} for k, v in seconds.items()]
-    rows.append({"measure": "peak-gib", "task": task, "value": _peak_gib()})
+    rows.append({"measure": "peak-gib", "task": task, "value": peak_gib()})
     return rows
+
+
+def _agent_rows(config: PlanningConfig, trial: Trial, folder: Path, book: RowBook) -> list[Row]:
+    """Episodes of the agent; those that are to be filmed are."""
+    learn = config.learn
+    factory = ImaginingFactory(str(folder / "model"), learn.encoder, config.search, learn.protocol)
+    films = {seed: f"mpc-seed-{seed}" for seed in range(config.film)}
+    unfilmed = [s for s, film in films.items() if not film_path(folder, film).exists()]
+    agent = assess_agent(trial, "mpc", factory, camera(learn.encoder), book, film=unfilmed)
+    save_films(folder, {films[seed]: frames for seed, frames in agent.films.items()})
+    return agent.rows
+
+
+def _rival_rows(config: PlanningConfig, trial: Trial, folder: Path, book: RowBook) -> list[Row]:
+    """Episodes of the inverse model, which follows demonstrations and imagines nothing."""
+    shown = TRAINING_SEEDS[: config.shown]
+    console.print(f"{trial.task}: learn to follow, record {len(shown)} demonstrations")
+    how = teach.TeachConfig(
+        heads=config.heads,
+        protocol=trial.protocol,
+        encoder=config.learn.encoder,
+        steps=trial.steps,
+    )
+    place = folder / "demonstrations"
+    return teach.inverse_rows(how, trial, folder / "model", place, book, shown)
+
+
+def tiny_model(task: str, models: Path) -> None:
+    """Learn the smallest model of a task into ``models``, as ``foresight learn --preset smoke``."""
+    name, learn = canonical(task), presets()["smoke"].learn
+    improve(replace(learn, task=name), models / name / "model")
 
 
 def run(
@@ -230,10 +269,12 @@ def run(
 
 
 def _first_seconds(path: Path, seconds: dict[str, float]) -> dict[str, float]:
-    """Wall seconds of the run that did the work; later ones only read what it left."""
-    if not path.exists():
-        write_json(path, seconds)
-    return {name: float(value) for name, value in read_json(path).items()}
+    """Wall seconds of the run that did each stage; later ones only read what it left."""
+    kept = read_json(path) if path.exists() else {}
+    found = {name: float(value) for name, value in {**seconds, **kept}.items()}
+    if found != kept:
+        write_json(path, found)
+    return found
 
 
 def _curve(task: str, log: list[Row]) -> list[Row]:
@@ -249,9 +290,3 @@ def _curve(task: str, log: list[Row]) -> list[Row]:
         }
         for part in parts
     ]
-
-
-def _peak_gib() -> float:
-    """Most memory this process has held."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**30 if sys.platform == "darwin" else 2**20)

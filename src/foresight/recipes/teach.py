@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from foresight.agents.improve import improve
 from foresight.agents.teaching import (
     ConstantFactory,
     FollowConfig,
+    NearestFactory,
     ReplayFactory,
     TaughtConfig,
     TaughtFactory,
@@ -19,6 +19,7 @@ from foresight.agents.teaching.heads import heads_identity
 from foresight.data.collect import collect
 from foresight.data.store import EpisodeStore
 from foresight.envs.episode import EpisodeSpec
+from foresight.envs.protocol import get_protocol
 from foresight.envs.shifts import Kind, Shift, movable_goal
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
@@ -33,7 +34,6 @@ from foresight.evaluation.statistics import Row, returns_by_seed
 from foresight.files import fingerprint
 from foresight.progress import console
 from foresight.provenance import git_revision
-from foresight.recipes import planning
 from foresight.recipes.assess import Factory, Trial, assess_agent, camera
 
 TASKS = ("reacher-easy", "cartpole-swingup", "walker-walk", "cup-catch")
@@ -153,6 +153,50 @@ def teach_task(
     return rows
 
 
+def inverse_rows(
+    config: TeachConfig,
+    trial: Trial,
+    model: Path,
+    folder: Path,
+    book: RowBook,
+    shown: Sequence[int] = TRAINING_SEEDS,
+) -> list[Row]:
+    """The goal-conditioned inverse model as a rival of an agent that plans for reward.
+
+    It is shown the task's teacher on training seeds and follows, without imagining anything, the
+    demonstration that begins most like the episode. So it sees no more of the episode than the
+    agent does, other than the rival ``inverse`` of `teach_task`.
+
+    Args:
+        config: of heads and following; protocol, eyes and length must be the trial's.
+        trial: task and seeds.
+        model: folder that `foresight learn` wrote, with its rounds.
+        folder: for the demonstrations.
+        book: finished rows.
+        shown: seeds of the demonstrations.
+
+    Returns:
+        Rows of condition ``inverse-model``, and ``heads:inverse_r2``.
+
+    Raises:
+        ForesightError: nobody can show the task, a protocol that repeats actions, or a model
+            without rounds.
+    """
+    if get_protocol(trial.protocol).repeat > 1:
+        raise ForesightError(
+            f"Demonstrations are followed at the task's own rate, and {trial.protocol} repeats "
+            "actions: measure the inverse model with seed200."
+        )
+    _, report = taught_heads(model, config.heads)
+    store = record(trial.task, shown, config, folder, trial.workers)
+    factory = NearestFactory(str(model), str(store.path), "inverse", config.encoder, config.follow)
+    data = fingerprint([store.fingerprint, heads_identity(model, config.heads)])
+    render = camera(config.encoder)
+    rows = assess_agent(trial, "inverse-model", factory, render, book, data=data).rows
+    value = report.inverse_r2
+    return [*rows, {"measure": "heads:inverse_r2", "task": trial.task, "value": value}]
+
+
 def _contenders(
     config: TeachConfig, task: str, model: Path, store: EpisodeStore, case: Kind, book: RowBook
 ) -> list[tuple[str, Factory]]:
@@ -238,9 +282,3 @@ def run(
     for name in names:
         rows += teach_task(config, name, models / name / "model", folder / name, workers)
     return make_result("teach", {**asdict(config), "tasks": names}, config.protocol, rows)
-
-
-def tiny_model(task: str, models: Path) -> None:
-    """Learn the smallest model of a task into ``models``, as ``foresight learn --preset smoke``."""
-    learn = planning.presets()["smoke"].learn
-    improve(replace(learn, task=canonical(task)), models / canonical(task) / "model")

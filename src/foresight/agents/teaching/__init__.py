@@ -1,6 +1,6 @@
 """Teach by showing: one demonstration video, and the robot does it too."""
 
-from foresight.agents.teaching.agent import TaughtAgent, TaughtFactory
+from foresight.agents.teaching.agent import NearestFactory, TaughtAgent, TaughtFactory
 from foresight.agents.teaching.album import Album
 from foresight.agents.teaching.demonstration import (
     Demonstration,
@@ -29,6 +29,7 @@ __all__ = [
     "Demonstration",
     "FollowConfig",
     "Follower",
+    "NearestFactory",
     "Progress",
     "ProgressConfig",
     "Recorded",

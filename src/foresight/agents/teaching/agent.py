@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -141,6 +141,36 @@ class ShownBySeed(TaughtAgent):
         self.show(self.find(seed))
 
 
+class ShownSeveral(TaughtAgent):
+    """A taught agent that knows several demonstrations.
+
+    In each episode it follows the one whose first state is nearest to the episode's own.
+    """
+
+    known: list[Shown]
+
+    def know(self, demonstrations: Sequence[Demonstration]) -> None:
+        """Take the demonstrations, at least one.
+
+        Raises:
+            ForesightError: as `show`.
+        """
+        self.known = [self.show(demonstration) for demonstration in demonstrations]
+
+    @torch.inference_mode()
+    def reset(self, observation: dict[str, Any]) -> None:
+        """Start an episode and choose what to follow from its first frame."""
+        self.gaze.reset()
+        z = self.model.encode(self.gaze.see(observation["pixels"][None])).float()[0]
+        space = self.heads.space
+        far = [float(space.distance(z, space(shown.z[:1]))) for shown in self.known]
+        self.shown = self.known[far.index(min(far))]
+        super().reset(observation)
+
+
+AnyTaught = TypeVar("AnyTaught", bound=TaughtAgent)
+
+
 @dataclass(frozen=True)
 class TaughtFactory:
     """Makes an agent that is taught by the dataset's episode of its seed; picklable.
@@ -159,11 +189,23 @@ class TaughtFactory:
 
     def __call__(self) -> TaughtAgent:
         """Load everything and build the agent."""
-        model = JointModel.load(self.checkpoint)
-        encoder = load_encoder(self.encoder)
-        heads = load_heads(self.checkpoint)
-        agent = ShownBySeed(model, heads, encoder, self.follow, self.way)
+        agent = self._build(ShownBySeed)
         agent.find = Recorded(self.demonstrations)
+        return agent
+
+    def _build(self, kind: type[AnyTaught]) -> AnyTaught:
+        model, heads = JointModel.load(self.checkpoint), load_heads(self.checkpoint)
+        return kind(model, heads, load_encoder(self.encoder), self.follow, self.way)
+
+
+@dataclass(frozen=True)
+class NearestFactory(TaughtFactory):
+    """Makes an agent that knows the whole dataset and follows its nearest episode; picklable."""
+
+    def __call__(self) -> TaughtAgent:
+        """Load everything and build the agent."""
+        agent = self._build(ShownSeveral)
+        agent.know(list(Recorded(self.demonstrations)))
         return agent
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,6 +152,10 @@ class Recorded:
                 f"{self.store.path} has no demonstration for seed {seed}: record one."
             )
         return from_episode(self.store, self.places[seed])
+
+    def __iter__(self) -> Iterator[Demonstration]:
+        """All of them, in the order of the dataset."""
+        return map(self, self.places)
 
 
 @dataclass(frozen=True)
