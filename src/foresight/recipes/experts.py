@@ -25,7 +25,7 @@ SEARCHES: dict[str, ReinforceConfig] = {
     "walker-walk": ReinforceConfig("walker-walk"),
     "cheetah-run": ReinforceConfig("cheetah-run", steps=240_000),
     "finger-spin": ReinforceConfig("finger-spin", seed=1),
-    "hopper-hop": ReinforceConfig("hopper-hop", steps=200_000, shaped=1.0),
+    "hopper-hop": ReinforceConfig("hopper-hop", steps=120_000, shaped=1.0),
     "cup-catch": ReinforceConfig("cup-catch", shaped=1.0),
 }
 """What the laws in the package come from."""
