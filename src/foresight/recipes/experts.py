@@ -59,7 +59,7 @@ def run(searches: dict[str, EvolveConfig], tasks: Sequence[str], folder: Path) -
         console.print(f"{name}: return {law.origin['return']:.1f}")
         rows += [
             {"measure": "law-return", "task": name, "value": law.origin["return"]},
-            {"measure": "search-steps", "task": name, "value": law.origin["environment_steps"]},
+            {"measure": "search-steps", "task": name, "value": config.steps},
         ]
     settings = {name: asdict(searches.get(name, ReinforceConfig())) for name in names}
     return make_result("experts", settings, "seed200", rows)
