@@ -34,7 +34,7 @@ class Grounds:
 
     whiten: Float[Tensor, "Z Z"]
     goals: Float[Tensor, "K Z"]
-    rewards: Float[Tensor, "K"]
+    rewards: Float[Tensor, " K"]
 
     def save(self, path: Path) -> None:
         """Write one file, atomically."""

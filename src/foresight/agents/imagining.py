@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from foresight.agents.search import guided_search, prior_of
 from foresight.envs.protocol import get_protocol
 from foresight.errors import ForesightError
 from foresight.perception.encoder import Encoder, default_dtype, load_encoder
@@ -20,8 +21,7 @@ from foresight.planning.objective import (
     Term,
     TerminalValue,
 )
-from foresight.planning.solvers import MPPI, PolicyPrior, shift
-from foresight.planning.solvers.search import Options
+from foresight.planning.solvers import shift
 from foresight.worldmodel.joint import JointModel
 
 
@@ -74,23 +74,13 @@ class Imaginer:
         members = config.members or model.config.members
         model = model.for_planning(members, dtype or default_dtype(device))
         self.model, self.config, self.device = model, config, device
-        count = model.config.actions
-        low, high = -torch.ones(count, device=device), torch.ones(count, device=device)
-        prior = PolicyPrior(lambda z: torch.tanh(model.prior(z)[0]), low, high, config.prior_noise)
-        self.solver = MPPI(
-            model.dynamics,
-            low,
-            high,
-            horizon=config.horizon,
-            samples=config.samples,
-            elites=config.elites,
-            iterations=config.iterations,
-            seed=seed,
-            temperature=config.temperature,
-            initial_deviation=config.spread,
-            minimal_deviation=config.least,
-            options=Options(prior=prior, prior_samples=config.prior_samples),
+        prior = prior_of(
+            lambda z: torch.tanh(model.prior(z)[0]),
+            model.config.actions,
+            config.prior_noise,
+            device,
         )
+        self.solver = guided_search(model.dynamics, prior, config, seed)
         discount = model.config.discount
         terms: list[Term] = [
             PredictedReward(model.reward, discount=discount),

@@ -272,7 +272,7 @@ class Improvement:
             int(state.notes[name]) for name in names
         )
         for number in range(self.rounds):
-            self._remember(self._read_round(number))
+            self._remember(read_round(self._round_file(number)))
         self.learner.look(self.replay)
         self.log.rewind(self.rounds)
 
@@ -299,12 +299,9 @@ class Improvement:
         tensors["features"] = tensors["features"].bfloat16()
         atomic_write(self._round_file(number), lambda path: save_file(tensors, path))
 
-    def _read_round(self, number: int) -> Rolled:
-        return read_round(self._round_file(number))
-
     def _collect(self, number: int) -> Rolled:
         if self._round_file(number).exists():  # of the start, or acted before the run was killed
-            return self._read_round(number)
+            return read_round(self._round_file(number))
         with self.watch.stage("collect"):
             self.model.eval()
             imaginer = Imaginer(self.model, self.config.search, seed=self.config.seed + number)

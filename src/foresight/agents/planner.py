@@ -45,7 +45,7 @@ class PlanningAgent:
         self.fallbacks = 0
         self._ahead: Float[Tensor, "1 H A"] | None = None
         self._warned = False
-        self.latents: list[Float[Tensor, "Z"]] = []
+        self.latents: list[Float[Tensor, " Z"]] = []
 
     def seed(self, seed: int) -> None:
         """Begin the episode of this seed: its objective, and the solver's random stream."""

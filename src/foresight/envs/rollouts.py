@@ -64,8 +64,8 @@ class BatchSimulator:
         """Return where ``controls`` lead from ``start``.
 
         Args:
-            start: Full physics state, float64 ``[F]``.
-            warmstart: ``qacc_warmstart`` of the simulator, float64 ``[nv]``.
+            start: Full physics state, float64 ``[F]``, or one for each sequence, ``[S, F]``.
+            warmstart: ``qacc_warmstart`` of the simulator, float64 ``[nv]`` or ``[S, nv]``.
             controls: Control sequences, float64 ``[S, H, A]``, one row for each control step.
 
         Returns:
@@ -81,9 +81,9 @@ class BatchSimulator:
         states, sensors = self._pool.rollout(
             self.model,
             self._datas,
-            start[None],
+            np.atleast_2d(start),
             fine,
-            initial_warmstart=warmstart[None],
+            initial_warmstart=np.atleast_2d(warmstart),
         )
         ends = slice(self.substeps - 1, horizon * self.substeps, self.substeps)
         width = 1 + self.model.nq + self.model.nv + self.model.na

@@ -252,7 +252,7 @@ def calibrated_beta(
 
 
 def worth_of_doubt(
-    error: Float[Tensor, "n"], penalty: Float[Tensor, "n"], episode: Tensor, seed: int = 0
+    error: Float[Tensor, " n"], penalty: Float[Tensor, " n"], episode: Tensor, seed: int = 0
 ) -> Interval:
     """``E[error] / E[penalty]``: the weight at which a penalty equals the error it warns of.
 

@@ -35,7 +35,7 @@ class HeldOut:
 
     z: Float[Tensor, "T Z"]
     actions: Float[Tensor, "T A"]
-    rewards: Float[Tensor, "T"] | None = None
+    rewards: Float[Tensor, " T"] | None = None
     """Needed for β only."""
 
 

@@ -195,7 +195,7 @@ class Trunk(nn.Module):
         return self._tables[key]
 
 
-def with_swapped(qkv: Float[Tensor, "q *d"]) -> Float[Tensor, "r *d"]:
+def with_swapped(qkv: Float[Tensor, " q *d"]) -> Float[Tensor, " r *d"]:
     """Rows of query, key and value → query, key, swapped query, swapped key, value.
 
     The swapped rows give ``(-x1, x0, -x3, x2, …)`` where the others give ``(x0, x1, x2, x3, …)``.

@@ -60,8 +60,8 @@ members."""
 def make_solver(
     config: SearchConfig,
     dynamics: Dynamics,
-    low: Float[Tensor, "A"],
-    high: Float[Tensor, "A"],
+    low: Float[Tensor, " A"],
+    high: Float[Tensor, " A"],
     prior: Prior | None = None,
     seed: int = 0,
     differentiable: Dynamics | None = None,

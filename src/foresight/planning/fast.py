@@ -210,7 +210,7 @@ class _Norm:
 
 
 def fold_norm(
-    norm: nn.LayerNorm, weight: Float[Tensor, "o i"], bias: Float[Tensor, "o"]
+    norm: nn.LayerNorm, weight: Float[Tensor, "o i"], bias: Float[Tensor, " o"]
 ) -> tuple[bool, tuple[Tensor, Tensor]]:
     """Move a LayerNorm's scale γ through the ReLU into the next layer ``weight, bias``.
 

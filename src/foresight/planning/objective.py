@@ -63,7 +63,7 @@ class _Goal:
     """A goal state, and which imagined states are compared with it."""
 
     def __init__(
-        self, goal: Float[Tensor, "B Z"] | Float[Tensor, "Z"], over: Over, weight: float
+        self, goal: Float[Tensor, "B Z"] | Float[Tensor, " Z"], over: Over, weight: float
     ) -> None:
         # Terms are also differentiated, which tensors made in inference mode do not allow.
         with torch.inference_mode(False):
@@ -96,7 +96,7 @@ class GoalDistance(_Goal):
 
     def __init__(
         self,
-        goal: Float[Tensor, "B Z"] | Float[Tensor, "Z"],
+        goal: Float[Tensor, "B Z"] | Float[Tensor, " Z"],
         over: Over = "final",
         weight: float = 1.0,
         whitening: Whitening | None = None,
@@ -128,7 +128,7 @@ class Reachability(_Goal):
     def __init__(
         self,
         distance: Callable[[Tensor, Tensor], Tensor],
-        goal: Float[Tensor, "B Z"] | Float[Tensor, "Z"],
+        goal: Float[Tensor, "B Z"] | Float[Tensor, " Z"],
         over: Over = "final",
         weight: float = 1.0,
     ) -> None:
@@ -287,7 +287,7 @@ class Box:
     """
 
     def __init__(
-        self, low: Float[Tensor, "Z"], high: Float[Tensor, "Z"], weight: float = 1.0
+        self, low: Float[Tensor, " Z"], high: Float[Tensor, " Z"], weight: float = 1.0
     ) -> None:
         if low.shape != high.shape or low.ndim != 1 or not bool((low <= high).all()):
             raise ForesightError(

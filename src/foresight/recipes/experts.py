@@ -39,7 +39,7 @@ def presets() -> dict[str, dict[str, ReinforceConfig]]:
     return {"full": SEARCHES, "smoke": {"walker-walk": tiny}}
 
 
-def run(searches: dict[str, EvolveConfig], tasks: Sequence[str], folder: Path) -> Result:
+def run(searches: dict[str, ReinforceConfig], tasks: Sequence[str], folder: Path) -> Result:
     """Learn a law for each task; a law that is in the folder already is not learned again.
 
     Args:

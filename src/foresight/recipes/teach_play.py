@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +47,11 @@ def record_video(
     Raises:
         ForesightError: nobody can show the task, or the file cannot be written.
     """
-    env = make(task, render=render)
-    try:
+    with closing(make(task, render=render)) as env:
         episode = run_episode(EpisodeSpec(task, seed, behaviour, render=render, steps=steps), env)
         assert episode.frames is not None
         write_bytes(path, encode_video(episode.frames, env.frames_per_second))
         return episode.return_
-    finally:
-        env.close()
 
 
 def album_of(
@@ -111,15 +109,12 @@ def play(
         ForesightError: the goal of this task cannot be moved and is to be.
     """
     render = RenderSettings(size=demonstration.frames.shape[1], quality="smooth")
-    env = make(agent.model.config.task, render=render)
-    try:
+    with closing(make(agent.model.config.task, render=render)) as env:
         agent.seed(seed)
         observation = shift(env, seed)
         agent.reset(observation)
         robot, imagined, total = _roll(agent, env, observation, album, steps)
         rate = env.frames_per_second
-    finally:
-        env.close()
     notes = agent.notes()
     shown = _in_step(demonstration, len(robot), rate)
     clips = [upscale(clip, SHOWN_SIZE) for clip in (shown, np.stack(robot), np.stack(imagined))]

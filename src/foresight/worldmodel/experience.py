@@ -22,7 +22,7 @@ class Experience:
     features: np.ndarray
     """`[N, F]`, usually a memory map."""
     actions: Float[Tensor, "N A"]
-    rewards: Float[Tensor, "N"]
+    rewards: Float[Tensor, " N"]
     offsets: np.ndarray
     """`[episodes + 1]`, where each episode starts."""
     train: list[int]

@@ -45,13 +45,13 @@ class Whitening:
     Make one with `from_std` or `from_covariance`.
     """
 
-    def __init__(self, matrix: Float[Tensor, "Z"] | Float[Tensor, "Z Z"]) -> None:
+    def __init__(self, matrix: Float[Tensor, " Z"] | Float[Tensor, "Z Z"]) -> None:
         # Terms are also differentiated, which tensors made in inference mode do not allow.
         with torch.inference_mode(False):
             self.matrix = matrix.detach().clone()
 
     @classmethod
-    def from_std(cls, std: Float[Tensor, "Z"]) -> Whitening:
+    def from_std(cls, std: Float[Tensor, " Z"]) -> Whitening:
         """Divide each dimension by its standard deviation, at least 1e-2 of the largest.
 
         Raises:

@@ -105,7 +105,7 @@ class TaughtAgent:
         return self.held
 
     @torch.inference_mode()
-    def _decide(self, observation: dict[str, Any]) -> Float[Tensor, "A"]:
+    def _decide(self, observation: dict[str, Any]) -> Float[Tensor, " A"]:
         features = self.gaze.see(observation["pixels"][None])
         z = self.model.encode(features).float()
         if self.way == "plan":

@@ -41,7 +41,7 @@ class Album:
         self.frames.append(frames)
 
     @torch.inference_mode()
-    def nearest(self, z: Float[Tensor, "Z"]) -> UInt8[np.ndarray, "H W 3"]:
+    def nearest(self, z: Float[Tensor, " Z"]) -> UInt8[np.ndarray, "H W 3"]:
         """The frame whose state is nearest.
 
         Raises:

@@ -66,7 +66,7 @@ class TaughtHeads(nn.Module):
         config: sizes.
     """
 
-    centre: Float[Tensor, "Z"]
+    centre: Float[Tensor, " Z"]
     scale: Float[Tensor, ""]
     known: Float[Tensor, "n Z"]
     loudest: Float[Tensor, ""]
@@ -112,7 +112,7 @@ class TaughtHeads(nn.Module):
         """
         return float(features.float().square().mean(-1).amax() / self.loudest)
 
-    def remoteness(self, goal: Float[Tensor, "Z"]) -> float:
+    def remoteness(self, goal: Float[Tensor, " Z"]) -> float:
         """Distance in time of a state from the nearest of those seen in training, in decisions."""
         return float(self.decisions(self.known, goal).amin())
 

@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from foresight.agents.search import guided_search, prior_of
 from foresight.agents.teaching.demonstration import Shown
 from foresight.agents.teaching.heads import TaughtHeads
 from foresight.agents.teaching.objective import FollowStates, NearProposal
 from foresight.agents.teaching.progress import Progress, ProgressConfig
 from foresight.perception.encoder import default_dtype
 from foresight.planning.objective import Disagreement, Objective, Term
-from foresight.planning.solvers import MPPI, NonFiniteFuturesError, PolicyPrior, imagine, shift
-from foresight.planning.solvers.search import Options
+from foresight.planning.solvers import NonFiniteFuturesError, imagine, shift
 from foresight.worldmodel.joint import JointModel
 
 
@@ -74,25 +74,12 @@ class Follower:
         self, model: JointModel, heads: TaughtHeads, config: FollowConfig, seed: int = 0
     ) -> None:
         self.model, self.heads, self.config = model, heads, config
-        dtype = default_dtype(next(model.parameters()).device)
-        self.dynamics = copy.deepcopy(model.dynamics).to(dtype).eval().requires_grad_(False)
-        high = torch.ones(model.config.actions)
-        self.low, self.high = -high, high
-        self.prior = PolicyPrior(self._propose, self.low, self.high, config.prior_noise)
-        self.solver = MPPI(
-            self.dynamics,
-            self.low,
-            self.high,
-            horizon=config.horizon,
-            samples=config.samples,
-            elites=config.elites,
-            iterations=config.iterations,
-            seed=seed,
-            temperature=config.temperature,
-            initial_deviation=config.spread,
-            minimal_deviation=config.least,
-            options=Options(prior=self.prior, prior_samples=config.prior_samples),
-        )
+        device = next(model.parameters()).device
+        dynamics = copy.deepcopy(model.dynamics).to(default_dtype(device))
+        self.dynamics = dynamics.eval().requires_grad_(False)
+        actions = model.config.actions
+        self.prior = prior_of(self._propose, actions, config.prior_noise, device)
+        self.solver = guided_search(self.dynamics, self.prior, config, seed)
         self.progress: Progress | None = None
         self.last: Float[Tensor, "1 H A"] | None = None
         self.now: Float[Tensor, "1 Z"] | None = None
@@ -114,7 +101,7 @@ class Follower:
         return propose(self.heads, self.progress, z)
 
     @torch.inference_mode()
-    def act(self, z: Float[Tensor, "1 Z"]) -> Float[Tensor, "A"]:
+    def act(self, z: Float[Tensor, "1 Z"]) -> Float[Tensor, " A"]:
         """The next decision."""
         assert self.progress is not None, "reset() comes first"
         self.progress.update(z[0])

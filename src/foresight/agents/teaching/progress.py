@@ -76,7 +76,7 @@ class Progress:
         """Share of the demonstration that lies behind."""
         return self.index / self.last
 
-    def update(self, z: Float[Tensor, "Z"]) -> int:
+    def update(self, z: Float[Tensor, " Z"]) -> int:
         """Take in the present state and return the index of the state it is aligned with."""
         config = self.config
         ahead = torch.arange(self.index, min(self.index + config.window, self.last) + 1)
@@ -93,7 +93,7 @@ class Progress:
             self.index = min(self.index + 1, self.last)
         return self.index
 
-    def _close(self, z: Float[Tensor, "Z"], index: int) -> bool:
+    def _close(self, z: Float[Tensor, " Z"], index: int) -> bool:
         decisions = self.heads.decisions(z, self.shown.z[index])
         return float(decisions) <= min(self.config.look_ahead, self.config.near)
 
@@ -102,7 +102,7 @@ class Progress:
         """Index of the sub-goal; the demonstration's last state from its end on."""
         return min(self.index + self.config.look_ahead, self.last)
 
-    def goals(self, horizon: int) -> Int64[Tensor, "H"]:
+    def goals(self, horizon: int) -> Int64[Tensor, " H"]:
         """Which state to be in after 1 … H decisions.
 
         Along the demonstration where one is on it; where one is lost, its sub-goal at once.

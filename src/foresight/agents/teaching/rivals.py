@@ -56,7 +56,7 @@ class ConstantAgent:
         action: ``[A]``.
     """
 
-    def __init__(self, action: Float[np.ndarray, "A"]) -> None:
+    def __init__(self, action: Float[np.ndarray, " A"]) -> None:
         self.action = np.asarray(action, np.float32)
 
     def reset(self, observation: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ class Space(nn.Module):
         dims: K.
     """
 
-    mean: Float[Tensor, "Z"]
+    mean: Float[Tensor, " Z"]
     matrix: Float[Tensor, "Z K"]
 
     def __init__(self, latent: int, dims: int) -> None:

@@ -46,8 +46,8 @@ class FeedbackLaw:
     """
 
     task: str
-    mean: Float[np.ndarray, "D"]
-    deviation: Float[np.ndarray, "D"]
+    mean: Float[np.ndarray, " D"]
+    deviation: Float[np.ndarray, " D"]
     layers: Layers
     origin: dict[str, Any]
 

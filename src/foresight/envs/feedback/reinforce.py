@@ -124,7 +124,7 @@ def _spread(field: Field, starts: Scenes, rng: np.random.Generator) -> tuple[Arr
     return met.mean(0), np.maximum(met.std(0), 1e-2)
 
 
-def play(field: Field, law: FeedbackLaw, scenes: Scenes) -> Float[Array, "N"]:
+def play(field: Field, law: FeedbackLaw, scenes: Scenes) -> Float[Array, " N"]:
     """Returns of whole episodes under a law."""
     returns = np.zeros(len(scenes))
     for _ in range(field.decisions):

@@ -81,7 +81,7 @@ class Goals:
 
 def fit_network(
     make: Callable[[int], nn.Module],
-    features: Float[Tensor, "n *f"],
+    features: Float[Tensor, " n *f"],
     goals: Goals,
     split: Split,
     settings: FitSettings,

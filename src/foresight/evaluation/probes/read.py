@@ -51,7 +51,7 @@ class Reading:
 
 
 def read_features(
-    features: Float[Tensor, "n *f"],
+    features: Float[Tensor, " n *f"],
     data: ProbeData,
     split: Split,
     settings: FitSettings,

@@ -26,8 +26,8 @@ class CEM(Search):
     def __init__(
         self,
         dynamics: Dynamics,
-        low: Float[Tensor, "A"],
-        high: Float[Tensor, "A"],
+        low: Float[Tensor, " A"],
+        high: Float[Tensor, " A"],
         horizon: int = 10,
         samples: int = 500,
         elites: int = 50,

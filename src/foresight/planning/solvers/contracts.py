@@ -62,11 +62,11 @@ class Prior(Protocol):
 class Iteration:
     """What one refinement of the search saw, for B scenes and D decisions within the horizon."""
 
-    best: Float[Tensor, "B"]
+    best: Float[Tensor, " B"]
     """Lowest cost among the candidates of this iteration."""
-    elite: Float[Tensor, "B"]
+    elite: Float[Tensor, " B"]
     """Mean cost of the candidates kept."""
-    spread: Float[Tensor, "B"]
+    spread: Float[Tensor, " B"]
     """Mean standard deviation of the sampling distribution after the update."""
     costs: Float[Tensor, "B S"]
     """Costs of all candidates imagined in this iteration; infinite where the future was not
@@ -83,7 +83,7 @@ class Plan:
 
     actions: Float[Tensor, "B H A"]
     """One action for each imagined step; held actions are written out."""
-    cost: Float[Tensor, "B"]
+    cost: Float[Tensor, " B"]
     """Cost of ``actions`` as they were imagined."""
     trace: list[Iteration]
     """One entry for each iteration, in order."""
@@ -97,8 +97,8 @@ class Solver(Protocol):
     """Finds actions of low cost."""
 
     horizon: int
-    low: Float[Tensor, "A"]
-    high: Float[Tensor, "A"]
+    low: Float[Tensor, " A"]
+    high: Float[Tensor, " A"]
 
     def seed(self, seed: int) -> None:
         """Restart the random stream."""

@@ -32,8 +32,8 @@ class ICEM(CEM):
     def __init__(
         self,
         dynamics: Dynamics,
-        low: Float[Tensor, "A"],
-        high: Float[Tensor, "A"],
+        low: Float[Tensor, " A"],
+        high: Float[Tensor, " A"],
         horizon: int = 10,
         samples: int = 200,
         elites: int = 10,

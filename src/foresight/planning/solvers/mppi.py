@@ -28,8 +28,8 @@ class MPPI(CEM):
     def __init__(
         self,
         dynamics: Dynamics,
-        low: Float[Tensor, "A"],
-        high: Float[Tensor, "A"],
+        low: Float[Tensor, " A"],
+        high: Float[Tensor, " A"],
         horizon: int = 10,
         samples: int = 500,
         elites: int | None = 64,

@@ -30,8 +30,8 @@ class PolicyPrior:
     def __init__(
         self,
         policy: Callable[[Tensor], Tensor],
-        low: Float[Tensor, "A"],
-        high: Float[Tensor, "A"],
+        low: Float[Tensor, " A"],
+        high: Float[Tensor, " A"],
         noise: float = 0.2,
     ) -> None:
         if noise < 0:

@@ -49,8 +49,8 @@ class Search(ABC):
     def __init__(
         self,
         dynamics: Dynamics,
-        low: Float[Tensor, "A"],
-        high: Float[Tensor, "A"],
+        low: Float[Tensor, " A"],
+        high: Float[Tensor, " A"],
         horizon: int,
         samples: int,
         seed: int,

@@ -18,8 +18,8 @@ class RandomShooting(Search):
     def __init__(
         self,
         dynamics: Dynamics,
-        low: Float[Tensor, "A"],
-        high: Float[Tensor, "A"],
+        low: Float[Tensor, " A"],
+        high: Float[Tensor, " A"],
         horizon: int = 10,
         samples: int = 1000,
         seed: int = 0,

@@ -24,7 +24,7 @@ from foresight.worldmodel.heads.training import (
 SIZE = 64
 START = 4
 
-Frames = UInt8[np.ndarray, "N H W 3"] | Callable[[Int64[Tensor, "n"]], UInt8[Tensor, "n H W 3"]]
+Frames = UInt8[np.ndarray, "N H W 3"] | Callable[[Int64[Tensor, " n"]], UInt8[Tensor, "n H W 3"]]
 """All frames, or a function that reads some rows of them."""
 
 

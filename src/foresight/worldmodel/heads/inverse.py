@@ -46,8 +46,8 @@ class InverseModel(nn.Module):
         config: shape.
     """
 
-    low: Float[Tensor, "A"]
-    high: Float[Tensor, "A"]
+    low: Float[Tensor, " A"]
+    high: Float[Tensor, " A"]
 
     def __init__(
         self,

@@ -26,9 +26,9 @@ class RidgeReward(nn.Module):
     ``w = (XᵀX / n + λ I)⁻¹ Xᵀ(y - ȳ) / n`` with X standardised (Hoerl & Kennard 1970).
     """
 
-    mean: Float[Tensor, "X"]
-    scale: Float[Tensor, "X"]
-    weight: Float[Tensor, "X"]
+    mean: Float[Tensor, " X"]
+    scale: Float[Tensor, " X"]
+    weight: Float[Tensor, " X"]
     bias: Float[Tensor, ""]
 
     def __init__(self, width: int) -> None:
@@ -42,7 +42,7 @@ class RidgeReward(nn.Module):
         cls,
         z: Float[Tensor, "n Z"],
         action: Float[Tensor, "n A"],
-        reward: Float[Tensor, "n"],
+        reward: Float[Tensor, " n"],
         ridge: float = 1e-3,
     ) -> RidgeReward:
         """Solve for the weights.

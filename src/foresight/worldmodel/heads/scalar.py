@@ -35,7 +35,7 @@ class TwoHot(nn.Module):
         high: symlog of the largest.
     """
 
-    centres: Float[Tensor, "bins"]
+    centres: Float[Tensor, " bins"]
 
     def __init__(self, bins: int, low: float, high: float) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class ScalarHead(nn.Module):
 
     def forward(
         self, z: Float[Tensor, "*batch Z"], action: Float[Tensor, "*batch A"] | None = None
-    ) -> Float[Tensor, "*batch"] | Float[Tensor, "M *batch"]:
+    ) -> Float[Tensor, "*batch"] | Float[Tensor, " M *batch"]:
         """The predicted number, in the dtype of ``z``."""
         raw = self.raw(z, action)
         value = self.code.decode(raw.float()) if self.config.kind == "twohot" else raw.squeeze(-1)

@@ -30,7 +30,7 @@ class Latents:
     """Episodes never learned from."""
     actions: Float[Tensor, "N A"] | None = None
     """What was done in each step."""
-    rewards: Float[Tensor, "N"] | None = None
+    rewards: Float[Tensor, " N"] | None = None
     """What that gave."""
 
 
@@ -122,7 +122,7 @@ def _cosine(peak: float, done: float) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def episode_rows(offsets: np.ndarray, episodes: Sequence[int]) -> Int64[Tensor, "n"]:
+def episode_rows(offsets: np.ndarray, episodes: Sequence[int]) -> Int64[Tensor, " n"]:
     """The rows of all steps of some episodes."""
     return torch.cat([torch.arange(int(offsets[e]), int(offsets[e + 1])) for e in episodes])
 
@@ -152,7 +152,7 @@ class Pairs:
 
     def near(
         self, count: int, generator: torch.Generator
-    ) -> tuple[Int64[Tensor, "n"], Int64[Tensor, "n"], Int64[Tensor, "n"]]:
+    ) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"], Int64[Tensor, " n"]]:
         """Earlier row, gap and episode number: the later row is ``earlier + gap``.
 
         Gaps are even over 1 … ``longest`` as far as the episode reaches.
@@ -164,7 +164,7 @@ class Pairs:
         earlier = start + (torch.rand(count, generator=generator) * (end - start - gap)).long()
         return earlier, gap, episode
 
-    def far(self, episode: Int64[Tensor, "n"], generator: torch.Generator) -> Int64[Tensor, "n"]:
+    def far(self, episode: Int64[Tensor, " n"], generator: torch.Generator) -> Int64[Tensor, " n"]:
         """For each episode number a row of another episode.
 
         Raises:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from foresight.errors import ForesightError
@@ -90,6 +90,7 @@ class Learner:
         self.optimizer = torch.optim.Adam(both, lr=config.lr, fused=True)
         self.scale = torch.ones(())
         self.updates = self.studies = 0
+        self._owned = np.zeros((model.config.members, 0), bool)
 
     def study(self, replay: Replay, count: int, rate: float = 1.0) -> dict[str, float]:
         """Give ``count`` lessons at a falling learning rate, then read all states anew.
@@ -158,8 +159,7 @@ class Learner:
         config = self.config
         self.random = np.random.default_rng([self.seed, self.updates])  # the same after a resume
         shape = (self.model.config.members, config.batch)
-        chance = np.random.default_rng(self.seed).random((len(replay.actions), shape[0]))
-        own = config.own > chance.T
+        own = self._own(len(replay.actions))
         windows = replay.sample(shape, config.horizon, self.random, config.share, own=own)
         windows = windows.to(device)
         with torch.autocast(device.type, dtype, dtype != torch.float32):
@@ -175,6 +175,13 @@ class Learner:
             torch._foreach_lerp_(slow, list(self.model.value.parameters()), config.slow)
         self.updates += 1
         return logs | more
+
+    def _own(self, episodes: int) -> Bool[np.ndarray, "E episodes"]:
+        """Which episodes each member learns from; the same in every update."""
+        if self._owned.shape[1] != episodes:
+            chance = np.random.default_rng(self.seed).random((episodes, self.model.config.members))
+            self._owned = self.config.own > chance.T
+        return self._owned
 
     def _backward(
         self,

@@ -222,7 +222,7 @@ class JointModel(nn.Module):
             features = features.float()
         return simnorm(self.adapter(features))
 
-    def worth(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, "M *batch"]:
+    def worth(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, " M *batch"]:
         """Value of states under the prior's mean action, by every value network."""
         return self.value(z, torch.tanh(self.prior(z)[0]))
 

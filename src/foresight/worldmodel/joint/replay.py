@@ -75,7 +75,7 @@ class Replay:
         return self.actions.shape[1]
 
     @property
-    def returns(self) -> Float[Tensor, "n"]:
+    def returns(self) -> Float[Tensor, " n"]:
         """Return of every episode."""
         return self.rewards[: self.count].sum(1)
 
@@ -163,7 +163,7 @@ class Replay:
 
     def _draw(
         self,
-        pool: Int[np.ndarray, "n"],
+        pool: Int[np.ndarray, " n"],
         shape: tuple[int, ...],
         random: np.random.Generator,
         share: float,

@@ -1,0 +1,83 @@
+"""The search that agents share: MPPI over normalised actions, with a learned prior's proposals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from foresight.planning.solvers import MPPI, PolicyPrior
+from foresight.planning.solvers.contracts import Dynamics
+from foresight.planning.solvers.search import Options
+
+
+class Sizes(Protocol):
+    """What an agent's configuration says about its search; deviations in half action ranges."""
+
+    @property
+    def horizon(self) -> int:
+        """Imagined decisions."""
+
+    @property
+    def samples(self) -> int:
+        """Candidates of an iteration."""
+
+    @property
+    def elites(self) -> int:
+        """Candidates that are weighted."""
+
+    @property
+    def iterations(self) -> int:
+        """Refinements per decision."""
+
+    @property
+    def prior_samples(self) -> int:
+        """Candidates that the prior proposes."""
+
+    @property
+    def prior_noise(self) -> float:
+        """Noise on them."""
+
+    @property
+    def temperature(self) -> float:
+        """Of the weights, in units of cost."""
+
+    @property
+    def spread(self) -> float:
+        """Deviation of the first samples."""
+
+    @property
+    def least(self) -> float:
+        """Least deviation."""
+
+
+def prior_of(
+    policy: Callable[[Tensor], Tensor], actions: int, noise: float, device: torch.device
+) -> PolicyPrior:
+    """Proposals in [-1, 1] around a policy ``z [N, Z] -> a [N, A]``."""
+    high = torch.ones(actions, device=device)
+    return PolicyPrior(policy, -high, high, noise)
+
+
+def guided_search(dynamics: Dynamics, prior: PolicyPrior, sizes: Sizes, seed: int) -> MPPI:
+    """MPPI within the prior's bounds, some of whose candidates the prior proposes.
+
+    Raises:
+        ForesightError: sizes that no search can have.
+    """
+    return MPPI(
+        dynamics,
+        prior.low,
+        prior.high,
+        horizon=sizes.horizon,
+        samples=sizes.samples,
+        elites=sizes.elites,
+        iterations=sizes.iterations,
+        seed=seed,
+        temperature=sizes.temperature,
+        initial_deviation=sizes.spread,
+        minimal_deviation=sizes.least,
+        options=Options(prior=prior, prior_samples=sizes.prior_samples),
+    )
