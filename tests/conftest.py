@@ -25,6 +25,7 @@ def tiny_learned(tmp_path_factory):
         length=16,
         parallel=2,
         updates=0.2,
+        settle=3,
         latent=32,
         hidden=32,
         members=3,

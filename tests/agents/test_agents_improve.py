@@ -13,6 +13,7 @@ from foresight import load_encoder
 from foresight.agents.imagining import (
     Gaze,
     ImagineConfig,
+    Imaginer,
     ImaginingAgent,
     ImaginingFactory,
     with_past,
@@ -37,6 +38,7 @@ CONFIG = ImproveConfig(
     length=16,
     parallel=2,
     updates=0.2,
+    settle=3,
     latent=32,
     hidden=32,
     members=2,
@@ -78,6 +80,8 @@ def test_the_log_tells_what_each_stage_took(learned):
     log = read_metrics(folder / "metrics.jsonl")
     acting = ("simulate", "encode", "act", "teacher")
     parts = {f"collect/{name}" for name in acting} | {"learn/study", "learn/update"}
+    *log, last = log
+    assert last["seconds/learn/settle"] > 0 and np.isfinite(last["settled"])
     for line in log[1:]:  # the first round only acts
         names = {name.partition("/")[2] for name in line if name.startswith("seconds/")}
         assert names == {"collect", "learn"} | parts
@@ -159,6 +163,23 @@ def test_one_scene_is_planned_for_as_in_the_arena(learned):
         rewards.append(reward)
     env.close()
     np.testing.assert_allclose(sum(rewards), float(rolled.rewards.sum()), atol=1e-6)
+
+
+def test_a_plan_stays_with_the_proposal_as_far_as_it_is_trusted(learned):
+    model, _ = learned
+    features = torch.randn(4, model.features, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        proposed = torch.tanh(model.eval().prior(model.encode(features))[0])
+
+    def strays(trust):
+        search = replace(SEARCH, samples=64, iterations=6, prior_samples=0, trust=trust)
+        return float((Imaginer(model, search).act(features) - proposed).abs().mean())
+
+    assert strays(1e4) < 0.3 * strays(0.0)
+    proposing = replace(SEARCH, trust=1e6)
+    torch.testing.assert_close(
+        Imaginer(model, proposing).act(features), proposed, atol=0.05, rtol=0.05
+    )
 
 
 def test_random_decisions_last_and_keep_their_spread():

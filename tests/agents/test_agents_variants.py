@@ -44,7 +44,7 @@ def parts(tiny_learned):
 
 
 def kinds(imaginer):
-    return [type(term) for term in imaginer.objective.terms]
+    return [type(term) for term in imaginer.terms]
 
 
 def test_each_variant_is_made_of_what_it_says(parts):
@@ -52,14 +52,17 @@ def test_each_variant_is_made_of_what_it_says(parts):
     made = {n: imaginer_of(v, model, SEARCH, grounds, 0.7) for n, v in VARIANTS.items()}
     return_terms = [PredictedReward, TerminalValue]
     assert kinds(made["FULL"]) == [*return_terms, Disagreement]
-    assert made["FULL"].objective.terms[-1].weight == pytest.approx(0.7)
-    assert made["CAUTIOUS"].objective.terms[-1].weight == pytest.approx(1.4)
-    torch.testing.assert_close(made["FULL"].objective.terms[-1].whitening.matrix, grounds.whiten)
+    assert made["FULL"].terms[-1].weight == pytest.approx(0.7)
+    assert made["CAUTIOUS"].terms[-1].weight == pytest.approx(1.4)
+    torch.testing.assert_close(made["FULL"].terms[-1].whitening.matrix, grounds.whiten)
     assert kinds(made["NO_UNCERT"]) == kinds(made["SINGLE"]) == return_terms
     assert made["SINGLE"].model.config.members == 1 and made["FULL"].model.config.members == 3
     assert kinds(made["NO_REWARD"]) == [NearestGoal] and kinds(made["MEAN_GOAL"]) == [GoalDistance]
     # The prior follows the values: it would smuggle the reward in.
     assert made["NO_REWARD"].solver.options.prior_samples == 0
+    trusts = {name: each.config.trust for name, each in made.items()}
+    assert trusts["FULL"] == SEARCH.trust > 0
+    assert trusts["NO_REWARD"] == trusts["NO_TRUST"] == trusts["NO_PROPOSALS"] == 0
     assert made["NO_REWARD_FAR"].solver.horizon == 8
     assert isinstance(made["PRIOR"], Reflex)
 

@@ -11,6 +11,7 @@ from foresight.planning.objective import (
     Disagreement,
     Effort,
     GoalDistance,
+    NearProposal,
     Objective,
     PredictedReward,
     Reachability,
@@ -167,6 +168,15 @@ def test_members_that_agree_cost_nothing():
     imagined, actions = futures()
     same = imagined[:1].expand(E, -1, -1, -1, -1)
     assert float(Disagreement(5.0).cost(same, actions).abs().max()) < 1e-5
+
+
+def test_straying_from_a_proposal_costs_its_mean_square():
+    torch.manual_seed(0)
+    proposed, actions = torch.rand(1, 4, 2), torch.rand(1, 3, 4, 2)
+    found = NearProposal(proposed, 0.7).cost(torch.zeros(2, 1, 3, 5, 5), actions)
+    for sample in range(3):
+        naive = 0.7 * float(((actions[0, sample] - proposed[0]) ** 2).mean())
+        assert float(found[0, sample]) == pytest.approx(naive)
 
 
 def test_box_equals_a_naive_loop_and_is_free_inside():

@@ -46,7 +46,7 @@ def test_ablation_pairs_its_seeds_and_resumes(tiny_learned, tmp_path, monkeypatc
     learned = find_learned([tiny_learned.parent], tmp_path)
     config = replace(ablation.presets()["smoke"], held_out=SHORT, steps=4)
     result = ablation.run(config, learned)
-    conditions = {"FULL", "SINGLE", "NO_UNCERT", "NO_REWARD", "PRIOR", "zero", "random"}
+    conditions = {"FULL", "SINGLE", "NO_UNCERT", "NO_REWARD", "NO_TRUST", "PRIOR", "zero", "random"}
     assert conditions == set(result.conditions)
     full, single = (returns_by_seed(result.rows, TASK, name) for name in ("FULL", "SINGLE"))
     expected = paired_difference(list(full.values()), list(single.values())).as_dict()

@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from foresight.agents.search import guided_search, prior_of
+from foresight.agents.search import first_proposal, guided_search, prior_of
 from foresight.envs.protocol import get_protocol
 from foresight.errors import ForesightError
 from foresight.perception.encoder import Encoder, default_dtype, load_encoder
 from foresight.planning.objective import (
     Disagreement,
+    NearProposal,
     Objective,
     PredictedReward,
     Term,
@@ -51,6 +52,10 @@ class ImagineConfig:
     """Least deviation."""
     penalty: float = 0.0
     """Weight of the ensemble's disagreement in the cost; below 0 it is sought instead."""
+    trust: float = 5.0
+    """Return that a plan has to promise for leaving the prior's proposal by half the action range
+    throughout. A search finds where imagination errs in the right direction; see
+    `foresight.planning.objective.NearProposal`."""
 
 
 class Imaginer:
@@ -74,21 +79,20 @@ class Imaginer:
         members = config.members or model.config.members
         model = model.for_planning(members, dtype or default_dtype(device))
         self.model, self.config, self.device = model, config, device
-        prior = prior_of(
+        self.prior = prior_of(
             lambda z: torch.tanh(model.prior(z)[0]),
             model.config.actions,
             config.prior_noise,
             device,
         )
-        self.solver = guided_search(model.dynamics, prior, config, seed)
+        self.solver = guided_search(model.dynamics, self.prior, config, seed)
         discount = model.config.discount
-        terms: list[Term] = [
+        self.terms: list[Term] = [
             PredictedReward(model.reward, discount=discount),
             TerminalValue(model.worth, discount=discount),
         ]
         if config.penalty:
-            terms.append(Disagreement(config.penalty))
-        self.objective = Objective(*terms)
+            self.terms.append(Disagreement(config.penalty))
         self.last: Float[Tensor, "B H A"] | None = None
 
     def reset(self, seed: int | None = None) -> None:
@@ -107,7 +111,7 @@ class Imaginer:
         """
         z = self.model.encode(features.to(self.device))
         start = None if self.last is None else shift(self.last)
-        plan = self.solver.plan(z, self.objective, start)
+        plan = self.solver.plan(z, self._objective(z), start)
         self.last = plan.actions
         action = plan.actions[:, 0].float()
         if explore:
@@ -115,6 +119,12 @@ class Imaginer:
             noise = torch.randn(action.shape, generator=self.solver.generator, device=self.device)
             action = (action + width * noise).clamp(-1, 1)
         return action
+
+    def _objective(self, z: Float[Tensor, "B Z"]) -> Objective:
+        if not self.config.trust:
+            return Objective(*self.terms)
+        proposed = first_proposal(self.solver, self.prior, z)
+        return Objective(*self.terms, NearProposal(proposed, self.config.trust))
 
 
 class Gaze:

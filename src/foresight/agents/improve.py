@@ -66,6 +66,8 @@ class ImproveConfig:
     """Later studies, spread evenly over the rounds, each of a third as many lessons."""
     updates: float = 0.25
     """Updates for each decision collected."""
+    settle: int = 8000
+    """Updates of the dynamics alone when everything is collected and nothing else moves."""
     latent: int = 128
     """Width of the latent state."""
     hidden: int = 256
@@ -83,7 +85,7 @@ class ImproveConfig:
     learn: LearnConfig = field(default_factory=LearnConfig)
     """The updates."""
     search: ImagineConfig = field(
-        default_factory=lambda: ImagineConfig(members=2, samples=64, prior_samples=16)
+        default_factory=lambda: ImagineConfig(members=2, samples=64, prior_samples=16, trust=0.0)
     )
     """The search while collecting."""
     save_every: int = 8
@@ -148,6 +150,8 @@ class Improvement:
                         first = number + 1 == self._first_rounds
                         logs = self._study(number, total)
                         logs |= self._update(count * self._first_rounds if first else count)
+                    if number + 1 == total:
+                        logs |= self._settle()
                 self.rounds = number + 1
                 self._report(rolled, logs)
                 if self.rounds % config.save_every == 0 or self.rounds == total:
@@ -340,6 +344,12 @@ class Improvement:
                 for name, value in self.learner.update(self.replay).items():
                     sums[name] = sums.get(name, torch.zeros(())) + value
         return {name: float(value) / max(1, count) for name, value in sums.items()}
+
+    def _settle(self) -> dict[str, float]:
+        if not self.config.settle:
+            return {}
+        with self.watch.stage("settle"):
+            return self.learner.settle(self.replay, self.config.settle)
 
     def _report(self, rolled: Rolled, logs: dict[str, float]) -> None:
         returns = rolled.rewards.sum(1)

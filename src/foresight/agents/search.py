@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from foresight.planning.solvers import MPPI, PolicyPrior
@@ -81,3 +82,12 @@ def guided_search(dynamics: Dynamics, prior: PolicyPrior, sizes: Sizes, seed: in
         minimal_deviation=sizes.least,
         options=Options(prior=prior, prior_samples=sizes.prior_samples),
     )
+
+
+def first_proposal(
+    search: MPPI, prior: PolicyPrior, z: Float[Tensor, "B Z"]
+) -> Float[Tensor, "B H A"]:
+    """The prior's whole way without noise, rolled out in imagination."""
+    found = prior.sample(z, 1, search.horizon, search.dynamics, search.generator)
+    # Where imagination fails, so do proposals after the first; the search says so itself.
+    return found[:, 0].nan_to_num()

@@ -20,7 +20,6 @@ from foresight.planning.goals import NearestGoal
 from foresight.planning.objective import (
     Disagreement,
     GoalDistance,
-    Objective,
     PredictedReward,
     Term,
     TerminalValue,
@@ -44,6 +43,8 @@ class Variant:
     mean."""
     proposals: bool = True
     """Let the action prior propose candidates; it follows the values, so it knows the reward."""
+    trust: bool = True
+    """Charge plans for leaving the action prior's proposal, where it proposes at all."""
     search: bool = True
     """Imagine at all; without, the action prior's mean is done."""
     horizon: int | None = None
@@ -56,6 +57,7 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
         "SINGLE": Variant(members=1),
         "NO_UNCERT": Variant(),
         "NO_REWARD": Variant(reward=False, goal="nearest", proposals=False),
+        "NO_TRUST": Variant(doubt=1.0, trust=False),
         "PRIOR": Variant(search=False),
         "CAUTIOUS": Variant(doubt=2.0),
         "NO_PROPOSALS": Variant(proposals=False),
@@ -131,10 +133,11 @@ def imaginer_of(
         horizon=chosen.horizon or search.horizon,
         prior_samples=search.prior_samples if chosen.proposals else 0,
         penalty=0.0,  # in raw units; the variant's own term is whitened
+        trust=search.trust if chosen.proposals and chosen.trust else 0.0,
     )
     imaginer = (Imaginer if chosen.search else Reflex)(model, config, seed)
     if chosen.search:
-        imaginer.objective = Objective(*terms_of(chosen, imaginer.model, grounds, beta))
+        imaginer.terms = terms_of(chosen, imaginer.model, grounds, beta)
     return imaginer
 
 

@@ -273,6 +273,27 @@ class Effort:
         return self.weight * actions.square().mean((-2, -1))
 
 
+class NearProposal:
+    """Squared deviation from proposed actions, ``w mean_h,j (a - a*)²``.
+
+    Imagination errs, and a search finds where it errs in the right direction. Where candidates
+    differ little in what they promise, what was proposed stands.
+
+    Args:
+        proposed: a*, in [-1, 1].
+        weight: w.
+    """
+
+    def __init__(self, proposed: Float[Tensor, "B H A"], weight: float) -> None:
+        self.proposed, self.weight = proposed, weight
+
+    def cost(
+        self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]
+    ) -> Cost:
+        """The cost of each candidate."""
+        return self.weight * (actions - self.proposed[:, None]).square().mean((-2, -1))
+
+
 class Box:
     """A penalty on imagined states outside a box, such as the range of the data.
 

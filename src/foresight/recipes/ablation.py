@@ -21,7 +21,7 @@ from foresight.recipes.learned import Learned
 class AblationConfig:
     """Which variants, on how many seeds."""
 
-    variants: tuple[str, ...] = ("FULL", "SINGLE", "NO_UNCERT", "NO_REWARD", "PRIOR")
+    variants: tuple[str, ...] = ("FULL", "SINGLE", "NO_UNCERT", "NO_REWARD", "NO_TRUST", "PRIOR")
     """Names from `foresight.agents.variants.VARIANTS`; the first is compared with the others."""
     seeds: int = 20
     """Evaluation episodes, seeds 0, 1, …, the same for all."""

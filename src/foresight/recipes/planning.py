@@ -21,6 +21,7 @@ from foresight.recipes import teach
 from foresight.recipes.assess import Trial, assess_agent, assess_baselines, camera
 from foresight.recipes.pages import film_path, road_page, save_films
 from foresight.stopwatch import Stopwatch
+from foresight.worldmodel.joint import LearnConfig
 
 LAW: dict[str, object] = {
     "teacher": "expert",
@@ -39,6 +40,7 @@ TASKS: dict[str, dict[str, object]] = {
         "demonstrations": 960,
         "relabel": 1.0,
         "updates": 0.3,
+        "learn": LearnConfig(own=1.0),
     },
     "point_mass-easy": {
         "teacher": "expert",
@@ -46,7 +48,7 @@ TASKS: dict[str, dict[str, object]] = {
         "demonstrations": 280,
         "relabel": 1.0,
     },
-    "cartpole-swingup": {"repeat": 4, "updates": 0.5, "relabel": 0.25, "steps": 60_000},
+    "cartpole-swingup": LAW,
     "walker-walk": LAW,
     "cheetah-run": LAW,
     "finger-spin": LAW,
@@ -109,6 +111,7 @@ def presets() -> dict[str, PlanningConfig]:
         demonstrations=2,
         lessons=4,
         updates=0.05,
+        settle=4,
         latent=32,
         hidden=32,
         members=2,

@@ -8,7 +8,7 @@ from torch import nn
 
 from foresight.agents.teaching.demonstration import Shown
 from foresight.agents.teaching.heads import TaughtConfig, TaughtHeads
-from foresight.agents.teaching.objective import FollowStates, NearProposal
+from foresight.agents.teaching.objective import FollowStates
 from foresight.agents.teaching.planner import FollowConfig, Follower, propose
 from foresight.agents.teaching.progress import Progress, ProgressConfig
 from foresight.agents.teaching.rivals import ConstantFactory, ReplayAgent
@@ -57,15 +57,6 @@ def test_the_cost_is_that_of_a_plain_loop():
             total += float((weights * apart).sum() / weights.sum())
             total += 0.4 * float(heads.decisions(states[-1], goals[-1])) / 7
         assert float(found[0, sample]) == pytest.approx(total / 2, rel=1e-4)
-
-
-def test_straying_from_a_proposal_costs_its_mean_square():
-    torch.manual_seed(0)
-    proposed, actions = torch.rand(1, 4, 2), torch.rand(1, 3, 4, 2)
-    found = NearProposal(proposed, 0.7).cost(torch.zeros(2, 1, 3, 5, 5), actions)
-    for sample in range(3):
-        naive = 0.7 * float(((actions[0, sample] - proposed[0]) ** 2).mean())
-        assert float(found[0, sample]) == pytest.approx(naive)
 
 
 @torch.no_grad()

@@ -155,6 +155,29 @@ def test_it_learns_to_predict_and_to_value_a_small_world():
         assert float(torch.tanh(model.prior(spots)[0])[2, 0]) < -0.3
 
 
+def test_settling_moves_the_dynamics_alone_and_each_member_by_its_own_episodes():
+    model, (replay, _) = tiny(), point_world(40)
+    learner = Learner(model, LearnConfig(batch=16, settled=0.5, lr=3e-3))
+    learner.look(replay)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    whole = replay.sample((3, 400), 3, np.random.default_rng(0))
+
+    @torch.no_grad()
+    def error(windows):
+        imagined = model.dynamics.apart(windows.states[:, :, 0], windows.actions)
+        return (imagined[:, :, 1:] - windows.states[:, :, 1:]).square().sum(-1).mean((1, 2))
+
+    first = error(whole)
+    assert np.isfinite(learner.settle(replay, 200)["settled"])
+    assert (error(whole) < first).all()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]) != name.startswith("dynamics")
+    own = learner._own(len(replay.actions), 0.5)
+    seen = replay.sample((3, 800), 3, np.random.default_rng(1), own=own)
+    unseen = replay.sample((3, 800), 3, np.random.default_rng(1), own=~own)
+    assert float(error(seen).mean()) < float(error(unseen).mean())
+
+
 def test_lessons_teach_the_senses_and_the_teacher_and_give_new_states():
     model, (replay, mix) = tiny(senses=2), point_world(100)
     places = torch.atanh(replay.features.float().clamp(-0.999, 0.999)) @ torch.linalg.pinv(mix)

@@ -42,24 +42,3 @@ class FollowStates:
             final = self.heads.standard(imagined[..., -1, :])
             cost = cost + self.reach * self.heads.reach(final, self.last)
         return cost.mean(0)
-
-
-class NearProposal:
-    """Squared deviation from proposed actions, ``w mean_h,j (a - a*)²``.
-
-    Imagination errs, and where every candidate seems to lead closer, the small differences between
-    them say nothing; then the inverse model's answer stands.
-
-    Args:
-        proposed: a*, in [-1, 1].
-        weight: w.
-    """
-
-    def __init__(self, proposed: Float[Tensor, "B H A"], weight: float) -> None:
-        self.proposed, self.weight = proposed, weight
-
-    def cost(
-        self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]
-    ) -> Float[Tensor, "B S"]:
-        """The cost of each candidate."""
-        return self.weight * (actions - self.proposed[:, None]).square().mean((-2, -1))

@@ -10,13 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foresight.agents.search import guided_search, prior_of
+from foresight.agents.search import first_proposal, guided_search, prior_of
 from foresight.agents.teaching.demonstration import Shown
 from foresight.agents.teaching.heads import TaughtHeads
-from foresight.agents.teaching.objective import FollowStates, NearProposal
+from foresight.agents.teaching.objective import FollowStates
 from foresight.agents.teaching.progress import Progress, ProgressConfig
 from foresight.perception.encoder import default_dtype
-from foresight.planning.objective import Disagreement, Objective, Term
+from foresight.planning.objective import Disagreement, NearProposal, Objective, Term
 from foresight.planning.solvers import NonFiniteFuturesError, imagine, shift
 from foresight.worldmodel.joint import JointModel
 
@@ -106,7 +106,7 @@ class Follower:
         assert self.progress is not None, "reset() comes first"
         self.progress.update(z[0])
         config = self.config
-        proposed = self._proposed(z)
+        proposed = first_proposal(self.solver, self.prior, z)
         terms: list[Term] = [
             FollowStates(self.heads, self._goals(), config.reach, config.early),
             NearProposal(proposed, config.trust),
@@ -124,13 +124,6 @@ class Follower:
                 return self._propose(z)[0].clamp(-1, 1)
             self.last = on
         return self.last[0, 0].float()
-
-    def _proposed(self, z: Float[Tensor, "1 Z"]) -> Float[Tensor, "1 H A"]:
-        """The inverse model's whole way, rolled out in imagination."""
-        horizon, generator = self.config.horizon, self.solver.generator
-        # Where imagination fails, so do proposals after the first; the search says so itself.
-        found = self.prior.sample(z, 1, horizon, self.dynamics, generator)
-        return found[:, 0].nan_to_num()
 
     @torch.inference_mode()
     def imagined(self) -> Float[Tensor, "H Z"]:

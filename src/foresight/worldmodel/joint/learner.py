@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from foresight.errors import ForesightError
 from foresight.perception.encoder import default_dtype
 from foresight.worldmodel.dynamics.ensemble import clip_gradients
+from foresight.worldmodel.joint.config import GROUP
 from foresight.worldmodel.joint.model import JointModel
 from foresight.worldmodel.joint.replay import Replay, Windows
 
@@ -27,8 +28,10 @@ class LearnConfig:
     batch: int = 32
     """Windows per member and update."""
     own: float = 0.4
-    """Share of the episodes that a member learns from, drawn for each member: members that have
-    seen the same agree where all of them are wrong."""
+    """Share of the episodes that a member learns from while all networks learn, drawn for each."""
+    settled: float = 0.4
+    """That share while the dynamics settle: members that have seen the same agree where all of them
+    are wrong."""
     horizon: int = 3
     """Decisions imagined in the losses."""
     lr: float = 1e-3
@@ -159,7 +162,9 @@ class Learner:
         config = self.config
         self.random = np.random.default_rng([self.seed, self.updates])  # the same after a resume
         shape = (self.model.config.members, config.batch)
-        own = self._own(len(replay.actions))
+        if self._owned.shape[1] != len(replay.actions):
+            self._owned = self._own(len(replay.actions), config.own)
+        own = self._owned
         windows = replay.sample(shape, config.horizon, self.random, config.share, own=own)
         windows = windows.to(device)
         with torch.autocast(device.type, dtype, dtype != torch.float32):
@@ -176,12 +181,45 @@ class Learner:
         self.updates += 1
         return logs | more
 
-    def _own(self, episodes: int) -> Bool[np.ndarray, "E episodes"]:
+    def settle(self, replay: Replay, count: int) -> dict[str, float]:
+        """Teach the dynamics alone, at a falling rate, on states that no longer move.
+
+        While the adapter learns, what the dynamics aim at moves with every study; and members that
+        a planner can trust have seen much the same episodes. Afterwards each member learns its
+        own episodes by heart, so that their disagreement says where all of them err.
+
+        Args:
+            replay: with the states of the last look.
+            count: updates.
+
+        Returns:
+            The last loss.
+
+        Raises:
+            ForesightError: the loss is not finite.
+        """
+        config, dynamics = self.config, self.model.dynamics
+        device = next(dynamics.parameters()).device
+        dtype = default_dtype(device)
+        optimizer = torch.optim.Adam(dynamics.parameters(), lr=config.lr, fused=True)
+        shape = (self.model.config.members, config.batch)
+        own = self._own(len(replay.actions), config.settled)
+        prediction = torch.zeros(())
+        for number in range(count):
+            optimizer.param_groups[0]["lr"] = config.lr * (1 - number / count)
+            random = np.random.default_rng([self.seed, self.updates, number])
+            windows = replay.sample(shape, config.horizon, random, own=own).to(device)
+            with torch.autocast(device.type, dtype, dtype != torch.float32):
+                imagined = dynamics.apart(windows.states[:, :, 0], windows.actions)
+                prediction = self._prediction(imagined, windows.states)
+            self._backward(config.prediction * prediction, dynamics, optimizer, "update", number)
+            optimizer.step()
+        return {"settled": float(prediction)}
+
+    def _own(self, episodes: int, share: float) -> Bool[np.ndarray, "E episodes"]:
         """Which episodes each member learns from; the same in every update."""
-        if self._owned.shape[1] != episodes:
-            chance = np.random.default_rng(self.seed).random((episodes, self.model.config.members))
-            self._owned = self.config.own > chance.T
-        return self._owned
+        chance = np.random.default_rng(self.seed).random((episodes, self.model.config.members))
+        return share > chance.T
 
     def _backward(
         self,
@@ -210,15 +248,12 @@ class Learner:
     ) -> tuple[Tensor, Float[Tensor, "E B H+1 Z"], dict[str, Tensor]]:
         model, config = self.model, self.config
         states, actions, rewards = windows.states, windows.actions, windows.rewards
-        horizon = config.horizon
         ahead = states[:, :, 1:]
         with torch.no_grad():
             targets = rewards + model.config.discount * self._slow_value(ahead)
         imagined = model.dynamics.apart(states[:, :, 0], actions)
-        powers = config.decay ** torch.arange(horizon, device=rewards.device)
-        weights = powers / powers.sum()
-        error = (imagined[:, :, 1:] - ahead).square().sum(-1) / 8
-        prediction = (error.mean((0, 1)) * weights).sum()
+        weights = self._weights(rewards.device)
+        prediction = self._prediction(imagined, states)
         before = imagined[:, :, :-1]
         reward_each = model.reward.code.loss(model.reward.raw(before, actions).float(), rewards)
         value_raw = model.value.raw(before, actions).float()
@@ -228,6 +263,17 @@ class Learner:
         loss = config.prediction * prediction + config.reward * reward + config.value * value
         logs = {"prediction": prediction, "reward": reward, "value": value}
         return loss, imagined, {name: number.detach() for name, number in logs.items()}
+
+    def _prediction(
+        self, imagined: Float[Tensor, "E B H+1 Z"], states: Float[Tensor, "E B H+1 Z"]
+    ) -> Float[Tensor, ""]:
+        """Squared error of imagined states, of a group of z, weighted over the steps."""
+        error = (imagined[:, :, 1:] - states[:, :, 1:]).square().sum(-1) / GROUP
+        return (error.mean((0, 1)) * self._weights(error.device)).sum()
+
+    def _weights(self, device: torch.device) -> Float[Tensor, " H"]:
+        powers = self.config.decay ** torch.arange(self.config.horizon, device=device)
+        return powers / powers.sum()
 
     @torch.no_grad()
     def _slow_value(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch"]:
