@@ -66,7 +66,7 @@ class ImproveConfig:
     """Later studies, spread evenly over the rounds, each of a third as many lessons."""
     updates: float = 0.25
     """Updates for each decision collected."""
-    settle: int = 8000
+    settle: int = 10_000
     """Updates of the dynamics alone when everything is collected and nothing else moves."""
     latent: int = 128
     """Width of the latent state."""

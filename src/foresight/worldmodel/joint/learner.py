@@ -29,7 +29,7 @@ class LearnConfig:
     """Windows per member and update."""
     own: float = 0.4
     """Share of the episodes that a member learns from while all networks learn, drawn for each."""
-    settled: float = 0.4
+    settled: float = 0.3
     """That share while the dynamics settle: members that have seen the same agree where all of them
     are wrong."""
     horizon: int = 3
