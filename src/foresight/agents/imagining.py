@@ -14,6 +14,7 @@ from foresight.agents.search import first_proposal, guided_search, prior_of
 from foresight.envs.protocol import get_protocol
 from foresight.errors import ForesightError
 from foresight.perception.encoder import Encoder, default_dtype, load_encoder
+from foresight.perception.lanes import run_alone
 from foresight.planning.objective import (
     Disagreement,
     NearProposal,
@@ -34,13 +35,13 @@ class ImagineConfig:
     """Imagined decisions."""
     members: int | None = None
     """Dynamics that imagine, the first ones of the ensemble; all if not given."""
-    samples: int = 96
+    samples: int = 64
     """Candidates of an iteration."""
     elites: int = 16
     """Candidates that are weighted."""
-    iterations: int = 3
+    iterations: int = 2
     """Refinements per decision."""
-    prior_samples: int = 24
+    prior_samples: int = 16
     """Candidates that the learned action prior proposes."""
     prior_noise: float = 0.2
     """Noise on them, in units of half the action range."""
@@ -101,14 +102,22 @@ class Imaginer:
         if seed is not None:
             self.solver.seed(seed)
 
-    @torch.inference_mode()
     def act(self, features: Float[Tensor, "B F"], explore: bool = False) -> Float[Tensor, "B A"]:
         """The next decision of every scene, in [-1, 1].
+
+        One scene alone is planned for by one core: what more would share are a thousand operations
+        too small to be worth waiting for each other.
 
         Args:
             features: place numbers of the present pictures.
             explore: add noise as wide as the search is still unsure.
         """
+        if len(features) == 1 and self.device.type == "cpu":
+            return run_alone(lambda: self._act(features, explore))
+        return self._act(features, explore)
+
+    @torch.inference_mode()
+    def _act(self, features: Float[Tensor, "B F"], explore: bool) -> Float[Tensor, "B A"]:
         z = self.model.encode(features.to(self.device))
         start = None if self.last is None else shift(self.last)
         plan = self.solver.plan(z, self._objective(z), start)

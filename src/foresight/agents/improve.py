@@ -85,7 +85,9 @@ class ImproveConfig:
     learn: LearnConfig = field(default_factory=LearnConfig)
     """The updates."""
     search: ImagineConfig = field(
-        default_factory=lambda: ImagineConfig(members=2, samples=64, prior_samples=16, trust=0.0)
+        default_factory=lambda: ImagineConfig(
+            members=2, samples=64, iterations=3, prior_samples=16, trust=0.0
+        )
     )
     """The search while collecting."""
     save_every: int = 8

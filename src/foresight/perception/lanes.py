@@ -29,6 +29,13 @@ def run_in_lanes(function: Callable[[T], R], parts: Sequence[T]) -> list[R]:
     return list(lane_pool(lanes).map(function, parts))
 
 
+def run_alone(function: Callable[[], R]) -> R:
+    """One function of many small operations, each by one thread; modes are set inside of it."""
+    if torch.get_num_threads() <= 1:
+        return function()
+    return lane_pool(torch.get_num_threads()).submit(function).result()
+
+
 def _alone() -> None:
     torch.get_num_threads()  # a thread takes the program's number at its first question: ask now
     torch.set_num_threads(1)
