@@ -185,8 +185,7 @@ def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[R
         teach.teacher_of(task)  # refused now, not after hours of learning
     watch = Stopwatch()
     console.print(f"[bold]{task}[/]: learn for {config.learn.steps:,} steps")
-    with watch.stage("learn"):
-        improve(config.learn, folder / "model")
+    improve(config.learn, folder / "model")
     trial = Trial(task, tuple(range(config.seeds)), protocol, config.steps, workers)
     book = RowBook(folder / "rows.jsonl")
     if config.measured is not None:
@@ -199,8 +198,10 @@ def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[R
     rows += assess_baselines(trial, config.baselines, book)
     log = read_metrics(folder / "model" / "metrics.jsonl")
     rows += _curve(task, log)
+    # Learning keeps its own count, through all processes of a run that was stopped.
     parts = {f"learn-{name}": float(log[-1][f"seconds/{name}"]) for name in ("collect", "learn")}
-    seconds = _first_seconds(folder / "seconds.json", watch.seconds | parts)
+    seconds = {"learn": sum(parts.values()), **parts}
+    seconds |= _first_seconds(folder / "seconds.json", watch.seconds)
     rows += [{"measure": f"seconds:{k}", "task": task, "value": v} for k, v in seconds.items()]
     rows.append({"measure": "peak-gib", "task": task, "value": peak_gib()})
     return rows
