@@ -143,7 +143,8 @@ def road_config(task: str, preset: str) -> PlanningConfig:
     learn = task_config(task)
     if preset == "demo":
         steps = min(DEMO_STEPS, learn.steps)
-        learn = replace(learn, steps=steps, updates=0.5 * learn.updates)
+        updates, settle = learn.updates / 2, learn.settle // 2
+        learn = replace(learn, steps=steps, updates=updates, settle=settle)
     return replace(sizes, learn=learn)
 
 
