@@ -22,7 +22,7 @@ except ImportError as error:
     ) from error
 
 SEARCHES: dict[str, ReinforceConfig] = {
-    "cartpole-swingup": ReinforceConfig("cartpole-swingup", steps=96_000),
+    "cartpole-swingup": ReinforceConfig("cartpole-swingup", "dmc1000", steps=128_000),
     "walker-walk": ReinforceConfig("walker-walk"),
     "cheetah-run": ReinforceConfig("cheetah-run", steps=240_000),
     "finger-spin": ReinforceConfig("finger-spin", seed=1),
