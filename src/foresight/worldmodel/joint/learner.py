@@ -214,7 +214,7 @@ class Learner:
                 prediction = self._prediction(imagined, windows.states)
             self._backward(config.prediction * prediction, dynamics, optimizer, "update", number)
             optimizer.step()
-        return {"settled": float(prediction)}
+        return {"settled": float(prediction.detach())}
 
     def _own(self, episodes: int, share: float) -> Bool[np.ndarray, "E episodes"]:
         """Which episodes each member learns from; the same in every update."""
