@@ -55,7 +55,9 @@ def test_a_law_is_saved_and_read_and_a_damaged_one_refused(tmp_path):
 @pytest.mark.parametrize("task", known_laws())
 def test_a_bundled_law_does_what_its_file_says(task):
     law = load_law(task)
-    env = DMControlEnv(task, "seed200", None)  # which holds no action by itself
+    # The episodes it was searched on; seed200 holds no action by itself.
+    protocol = law.origin["config"].get("protocol", "seed200")
+    env = DMControlEnv(task, protocol, None)
     returns = []
     for seed in range(8, 16):
         expert = make_behaviour("expert", task)
