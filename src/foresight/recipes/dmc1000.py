@@ -27,7 +27,6 @@ from foresight.recipes.planning import presets as planning_presets
 from foresight.recipes.planning import task_config
 
 PROTOCOL = "dmc1000"
-FRAMES = 200_000
 CURVE_SEED = 400_000
 """Episodes of the curve: apart from those of learning and of the evaluation."""
 CURVE = "curve.jsonl"
@@ -66,8 +65,9 @@ class FieldConfig:
 
     tasks: tuple[str, ...] = tuple(FIELD)
     """Task ids."""
-    frames: int = FRAMES
-    """Environment frames to learn from, the random ones of the start among them."""
+    frames: int | None = None
+    """Environment frames to learn from, the random ones of the start among them; if not given,
+    as many as ``foresight learn`` takes for the task."""
     seeds: int = 20
     """Evaluation episodes of the final agent, seeds 0, 1, …"""
     points: int = 10
@@ -108,7 +108,10 @@ def run(
     table: Path | None = None,
     learned: Sequence[Learned] = (),
 ) -> Result:
-    """Learn every task from so many frames, with a curve on the way, and measure the agent.
+    """Learn every task, with a curve on the way, and measure the agent.
+
+    It learns as ``foresight learn`` does, from the episodes of 200 steps that the task's settings
+    name; the protocol is that of all measurements, the curve's among them.
 
     Rows: episodes of ``mpc`` and the baselines; ``curve`` with the frames seen until then; the
     ``environment-frames``, the ``demonstrations`` among them (episodes), and the
@@ -144,7 +147,7 @@ def run(
         learnt: dict[str, ImproveConfig] = {}
         for task in config.tasks:
             learn = config.learn or task_config(task)
-            learnt[task] = replace(learn, task=task, protocol=PROTOCOL, steps=config.frames)
+            learnt[task] = replace(learn, task=task, steps=config.frames or learn.steps)
             rows += _learnt(config, learnt[task], folder / task, workers)
         about = {"learnt": learnt}
     write_text(table or folder / "dmc1000.csv", curve_csv(rows))
@@ -168,7 +171,7 @@ def _measured(config: FieldConfig, one: Learned, workers: int) -> list[Row]:
 
 def _learnt(config: FieldConfig, learn: ImproveConfig, folder: Path, workers: int) -> list[Row]:
     """Learn one task on its own, with a curve, and measure it."""
-    console.print(f"[bold]{learn.task}[/]: learn from {config.frames:,} frames, {PROTOCOL}")
+    console.print(f"[bold]{learn.task}[/]: learn from {learn.steps:,} frames for {PROTOCOL}")
     started = time.perf_counter()
     curve = Curve(config, folder / CURVE)
     Improvement(learn, folder / "model", curve).run()
@@ -206,8 +209,9 @@ class Curve:
     def __call__(self, run: Improvement) -> None:
         """Measure if the next point has come."""
         config = self.config
-        share = config.frames / config.points
-        before, now = int(self.last / share), int(min(run.steps, config.frames) / share)
+        frames = run.config.steps
+        share = frames / config.points
+        before, now = int(self.last / share), int(min(run.steps, frames) / share)
         if now <= before:
             return
         seeds = [CURVE_SEED + index for index in range(config.point_seeds)]
