@@ -21,6 +21,7 @@ except ImportError as error:
         "`pip install 'foresight[experts]'`."
     ) from error
 
+PROTOCOL = "seed200"
 SEARCHES: dict[str, ReinforceConfig] = {
     "cartpole-swingup": ReinforceConfig("cartpole-swingup", "dmc1000", steps=128_000),
     "walker-walk": ReinforceConfig("walker-walk"),
@@ -47,6 +48,9 @@ def run(searches: dict[str, ReinforceConfig], tasks: Sequence[str], folder: Path
         searches: sizes by task.
         tasks: which of them; all if empty.
         folder: laws are written there, ``TASK.json``.
+
+    Rows: ``law-return``, ``law-return@<protocol>`` of a law that was searched for in another one,
+    and ``search-steps``.
     """
     rows: list[Row] = []
     names = [canonical(task) for task in tasks] or list(searches)
@@ -58,9 +62,10 @@ def run(searches: dict[str, ReinforceConfig], tasks: Sequence[str], folder: Path
             law = reinforce(config)
             law.save(path)
         console.print(f"{name}: return {law.origin['return']:.1f}")
+        where = "" if config.protocol == PROTOCOL else f"@{config.protocol}"
         rows += [
-            {"measure": "law-return", "task": name, "value": law.origin["return"]},
+            {"measure": f"law-return{where}", "task": name, "value": law.origin["return"]},
             {"measure": "search-steps", "task": name, "value": config.steps},
         ]
     settings = {name: asdict(searches.get(name, ReinforceConfig())) for name in names}
-    return make_result("experts", settings, "seed200", rows)
+    return make_result("experts", settings, PROTOCOL, rows)
