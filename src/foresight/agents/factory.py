@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from foresight.errors import ForesightError
 from foresight.perception.encoder import default_dtype
 from foresight.perception.eyes import Eyes
 from foresight.perception.stream import FeatureStream
+from foresight.planning.fast import fast
 from foresight.planning.objective import (
     Disagreement,
     Effort,
@@ -30,9 +31,10 @@ from foresight.planning.objective import (
     PredictedReward,
     Term,
 )
-from foresight.planning.solvers import CEM, RandomShooting
+from foresight.planning.solvers import CEM, Dynamics, RandomShooting
 from foresight.policies.behaviour_cloning import ClonedPolicy
 from foresight.worldmodel.model import WorldModel
+from foresight.worldmodel.networks import ResidualDynamics
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ class PlannerFactory:
         model.expect_encoder(encoder.fingerprint, readout.fingerprint)
         config = self.planner
         dtype = default_dtype(torch.device("cpu"))  # candidates are many: the fastest products win
-        dynamics = copy.deepcopy(model.dynamics).to(dtype)
-        reward = copy.deepcopy(model.reward).to(dtype)
+        dynamics = imagining_form(model.dynamics, dtype)
+        reward = deepcopy(model.reward).to(dtype)
         low = torch.tensor(model.config.action_low)
         high = torch.tensor(model.config.action_high)
         solver: CEM | RandomShooting
@@ -131,6 +133,12 @@ class PlannerFactory:
             return Objective(GoalDistance(goal(seed=from_seed)), *extra)
 
         return PlanningAgent(sight, solver, objective, config.warm_start)
+
+
+def imagining_form(dynamics: Any, dtype: torch.dtype) -> Dynamics:
+    """A trained dynamics, single or ensemble, for imagining in ``dtype`` only; itself unchanged."""
+    one = dynamics.member(0) if hasattr(dynamics, "member") else dynamics
+    return fast(dynamics, dtype) if type(one) is ResidualDynamics else deepcopy(dynamics).to(dtype)
 
 
 @dataclass(frozen=True)
