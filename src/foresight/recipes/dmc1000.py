@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -172,18 +171,16 @@ def _measured(config: FieldConfig, one: Learned, workers: int) -> list[Row]:
 def _learnt(config: FieldConfig, learn: ImproveConfig, folder: Path, workers: int) -> list[Row]:
     """Learn one task on its own, with a curve, and measure it."""
     console.print(f"[bold]{learn.task}[/]: learn from {learn.steps:,} frames for {PROTOCOL}")
-    started = time.perf_counter()
     curve = Curve(config, folder / CURVE)
     Improvement(learn, folder / "model", curve).run()
-    seconds = time.perf_counter() - started
     one = Learned(folder / "model", folder)
     rows = _measured(config, one, workers)
     rows += [
         {"measure": "curve", "task": one.task, "frames": row["step"], "value": row["return"]}
         for row in read_metrics(folder / CURVE)
     ]
-    counted = {"demonstrations": learn.demonstrations, "seconds:learn": seconds}
-    return rows + [{"measure": k, "task": one.task, "value": v} for k, v in counted.items()]
+    shown = {"measure": "demonstrations", "task": one.task, "value": learn.demonstrations}
+    return [*rows, shown]
 
 
 def taught_decisions(model: Path) -> int:
