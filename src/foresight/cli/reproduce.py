@@ -79,7 +79,8 @@ class Config:
     """What `foresight learn` left, for teach, phase-8 and phase-9: a folder with TASK/model in it;
     a smoke run learns a tiny one."""
     tasks: tuple[str, ...] = ()
-    """Tasks of teach, phase-8 and phase-9, if not their own."""
+    """Tasks of teach, phase-8 and phase-9, if not their own; what dmc1000 learns, if not all of its
+    tasks, or none beside learned models."""
 
 
 def main(config: Config) -> None:
@@ -197,6 +198,7 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
             config.seeds,
             config.episodes,
             out.with_suffix(".csv"),
+            config.tasks,
         )
         result.save(out)
         return result

@@ -134,32 +134,29 @@ def run(
         folder: each task has a folder of its own in it.
         workers: processes that evaluate.
         table: the CSV file.
-        learned: models that were learned elsewhere, in whatever protocol. Where there are any, they
-            alone are measured, without a curve; what they are is kept as ``models``.
+        learned: models that were learned elsewhere, in whatever protocol. They are measured,
+            without a curve, instead of learning their tasks; what they are is kept as ``models``.
 
     Raises:
         ForesightError: an unknown task, a folder of another run, or a model that holds its actions
             for an odd number of steps.
     """
     rows: list[Row] = []
-    about: dict[str, object] = {}
-    if learned:
-        for one in learned:
-            hold_of(one.model, PROTOCOL)  # refused before anything is measured
-        for one in learned:
-            console.print(f"[bold]{one.task}[/]: {one.checkpoint} in {PROTOCOL}")
-            rows += _measured(config, one, workers)
-        names = {
-            one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned
-        }
-        about = {"tasks": list(names), "frames": None, "models": names}
-    else:
-        learnt: dict[str, ImproveConfig] = {}
-        for task in config.tasks:
+    for one in learned:
+        hold_of(one.model, PROTOCOL)  # refused before anything is measured
+    for one in learned:
+        console.print(f"[bold]{one.task}[/]: {one.checkpoint} in {PROTOCOL}")
+        rows += _measured(config, one, workers)
+    models = {one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned}
+    learnt: dict[str, ImproveConfig] = {}
+    for task in config.tasks:
+        if task not in models:
             learn = config.learn or task_config(task, **LONG.get(task, {}))
             learnt[task] = replace(learn, task=task, steps=config.frames or learn.steps)
             rows += _learnt(config, learnt[task], folder / task, workers)
-        about = {"learnt": learnt}
+    about: dict[str, object] = {"tasks": [*models, *learnt]}
+    about |= {"models": models} if models else {}
+    about |= {"learnt": learnt} if learnt else {}
     write_text(table or folder / "dmc1000.csv", curve_csv(rows))
     return make_result("dmc1000", {**asdict(config), **about}, PROTOCOL, rows)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from foresight.envs.tasks import canonical
 from foresight.evaluation.results import Result
 from foresight.recipes import ablation, calibration, cost, dmc1000, planning
 from foresight.recipes.learned import find_learned
@@ -24,6 +25,7 @@ def run(
     seeds: int | None = None,
     episodes: int | None = None,
     table: Path | None = None,
+    tasks: Sequence[str] = (),
 ) -> Result:
     """Run one of `NAMES`.
 
@@ -37,6 +39,7 @@ def run(
         seeds: evaluation seeds, if not the preset's number.
         episodes: held-out episodes, if not the preset's number.
         table: where the learning curve of ``dmc1000`` goes as CSV.
+        tasks: what ``dmc1000`` learns; if not given all of its tasks, or none beside learned models.
 
     Raises:
         ForesightError: no learned model, or whatever the experiment has to say about its input.
@@ -45,6 +48,8 @@ def run(
         sizes = dmc1000.presets()[preset]
         sizes = sizes if seeds is None else replace(sizes, seeds=seeds)
         models = find_learned(learned, folder) if learned else []
+        if tasks or learned:
+            sizes = replace(sizes, tasks=tuple(canonical(task) for task in tasks))
         return dmc1000.run(sizes, folder, workers, table, models)
     if preset == "smoke" and not learned:
         learned = [_tiny(folder / "learned")]
