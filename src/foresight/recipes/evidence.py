@@ -39,7 +39,7 @@ def run(
         seeds: evaluation seeds, if not the preset's number.
         episodes: held-out episodes, if not the preset's number.
         table: where the learning curve of ``dmc1000`` goes as CSV.
-        tasks: what ``dmc1000`` learns; if not given all of its tasks, or none beside learned models.
+        tasks: what ``dmc1000`` learns; if not given all its tasks, or none beside learned models.
 
     Raises:
         ForesightError: no learned model, or whatever the experiment has to say about its input.
