@@ -29,17 +29,6 @@ PROTOCOL = "dmc1000"
 CURVE_SEED = 400_000
 """Episodes of the curve: apart from those of learning and of the evaluation."""
 CURVE = "curve.jsonl"
-LONG: dict[str, dict[str, object]] = {
-    "cartpole-swingup": {
-        "protocol": PROTOCOL,
-        "start": 8,
-        "demonstrations": 24,
-        "parallel": 4,
-        "steps": 100_000,
-    },
-}
-"""What differs from ``foresight learn`` for a task that has to go on for 1,000 steps: a pole that
-stands after 200 falls later, where the agent has never been."""
 
 FIELD: dict[str, dict[tuple[str, str, int], float]] = {
     "reacher-easy": {
@@ -120,8 +109,8 @@ def run(
 ) -> Result:
     """Learn every task, with a curve on the way, and measure the agent.
 
-    It learns as ``foresight learn`` does, from episodes of at most 200 steps, if `LONG` does not
-    say otherwise; the protocol is that of all measurements, the curve's among them.
+    It learns as ``foresight learn`` does, from episodes of at most 200 steps; the protocol is that
+    of all measurements, the curve's among them.
 
     Rows: episodes of ``mpc`` and the baselines; ``curve`` with the frames seen until then; the
     ``environment-frames``, the ``demonstrations`` among them (episodes), and the
@@ -151,7 +140,7 @@ def run(
     learnt: dict[str, ImproveConfig] = {}
     for task in config.tasks:
         if task not in models:
-            learn = config.learn or task_config(task, **LONG.get(task, {}))
+            learn = config.learn or task_config(task)
             learnt[task] = replace(learn, task=task, steps=config.frames or learn.steps)
             rows += _learnt(config, learnt[task], folder / task, workers)
     about: dict[str, object] = {"tasks": [*models, *learnt]}
