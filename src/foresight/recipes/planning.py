@@ -143,7 +143,7 @@ def road_config(task: str, preset: str) -> PlanningConfig:
     learn = task_config(task)
     if preset == "demo":
         steps = min(DEMO_STEPS, learn.steps)
-        updates, settle = learn.updates / 2, learn.settle // 2
+        updates, settle = learn.updates / 6, learn.settle // 4
         learn = replace(learn, steps=steps, updates=updates, settle=settle)
     return replace(sizes, learn=learn)
 
