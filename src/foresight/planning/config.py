@@ -15,7 +15,7 @@ from foresight.planning.solvers.search import Options, Search
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """How to search; the defaults decide within 30 ms on two CPU cores.
+    """How to search; the defaults decide in tens of milliseconds on two CPU cores.
 
     That is for five members of the sources' width (128-d state, 512 hidden). The horizon is short:
     what comes after it belongs to a terminal value.
