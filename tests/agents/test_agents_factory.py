@@ -16,7 +16,7 @@ def test_the_fast_form_where_there_is_one_and_the_same_futures(kind, members):
     torch.manual_seed(0)
     config = DynamicsConfig(kind, members, hidden=32, layers=2)
     dynamics = build_dynamics(config, 8, 2).eval().requires_grad_(False)
-    form = imagining_form(dynamics, torch.float32)
+    form = imagining_form(dynamics, config, torch.float32)
     assert isinstance(form, FastDynamics) == (kind == "mlp") and form is not dynamics
     z0, actions = torch.randn(2, 8), torch.rand(2, 5, 4, 2)
     expected = imagine(dynamics, z0, actions)

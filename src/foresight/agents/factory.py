@@ -33,8 +33,8 @@ from foresight.planning.objective import (
 )
 from foresight.planning.solvers import CEM, Dynamics, RandomShooting
 from foresight.policies.behaviour_cloning import ClonedPolicy
+from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.model import WorldModel
-from foresight.worldmodel.networks import ResidualDynamics
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class PlannerFactory:
         model.expect_encoder(encoder.fingerprint, readout.fingerprint)
         config = self.planner
         dtype = default_dtype(torch.device("cpu"))  # candidates are many: the fastest products win
-        dynamics = imagining_form(model.dynamics, dtype)
+        dynamics = imagining_form(model.dynamics, model.config.dynamics, dtype)
         reward = deepcopy(model.reward).to(dtype)
         low = torch.tensor(model.config.action_low)
         high = torch.tensor(model.config.action_high)
@@ -135,10 +135,9 @@ class PlannerFactory:
         return PlanningAgent(sight, solver, objective, config.warm_start)
 
 
-def imagining_form(dynamics: Any, dtype: torch.dtype) -> Dynamics:
+def imagining_form(dynamics: Any, config: DynamicsConfig, dtype: torch.dtype) -> Dynamics:
     """A trained dynamics, single or ensemble, for imagining in ``dtype`` only; itself unchanged."""
-    one = dynamics.member(0) if hasattr(dynamics, "member") else dynamics
-    return fast(dynamics, dtype) if type(one) is ResidualDynamics else deepcopy(dynamics).to(dtype)
+    return fast(dynamics, dtype) if config.kind == "mlp" else deepcopy(dynamics).to(dtype)
 
 
 @dataclass(frozen=True)

@@ -80,13 +80,13 @@ class Imaginer:
         members = config.members or model.config.members
         model = model.for_planning(members, dtype or default_dtype(device))
         self.model, self.config, self.device = model, config, device
-        self.prior = prior_of(
+        prior = prior_of(
             lambda z: torch.tanh(model.prior(z)[0]),
             model.config.actions,
             config.prior_noise,
             device,
         )
-        self.solver = guided_search(model.dynamics, self.prior, config, seed)
+        self.solver = guided_search(model.dynamics, prior, config, seed)
         discount = model.config.discount
         self.terms: list[Term] = [
             PredictedReward(model.reward, discount=discount),
@@ -132,7 +132,7 @@ class Imaginer:
     def _objective(self, z: Float[Tensor, "B Z"]) -> Objective:
         if not self.config.trust:
             return Objective(*self.terms)
-        proposed = first_proposal(self.solver, self.prior, z)
+        proposed = first_proposal(self.solver, z)
         return Objective(*self.terms, NearProposal(proposed, self.config.trust))
 
 

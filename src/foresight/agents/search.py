@@ -84,10 +84,10 @@ def guided_search(dynamics: Dynamics, prior: PolicyPrior, sizes: Sizes, seed: in
     )
 
 
-def first_proposal(
-    search: MPPI, prior: PolicyPrior, z: Float[Tensor, "B Z"]
-) -> Float[Tensor, "B H A"]:
-    """The prior's whole way without noise, rolled out in imagination."""
+def first_proposal(search: MPPI, z: Float[Tensor, "B Z"]) -> Float[Tensor, "B H A"]:
+    """The way of the search's prior without noise, rolled out in imagination."""
+    prior = search.options.prior
+    assert prior is not None, "guided_search() gives it one"
     found = prior.sample(z, 1, search.horizon, search.dynamics, search.generator)
     # Where imagination fails, so do proposals after the first; the search says so itself.
     return found[:, 0].nan_to_num()

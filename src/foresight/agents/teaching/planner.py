@@ -78,8 +78,8 @@ class Follower:
         dynamics = copy.deepcopy(model.dynamics).to(default_dtype(device))
         self.dynamics = dynamics.eval().requires_grad_(False)
         actions = model.config.actions
-        self.prior = prior_of(self._propose, actions, config.prior_noise, device)
-        self.solver = guided_search(self.dynamics, self.prior, config, seed)
+        prior = prior_of(self._propose, actions, config.prior_noise, device)
+        self.solver = guided_search(self.dynamics, prior, config, seed)
         self.progress: Progress | None = None
         self.last: Float[Tensor, "1 H A"] | None = None
         self.now: Float[Tensor, "1 Z"] | None = None
@@ -106,7 +106,7 @@ class Follower:
         assert self.progress is not None, "reset() comes first"
         self.progress.update(z[0])
         config = self.config
-        proposed = first_proposal(self.solver, self.prior, z)
+        proposed = first_proposal(self.solver, z)
         terms: list[Term] = [
             FollowStates(self.heads, self._goals(), config.reach, config.early),
             NearProposal(proposed, config.trust),

@@ -204,6 +204,7 @@ class Learner:
         optimizer = torch.optim.Adam(dynamics.parameters(), lr=config.lr, fused=True)
         shape = (self.model.config.members, config.batch)
         own = self._own(len(replay.actions), config.settled)
+        weights = self._weights(device)
         prediction = torch.zeros(())
         for number in range(count):
             optimizer.param_groups[0]["lr"] = config.lr * (1 - number / count)
@@ -211,7 +212,7 @@ class Learner:
             windows = replay.sample(shape, config.horizon, random, own=own).to(device)
             with torch.autocast(device.type, dtype, dtype != torch.float32):
                 imagined = dynamics.apart(windows.states[:, :, 0], windows.actions)
-                prediction = self._prediction(imagined, windows.states)
+                prediction = _prediction(imagined, windows.states, weights)
             self._backward(config.prediction * prediction, dynamics, optimizer, "update", number)
             optimizer.step()
         return {"settled": float(prediction.detach())}
@@ -253,7 +254,7 @@ class Learner:
             targets = rewards + model.config.discount * self._slow_value(ahead)
         imagined = model.dynamics.apart(states[:, :, 0], actions)
         weights = self._weights(rewards.device)
-        prediction = self._prediction(imagined, states)
+        prediction = _prediction(imagined, states, weights)
         before = imagined[:, :, :-1]
         reward_each = model.reward.code.loss(model.reward.raw(before, actions).float(), rewards)
         value_raw = model.value.raw(before, actions).float()
@@ -263,13 +264,6 @@ class Learner:
         loss = config.prediction * prediction + config.reward * reward + config.value * value
         logs = {"prediction": prediction, "reward": reward, "value": value}
         return loss, imagined, {name: number.detach() for name, number in logs.items()}
-
-    def _prediction(
-        self, imagined: Float[Tensor, "E B H+1 Z"], states: Float[Tensor, "E B H+1 Z"]
-    ) -> Float[Tensor, ""]:
-        """Squared error of imagined states, of a group of z, weighted over the steps."""
-        error = (imagined[:, :, 1:] - states[:, :, 1:]).square().sum(-1) / GROUP
-        return (error.mean((0, 1)) * self._weights(error.device)).sum()
 
     def _weights(self, device: torch.device) -> Float[Tensor, " H"]:
         powers = self.config.decay ** torch.arange(self.config.horizon, device=device)
@@ -323,3 +317,13 @@ class Learner:
         config = self.config
         gone = min(1.0, self.updates / max(1, config.fade))
         return config.imitation + gone * (config.imitation_end - config.imitation)
+
+
+def _prediction(
+    imagined: Float[Tensor, "E B H+1 Z"],
+    states: Float[Tensor, "E B H+1 Z"],
+    weights: Float[Tensor, " H"],
+) -> Float[Tensor, ""]:
+    """Squared error of imagined states, of a group of z, weighted over the steps."""
+    error = (imagined[:, :, 1:] - states[:, :, 1:]).square().sum(-1) / GROUP
+    return (error.mean((0, 1)) * weights).sum()
