@@ -51,6 +51,25 @@ def test_the_answer_is_the_mean_or_the_best():
     assert best.cost == min(float(seen.best) for seen in best.trace)
 
 
+def test_an_unjudged_mean_is_the_same_plan_without_its_own_future():
+    asked = []
+
+    class Counting(Integrator):
+        def step(self, z, action):
+            asked.append(action.shape)
+            return super().step(z, action)
+
+    objective = Objective(GoalDistance(torch.ones(2)))
+    judged = mppi().plan(torch.zeros(1, 2), objective)
+    solver = MPPI(
+        Counting(), LOW, HIGH, horizon=3, samples=32, elites=8, iterations=2, judged=False
+    )
+    plan = solver.plan(torch.zeros(1, 2), objective)
+    torch.testing.assert_close(plan.actions, judged.actions)
+    assert len(asked) == 2 * 3  # iterations times horizon
+    assert plan.cost == plan.elite_costs[:, 0]
+
+
 def test_a_mean_that_is_not_finite_gives_way_to_the_best():
     class Hole:
         """Fine on both sides, a hole between them."""

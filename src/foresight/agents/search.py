@@ -54,15 +54,43 @@ class Sizes(Protocol):
         """Least deviation."""
 
 
+class SharedPrior(PolicyPrior):
+    """A policy whose proposals are rolled out once for the search and for what anchors it."""
+
+    drawn: tuple[Tensor, Tensor] | None = None
+    """States, and the proposals for them that the search has not asked for yet."""
+
+    def draw(self, z0: Float[Tensor, "B Z"], search: MPPI) -> Float[Tensor, "B count H A"]:
+        """The proposals that ``search`` will get for these states; the first has no noise."""
+        count = max(1, search.options.prior_samples)
+        found = super().sample(z0, count, search.horizon, search.dynamics, search.generator)
+        self.drawn = z0, found
+        return found
+
+    def sample(
+        self,
+        z0: Float[Tensor, "B Z"],
+        count: int,
+        horizon: int,
+        dynamics: Dynamics,
+        generator: torch.Generator,
+    ) -> Float[Tensor, "B count H A"]:
+        """What was drawn for this very tensor, once; else new rollouts."""
+        drawn, self.drawn = self.drawn, None
+        if drawn is not None and drawn[0] is z0 and drawn[1].shape[1:3] == (count, horizon):
+            return drawn[1]
+        return super().sample(z0, count, horizon, dynamics, generator)
+
+
 def prior_of(
     policy: Callable[[Tensor], Tensor], actions: int, noise: float, device: torch.device
-) -> PolicyPrior:
+) -> SharedPrior:
     """Proposals in [-1, 1] around a policy ``z [N, Z] -> a [N, A]``."""
     high = torch.ones(actions, device=device)
-    return PolicyPrior(policy, -high, high, noise)
+    return SharedPrior(policy, -high, high, noise)
 
 
-def guided_search(dynamics: Dynamics, prior: PolicyPrior, sizes: Sizes, seed: int) -> MPPI:
+def guided_search(dynamics: Dynamics, prior: SharedPrior, sizes: Sizes, seed: int) -> MPPI:
     """MPPI within the prior's bounds, some of whose candidates the prior proposes.
 
     Raises:
@@ -80,6 +108,7 @@ def guided_search(dynamics: Dynamics, prior: PolicyPrior, sizes: Sizes, seed: in
         temperature=sizes.temperature,
         initial_deviation=sizes.spread,
         minimal_deviation=sizes.least,
+        judged=False,
         options=Options(prior=prior, prior_samples=sizes.prior_samples),
     )
 
@@ -87,7 +116,6 @@ def guided_search(dynamics: Dynamics, prior: PolicyPrior, sizes: Sizes, seed: in
 def first_proposal(search: MPPI, z: Float[Tensor, "B Z"]) -> Float[Tensor, "B H A"]:
     """The way of the search's prior without noise, rolled out in imagination."""
     prior = search.options.prior
-    assert prior is not None, "guided_search() gives it one"
-    found = prior.sample(z, 1, search.horizon, search.dynamics, search.generator)
+    assert isinstance(prior, SharedPrior), "guided_search() gives it one"
     # Where imagination fails, so do proposals after the first; the search says so itself.
-    return found[:, 0].nan_to_num()
+    return prior.draw(z, search)[:, 0].nan_to_num()

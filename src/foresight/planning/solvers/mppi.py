@@ -39,6 +39,7 @@ class MPPI(CEM):
         answer: Literal["mean", "best"] = "mean",
         initial_deviation: float = 0.5,
         minimal_deviation: float = 0.02,
+        judged: bool = True,
         options: Options | None = None,
     ) -> None:
         """Deviations are in units of half the action range.
@@ -53,10 +54,13 @@ class MPPI(CEM):
             iterations: refinements per decision.
             seed: of the random stream.
             temperature: in units of cost; a small one follows the best candidate alone.
-            answer: the weighted ``mean``, which is imagined once more for its cost and gains
-                little from errors of the model, or the ``best`` candidate.
+            answer: the weighted ``mean``, which gains little from errors of the model, or the
+                ``best`` candidate.
             initial_deviation: of the first samples.
             minimal_deviation: the least of later samples.
+            judged: imagine the mean once more: for its cost, and to answer with the best candidate
+                where the mean of good futures is not finite itself. Else that future is spared,
+                and the plan has the best candidate's cost.
             options: held actions and action priors.
 
         Raises:
@@ -81,6 +85,7 @@ class MPPI(CEM):
             )
         self.temperature = temperature
         self.answer = answer
+        self.judged = judged
 
     def _refit(
         self, ranked: Ranked, mean: Float[Tensor, "B D A"], deviation: Float[Tensor, "B D A"]
@@ -102,8 +107,10 @@ class MPPI(CEM):
         plan = super()._answer(z0, objective, mean, ranked, top, trace)
         if self.answer == "best":
             return plan
+        if not self.judged:
+            plan.actions = self.held(mean)
+            return plan
         cost = self._judge(z0, objective, mean[:, None])
-        # Where the mean of good futures is not finite itself, the best candidate stands in.
         fine = cost[:, 0].isfinite()
         plan.actions = torch.where(fine[:, None, None], self.held(mean), plan.actions)
         plan.cost = torch.where(fine, cost[:, 0], plan.cost)
