@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +105,35 @@ def read_json(path: Path | str) -> Any:
 
 
 def fingerprint(value: Any) -> str:
-    """A short stable hash (16 hex digits) of a JSON-like value, a dataclass or bytes."""
+    """A short stable hash (16 hex digits) of a JSON-like value, a dataclass or bytes.
+
+    Fields made by `late` are left out of it while they have their default.
+    """
     if isinstance(value, bytes | bytearray | memoryview):
         return hashlib.sha256(value).hexdigest()[:16]
-    text = json.dumps(value, sort_keys=True, default=plain_json)
+    text = json.dumps(value, sort_keys=True, default=_identifying)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def late(default: Any) -> Any:
+    """A field of a configuration that came when runs were kept already.
+
+    At its default it does what was done before there was any, so those runs keep their fingerprint
+    and go on.
+    """
+    return field(default=default, metadata={"late": True})
+
+
+def _identifying(value: Any) -> Any:
+    """`plain_json` without late fields at their default."""
+    if not is_dataclass(value) or isinstance(value, type):
+        return plain_json(value)
+    parts = {item: getattr(value, item.name) for item in fields(value)}
+    return {
+        item.name: part
+        for item, part in parts.items()
+        if not (item.metadata.get("late") and part == item.default)
+    }
 
 
 def file_fingerprint(path: Path | str) -> str:

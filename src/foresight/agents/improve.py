@@ -14,7 +14,7 @@ from foresight.agents.rollouts import Arena, Led, Rolled, Teacher, Wander
 from foresight.agents.rounds import read_round
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
-from foresight.files import atomic_write, disk_errors, fingerprint
+from foresight.files import atomic_write, disk_errors, fingerprint, late
 from foresight.metrics import MetricsLog, read_json_lines
 from foresight.perception.encoder import Encoder, load_encoder
 from foresight.progress import track
@@ -48,6 +48,8 @@ class ImproveConfig:
     """Who shows the task in the first episodes: expert, oracle, or nobody."""
     demonstrations: int = 48
     """Episodes led by the teacher, after the random ones; part of the steps."""
+    lapse: int = late(0)
+    """Mean decisions between two lapses of a teacher that leads (see `Led`); 0 for none."""
     relabel: float = 0.0
     """Share of the later rounds in which the teacher is asked, too, what it would have done
     (DAgger; Ross et al. 2011, arXiv 1011.0686)."""
@@ -202,7 +204,8 @@ class Improvement:
         for number in track(range(self._first_rounds), f"{self.config.task}: first episodes"):
             wander = Wander(len(self.arena.low), seed=self.config.seed + number)
             led = number >= self._random_rounds
-            decide = Led(self._teacher(), wander, number) if led else wander
+            lapse = self.config.lapse
+            decide = Led(self._teacher(), wander, number, lapse=lapse) if led else wander
             teacher = self._teacher() if led or self._asks(number) else None
             rolled = self.arena.roll(self._seeds(number), gaze, decide, teacher)
             parts.append(replace(rolled, features=rolled.features.bfloat16()))

@@ -21,6 +21,10 @@ Decide = Callable[[Tensor], Tensor]
 """Features of B scenes to their decisions in [-1, 1], ``[B, F] -> [B, A]``."""
 
 
+LAPSE = 40
+"""Longest lapse of a teacher that leads, in decisions."""
+
+
 @dataclass(frozen=True)
 class Rolled:
     """Whole episodes of one length."""
@@ -163,25 +167,38 @@ class Led:
     """Does what the teacher says, disturbed: so it is seen how to recover, too.
 
     A third of the episodes is undisturbed; in the others the decisions carry a lasting noise, each
-    with its own strength.
+    with its own strength. With lapses the noise alone decides now and then, for up to `LAPSE`
+    decisions: what was achieved is lost, and the teacher shows again how to get there.
 
     Args:
         teacher: asked before every decision by the arena.
         wander: the noise.
         seed: of the strengths.
         most: largest strength.
+        lapse: mean decisions between two lapses; 0 for none.
     """
 
-    def __init__(self, teacher: Teacher, wander: Wander, seed: int = 0, most: float = 0.6) -> None:
-        self.teacher, self.wander = teacher, wander
+    def __init__(
+        self, teacher: Teacher, wander: Wander, seed: int = 0, most: float = 0.6, lapse: int = 0
+    ) -> None:
+        self.teacher, self.wander, self.lapse = teacher, wander, lapse
         count = len(teacher.behaviours)
-        strength = torch.rand(count, 1, generator=torch.Generator().manual_seed(seed))
+        self.generator = torch.Generator().manual_seed(seed)
+        strength = torch.rand(count, 1, generator=self.generator)
         self.strength = (1.5 * strength - 0.5).clamp(min=0) * most
+        self.lapsing = torch.zeros(count, 1, dtype=torch.long)
 
     def __call__(self, features: Tensor) -> Tensor:
         """The next decision ``[B, A]`` of every scene."""
-        answer = self.teacher.latest
-        return (answer + self.strength[: len(answer)] * self.wander(features)).clamp(-1, 1)
+        answer, noise = self.teacher.latest, self.wander(features)
+        led = (answer + self.strength[: len(answer)] * noise).clamp(-1, 1)
+        if not self.lapse:
+            return led
+        chance = torch.rand(self.lapsing.shape, generator=self.generator)
+        length = torch.randint(1, LAPSE + 1, self.lapsing.shape, generator=self.generator)
+        begins = (self.lapsing == 0) & (chance < 1 / self.lapse)
+        self.lapsing = torch.where(begins, length, (self.lapsing - 1).clamp(min=0))
+        return torch.where(self.lapsing[: len(answer)] > 0, noise, led)
 
 
 class Wander:

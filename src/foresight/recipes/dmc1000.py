@@ -33,17 +33,20 @@ LONG: dict[str, dict[str, object]] = {
         "protocol": PROTOCOL,
         "parallel": 4,
         "start": 8,
-        "demonstrations": 96,
-        "steps": 200_000,
-        "updates": 0.25,
+        "demonstrations": 120,
+        "lapse": 60,
+        "steps": 160_000,
+        "updates": 0.08,
         "lessons": 8000,
-        "studies": 6,
-        "learn": LearnConfig(own=1.0, imitation_end=1.0),
+        "studies": 3,
+        "history": 3,
+        "learn": LearnConfig(own=1.0, imitation_end=1.0, dropout=0.3),
+        "search": ImagineConfig(members=2, samples=64, iterations=2, prior_samples=16),
     },
 }
 """What differs from how `foresight learn` learns a task. A pole that was swung up in 200 steps has
-to be balanced for 800 more. For that the agent has to know its angle to .05 rad, which takes many
-pictures: the error halves with each doubling of the episodes."""
+to be balanced for 800 more. For that the agent has to know its angle to .05 rad wherever it may
+get, which takes pictures of many ways of falling and of getting up again."""
 CURVE_SEED = 400_000
 """Episodes of the curve: apart from those of learning and of the evaluation."""
 CURVE = "curve.jsonl"

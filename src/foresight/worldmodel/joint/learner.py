@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from foresight.errors import ForesightError
+from foresight.files import late
 from foresight.perception.encoder import default_dtype
 from foresight.worldmodel.dynamics.ensemble import clip_gradients
 from foresight.worldmodel.joint.config import GROUP
@@ -38,6 +39,8 @@ class LearnConfig:
     """Adam's learning rate."""
     weight_decay: float = 1e-2
     """AdamW's, in lessons."""
+    dropout: float = late(0.0)
+    """Share of the place numbers that a lesson leaves out, drawn anew for each."""
     decay: float = 0.7
     """Weight of each later imagined step, relative to the one before (ρ)."""
     prediction: float = 2.0
@@ -138,7 +141,7 @@ class Learner:
         windows = replay.sample((config.lesson,), 1, self.random, config.share, see=True)
         windows = windows.to(device)
         with torch.autocast(device.type, dtype, dtype != torch.float32):
-            z = model.encode(windows.features)
+            z = model.encode(self._thinned(windows.features))
             raw = model.reward.raw(z, windows.actions[:, 0]).float()
             logs = {"reward": model.reward.code.loss(raw, windows.rewards[:, 0]).mean()}
             error = self._distance_to_teacher(z, windows.taught[:, 0])
@@ -150,6 +153,15 @@ class Learner:
         self._backward(loss, self.seeing, optimizer, "lesson", number)
         optimizer.step()
         return {name: value.detach() for name, value in logs.items()}
+
+    def _thinned(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
+        """Place numbers without those that a lesson leaves out; the others make up for them."""
+        left_out = self.config.dropout
+        if not left_out:
+            return features
+        chance = self.random.random(features.shape, dtype=np.float32)
+        kept = torch.from_numpy(chance >= left_out).to(features.device)
+        return features * kept / (1 - left_out)
 
     def update(self, replay: Replay) -> dict[str, Tensor]:
         """One step; returns detached numbers to log.
