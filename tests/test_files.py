@@ -136,6 +136,25 @@ def test_fingerprints_are_stable_and_tell_apart():
     assert files.fingerprint({"a": 1}) == "f9d86028c6e0d64e"
 
 
+def test_a_late_field_counts_once_it_is_used():
+    @dataclass(frozen=True)
+    class Inner:
+        y: float = 2.0
+        wide: int = files.late(0)
+
+    @dataclass(frozen=True)
+    class Outer:
+        x: int = 1
+        inner: tuple[Inner, ...] = (Inner(),)
+        lapse: int = files.late(0)
+
+    as_it_was = files.fingerprint({"config": {"x": 1, "inner": [{"y": 2.0}]}})
+    assert files.fingerprint({"config": Outer()}) == as_it_was
+    for used in (Outer(lapse=1), Outer(inner=(Inner(wide=1),)), Outer(x=2)):
+        assert files.fingerprint({"config": used}) != as_it_was
+    assert files.plain_json(Outer())["lapse"] == 0  # what is shown is whole
+
+
 def test_file_fingerprint_is_the_one_of_its_bytes(tmp_path):
     content = json.dumps(list(range(1000))).encode()
     (tmp_path / "x").write_bytes(content)

@@ -19,7 +19,7 @@ from foresight.agents.imagining import (
     with_past,
 )
 from foresight.agents.improve import STATE, ImproveConfig, Improvement, improve
-from foresight.agents.rollouts import Arena, Led, Teacher, Wander
+from foresight.agents.rollouts import LAPSE, Arena, Led, Teacher, Wander
 from foresight.envs.dm_env import make
 from foresight.envs.render import RenderSettings
 from foresight.errors import ForesightError
@@ -208,6 +208,27 @@ def test_a_teacher_leads_and_is_asked_wherever_one_goes():
     position, push = lost.senses[:, :-1, :2], lost.taught
     assert float((position * push).sum(-1).mean()) < 0
     assert rolled.senses.shape == (3, 31, 4)
+
+
+def test_a_teacher_that_lapses_lets_the_noise_decide_for_a_while():
+    class Still:
+        """A teacher that would do nothing, in 400 scenes."""
+
+        behaviours = (None,) * 400
+        latest = torch.zeros(400, 1)
+
+    def taken(lapse):
+        led = Led(Still(), Wander(1, seed=3), seed=1, lapse=lapse)
+        clean = led.strength[:, 0] == 0
+        return torch.stack([led(torch.zeros(400, 1)) for _ in range(300)])[..., 0][:, clean]
+
+    assert float(taken(0).abs().max()) == 0
+    away = taken(60) != 0
+    # After 60 decisions on the mean comes a lapse of 1 to LAPSE.
+    mean = (1 + LAPSE) / 2
+    assert float(away[100:].float().mean()) == pytest.approx(mean / (mean + 60), rel=0.1)
+    lengths = [len(run) for one in away.T for run in "".join(str(int(x)) for x in one).split("0")]
+    assert LAPSE - 5 <= max(lengths) <= LAPSE * 2  # two may follow each other at once
 
 
 def test_the_past_is_stacked_as_it_is_seen():

@@ -210,6 +210,8 @@ def taught_decisions(model: Path) -> int:
 class Curve:
     """Called after every round: measures whole episodes of the agent, without noise, now and then.
 
+    An agent that has not learned since the last point is not measured again.
+
     Args:
         config: how often, on how many episodes.
         path: of the points; those that are there are not measured again.
@@ -220,6 +222,7 @@ class Curve:
         self.log = MetricsLog(path)
         self.done = {row["step"] for row in read_metrics(path)}
         self.last = max(self.done, default=0)
+        self._measured: tuple[tuple[int, int], float] | None = None
 
     def __call__(self, run: Improvement) -> None:
         """Measure if the next point has come."""
@@ -229,6 +232,15 @@ class Curve:
         before, now = int(self.last / share), int(min(run.steps, frames) / share)
         if now <= before:
             return
+        learned = run.learner.studies, run.learner.updates
+        if self._measured is None or self._measured[0] != learned:
+            self._measured = learned, self._play(run)
+        self.last = run.steps
+        self.log.write(run.steps, **{"return": self._measured[1]})
+
+    def _play(self, run: Improvement) -> float:
+        """Mean return of whole episodes."""
+        config = self.config
         seeds = [CURVE_SEED + index for index in range(config.point_seeds)]
         run.model.eval()
         repeat = run.config.repeat
@@ -240,8 +252,7 @@ class Curve:
             imaginer = Imaginer(run.model, config.search)
             rolled = arena.roll(seeds, Gaze(run.encoder, run.model), imaginer.act)
         run.model.train()
-        self.last = run.steps
-        self.log.write(run.steps, **{"return": float(rolled.rewards.sum(1).mean())})
+        return float(rolled.rewards.sum(1).mean())
 
 
 def curve_csv(rows: Sequence[Row]) -> str:

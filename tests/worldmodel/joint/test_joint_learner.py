@@ -202,6 +202,17 @@ def test_lessons_teach_the_senses_and_the_teacher_and_give_new_states():
     assert float((push + truth.clamp(-1, 1)).square().mean()) < 0.05
 
 
+def test_a_lesson_leaves_numbers_out_and_keeps_their_sum():
+    model = tiny()
+    features = torch.ones(64, model.features)
+    assert Learner(model, LearnConfig())._thinned(features) is features
+    learner = Learner(model, LearnConfig(dropout=0.25))
+    thin = learner._thinned(features)
+    torch.testing.assert_close(thin.unique(), torch.tensor([0, 4 / 3]))
+    assert float(thin.mean()) == pytest.approx(1, rel=0.05)
+    assert not torch.equal(learner._thinned(features), thin)
+
+
 def test_it_heeds_a_teacher_less_and_less():
     model, (replay, _) = tiny(), point_world(100)
     replay.refresh(model.encode)
