@@ -75,6 +75,11 @@ def readme_block(folder: Path) -> str:
     parts = []
     for name, words in (
         ("planning.json", "`foresight learn`, agents that see pixels and imagine before they act:"),
+        (
+            "dmc1000.json",
+            "`foresight reproduce dmc1000`, agents in the field's protocol of 1,000 steps; their "
+            "curves stand beside published figures in [results/dmc1000.csv](results/dmc1000.csv):",
+        ),
         ("teach.json", "`foresight teach`, one video shown, no reward:"),
         ("road-reacher-easy.json", "`make demo`, the same agent in a shorter run:"),
         ("probes.json", "`foresight probe`, what the bundled eyes see:"),
