@@ -1,11 +1,17 @@
 import torch
-from naive_worlds import Integrator
 
 from foresight.agents.imagining import ImagineConfig
 from foresight.agents.search import first_proposal, guided_search, prior_of
 from foresight.planning.objective import GoalDistance, NearProposal, Objective
 
 SIZES = ImagineConfig(horizon=3, samples=16, elites=4, iterations=2, prior_samples=5)
+
+
+class Integrator:
+    """Actions move the state by themselves."""
+
+    def step(self, z, action):
+        return z + action
 
 
 def searched(sizes=SIZES):
