@@ -41,7 +41,7 @@ LONG: dict[str, dict[str, object]] = {
         "studies": 3,
         "history": 3,
         "learn": LearnConfig(own=1.0, imitation_end=1.0, dropout=0.3),
-        "search": ImagineConfig(members=2, samples=64, iterations=2, prior_samples=16),
+        "search": ImagineConfig(members=2),
     },
 }
 """What differs from how `foresight learn` learns a task. A pole that was swung up in 200 steps has
@@ -222,7 +222,7 @@ class Curve:
         self.log = MetricsLog(path)
         self.done = {row["step"] for row in read_metrics(path)}
         self.last = max(self.done, default=0)
-        self._measured: tuple[tuple[int, int], float] | None = None
+        self._latest: tuple[tuple[int, int], float] | None = None
 
     def __call__(self, run: Improvement) -> None:
         """Measure if the next point has come."""
@@ -233,10 +233,10 @@ class Curve:
         if now <= before:
             return
         learned = run.learner.studies, run.learner.updates
-        if self._measured is None or self._measured[0] != learned:
-            self._measured = learned, self._play(run)
+        if self._latest is None or self._latest[0] != learned:
+            self._latest = learned, self._play(run)
         self.last = run.steps
-        self.log.write(run.steps, **{"return": self._measured[1]})
+        self.log.write(run.steps, **{"return": self._latest[1]})
 
     def _play(self, run: Improvement) -> float:
         """Mean return of whole episodes."""
