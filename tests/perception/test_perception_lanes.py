@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from foresight.perception.lanes import run_in_lanes
+from foresight.perception.lanes import one_thread, run_in_lanes
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -37,3 +37,10 @@ def test_errors_reach_the_caller(threads):
 
     with pytest.raises(ValueError, match="0"):
         run_in_lanes(work, range(3))
+
+
+def test_one_thread_gives_the_others_back(threads):
+    with pytest.raises(ValueError, match="lost"), one_thread():
+        assert torch.get_num_threads() == 1
+        raise ValueError("lost")
+    assert torch.get_num_threads() == threads

@@ -17,6 +17,7 @@ from foresight.errors import ForesightError
 from foresight.files import atomic_write, disk_errors, fingerprint, late
 from foresight.metrics import MetricsLog, read_json_lines
 from foresight.perception.encoder import Encoder, load_encoder
+from foresight.perception.lanes import one_thread
 from foresight.progress import track
 from foresight.stopwatch import Stopwatch
 from foresight.training_state import load_training, save_training
@@ -146,7 +147,7 @@ class Improvement:
             total = -(-config.steps // (decisions * config.repeat * config.parallel))
             for number in track(range(self.rounds, total), f"{config.task}: act and learn"):
                 rolled = self._collect(number)
-                with self.watch.stage("learn"):
+                with self.watch.stage("learn"), one_thread():
                     self._remember(rolled)
                     logs: dict[str, float] = {}
                     if number + 1 >= self._first_rounds:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,45 +42,19 @@ class Config:
 
 def main(config: Config) -> None:
     """Show, act, film and say how it went."""
-    from foresight.agents.teaching import TaughtAgent, open_demonstration, taught_heads
-    from foresight.envs.shifts import Shift
     from foresight.envs.tasks import canonical, resolve
-    from foresight.perception.encoder import load_encoder
     from foresight.recipes import teach, teach_play
-    from foresight.recipes.assess import camera
-    from foresight.worldmodel.joint import JointModel
 
     resolve(config.task)
-    task, sizes = canonical(config.task), teach.presets()[config.preset]
-    place = config.model or Path("runs/planning") / task / "model"
-    model, encoder = JointModel.load(place), load_encoder(config.encoder)
-    out = config.out or Path("runs/teach") / f"{task}-{config.case}.mp4"
-    spec = config.demo
-    if spec is None:
-        spec = str(out.parent / f"{task}-demonstration-{config.seed or 0}.mp4")
-        best = teach_play.record_video(
-            task,
-            teach.teacher_of(task),
-            config.seed or 0,
-            camera(config.encoder),
-            sizes.steps,
-            Path(spec),
-        )
-        print(f"demonstration: {spec}, return {best:.1f}")
-    demonstration = open_demonstration(spec)
-    heads, report = taught_heads(place, sizes.heads)
-    print(f"heads on held-out episodes: inverse model R² {report.inverse_r2:.2f}", end=", ")
-    print(f"distance in time, rank correlation {report.reach_rank:.2f}")
-    agent = TaughtAgent(model, heads, encoder, sizes.follow, config.way)
-    agent.show(demonstration)
-    for warning in agent.warnings:
-        print(f"warning: {warning}")
-    seed = config.seed if config.seed is not None else demonstration.seed or 0
-    album = teach_play.album_of(agent, demonstration, seed, out.parent / task, sizes.steps)
-    played = teach_play.play(agent, demonstration, Shift(config.case), seed, album, sizes.steps)
-    teach_play.save_film(played, out)
-    print(
-        f"{config.case}, seed {seed}: return {played.return_:.1f}, {played.progress:.0%} of the "
-        f"demonstration followed, lost in {played.lost:.0%} of the decisions"
+    task = canonical(config.task)
+    lesson = teach_play.Lesson(
+        task=task,
+        model=config.model or Path("runs/planning") / task / "model",
+        demo=config.demo,
+        case=config.case,
+        way=config.way,
+        seed=config.seed,
+        sizes=replace(teach.presets()[config.preset], encoder=config.encoder),
     )
-    print(f"film (demonstration | robot | imagined): {out}")
+    out = config.out or Path("runs/teach") / f"{task}-{config.case}.mp4"
+    teach_play.teach_once(lesson, out, out.parent)

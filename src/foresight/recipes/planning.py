@@ -17,7 +17,7 @@ from foresight.files import read_json, write_json
 from foresight.machine import peak_gib
 from foresight.metrics import read_metrics
 from foresight.progress import console
-from foresight.recipes import teach
+from foresight.recipes import teach, teach_play
 from foresight.recipes.assess import Trial, assess_agent, assess_baselines, camera
 from foresight.recipes.pages import film_path, road_page, save_films
 from foresight.stopwatch import Stopwatch
@@ -83,6 +83,8 @@ class PlanningConfig:
     """The rival's inverse model and its sense of distance."""
     shown: int = 10
     """Demonstrations of the task's teacher, on training seeds, that the rival knows."""
+    show: bool = False
+    """Show the task once on video, too, and film how the agent does it after that (`road`)."""
     film: int = 2
     """Episodes of the agent that are filmed."""
     steps: int | None = None
@@ -138,9 +140,10 @@ def road_config(task: str, preset: str) -> PlanningConfig:
         ForesightError: there is no such task.
     """
     sizes = presets()["smoke" if preset == "smoke" else "full"]
+    learn = task_config(task)
+    sizes = replace(sizes, show=learn.teacher is not None)
     if preset == "smoke":
         return replace(sizes, learn=_small(sizes.learn, task))
-    learn = task_config(task)
     if preset == "demo":
         steps = min(DEMO_STEPS, learn.steps)
         updates, settle = learn.updates / 6, learn.settle // 4
@@ -158,12 +161,15 @@ def _small(learn: ImproveConfig, task: str) -> ImproveConfig:
 def road(config: PlanningConfig, folder: Path, workers: int = 1) -> Result:
     """Learn one task and show it; run again after a stop, it goes on where it was.
 
-    Writes ``model/``, ``rows.jsonl``, ``videos/``, ``result.json`` and ``report.html``.
+    Writes ``model/``, ``rows.jsonl``, ``videos/``, ``shown/`` where a task was shown,
+    ``result.json`` and ``report.html``.
 
     Raises:
         ForesightError: as `learn_task`.
     """
     rows = learn_task(config, folder, workers)
+    if config.show:
+        rows += _shown_rows(config, folder)
     name = f"road-{canonical(config.learn.task)}"
     result = make_result(name, asdict(config), config.learn.protocol, rows)
     result.save(folder / "result.json")
@@ -231,6 +237,31 @@ def _rival_rows(config: PlanningConfig, trial: Trial, folder: Path, book: RowBoo
     )
     place = folder / "demonstrations"
     return teach.inverse_rows(how, trial, folder / "model", place, book, shown)
+
+
+def _shown_rows(config: PlanningConfig, folder: Path) -> list[Row]:
+    """One video is shown, and followed without reward; what came of it is filmed."""
+    task, kept = canonical(config.learn.task), folder / "shown" / "played.json"
+    if not kept.exists():
+        watch = Stopwatch()
+        console.print(f"{task}: learn to follow, then show it once")
+        sizes = teach.TeachConfig(
+            heads=config.heads, encoder=config.learn.encoder, steps=config.steps
+        )
+        lesson = teach_play.Lesson(task, folder / "model", seed=0, sizes=sizes)
+        with watch.stage("teach"):
+            film = film_path(folder, "taught-seed-0")
+            played = teach_play.teach_once(lesson, film, kept.parent, _say)
+        found = {"taught-return": played.return_, "taught-progress": played.progress}
+        write_json(kept, found | {"seconds:teach": watch.seconds["teach"]})
+    return [
+        {"measure": name, "task": task, "value": float(value)}
+        for name, value in read_json(kept).items()
+    ]
+
+
+def _say(sentence: str) -> None:
+    console.print(sentence, soft_wrap=True, markup=False)
 
 
 def tiny_model(task: str, models: Path) -> None:

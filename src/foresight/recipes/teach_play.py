@@ -2,26 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from foresight.agents.teaching import Album, Demonstration, TaughtAgent, from_episode, watch
+from foresight.agents.teaching import (
+    Album,
+    Demonstration,
+    TaughtAgent,
+    Way,
+    from_episode,
+    open_demonstration,
+    taught_heads,
+    watch,
+)
 from foresight.data.collect import collect
 from foresight.data.video import encode_video
 from foresight.envs.dm_env import DMControlEnv, make
 from foresight.envs.episode import EpisodeSpec, run_episode
 from foresight.envs.render import RenderSettings
-from foresight.envs.shifts import Shift
+from foresight.envs.shifts import Kind, Shift
 from foresight.files import write_bytes
+from foresight.perception.encoder import load_encoder
+from foresight.recipes.assess import camera
+from foresight.recipes.teach import TeachConfig, teacher_of
 from foresight.report.videos import encode_mp4, side_by_side, upscale
+from foresight.worldmodel.joint import JointModel
 
 SHOWN_SIZE = 256
 PICTURES = ("smooth:0.9", "smooth:0.5", "random", "smooth:0.97")
 """Behaviours of the episodes whose frames stand for imagined states."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is shown to which robot."""
+
+    task: str
+    """Its id."""
+    model: Path
+    """Folder of the learned model."""
+    demo: str | None = None
+    """The demonstration, as `open_demonstration` takes it; without one the task's expert or oracle
+    records it."""
+    case: Kind = "faithful"
+    """How the robot's episode begins."""
+    way: Way = "plan"
+    """Who follows."""
+    seed: int | None = None
+    """Scene to act in; that of the demonstration if it is known, else 0."""
+    sizes: TeachConfig = field(default_factory=TeachConfig)
+    """Heads, search, eyes and length."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +72,52 @@ class Played:
     """Demonstration | robot | what it imagined."""
     rate: float
     """Frames of the film in a second."""
+
+
+def teach_once(
+    lesson: Lesson, out: Path, folder: Path, say: Callable[[str], None] = print
+) -> Played:
+    """Show the task, let the robot do it, and write the film to ``out``.
+
+    Args:
+        lesson: what is shown.
+        out: the film.
+        folder: where a demonstration recorded for it stays, and frames that stand for imagined
+            states.
+        say: told how it goes, in sentences.
+
+    Raises:
+        ForesightError: whatever is wrong with task, model, demonstration or case.
+    """
+    task, sizes, demo = lesson.task, lesson.sizes, lesson.demo
+    model, encoder = JointModel.load(lesson.model), load_encoder(sizes.encoder)
+    if demo is None:
+        demo = str(folder / f"{task}-demonstration-{lesson.seed or 0}.mp4")
+        render = camera(sizes.encoder)
+        best = record_video(
+            task, teacher_of(task), lesson.seed or 0, render, sizes.steps, Path(demo)
+        )
+        say(f"demonstration: {demo}, return {best:.1f}")
+    demonstration = open_demonstration(demo)
+    heads, report = taught_heads(lesson.model, sizes.heads)
+    say(
+        f"heads on held-out episodes: inverse model R² {report.inverse_r2:.2f}, distance in time, "
+        f"rank correlation {report.reach_rank:.2f}"
+    )
+    agent = TaughtAgent(model, heads, encoder, sizes.follow, lesson.way)
+    agent.show(demonstration)
+    for warning in agent.warnings:
+        say(f"warning: {warning}")
+    seed = lesson.seed if lesson.seed is not None else demonstration.seed or 0
+    album = album_of(agent, demonstration, seed, folder / task, sizes.steps)
+    played = play(agent, demonstration, Shift(lesson.case), seed, album, sizes.steps)
+    save_film(played, out)
+    say(
+        f"{lesson.case}, seed {seed}: return {played.return_:.1f}, {played.progress:.0%} of the "
+        f"demonstration followed, lost in {played.lost:.0%} of the decisions"
+    )
+    say(f"film (demonstration | robot | imagined): {out}")
+    return played
 
 
 def record_video(

@@ -1,6 +1,6 @@
 """Teach by showing: one demonstration video, and the robot does it too."""
 
-from foresight.agents.teaching.agent import NearestFactory, TaughtAgent, TaughtFactory
+from foresight.agents.teaching.agent import NearestFactory, TaughtAgent, TaughtFactory, Way
 from foresight.agents.teaching.album import Album
 from foresight.agents.teaching.demonstration import (
     Demonstration,
@@ -41,6 +41,7 @@ __all__ = [
     "TaughtFactory",
     "TaughtHeads",
     "TaughtReport",
+    "Way",
     "from_episode",
     "from_video",
     "load_heads",

@@ -23,6 +23,7 @@ from foresight.agents.teaching.heads import (
 from foresight.agents.teaching.space import latent_axes, place_axes
 from foresight.errors import ForesightError
 from foresight.files import read_json
+from foresight.perception.lanes import one_thread
 from foresight.worldmodel.heads import (
     HeadTraining,
     InverseModel,
@@ -118,7 +119,9 @@ def taught_heads(folder: Path, config: TaughtConfig) -> tuple[TaughtHeads, Taugh
     if stored.get("identity") == identity:
         return load_heads(folder), TaughtReport(**stored["report"])
     model = JointModel.load(folder)
-    heads, report = train_heads(model, read_rounds(folder, model), config)
+    rounds = read_rounds(folder, model)
+    with one_thread():
+        heads, report = train_heads(model, rounds, config)
     save_heads(heads, folder, asdict(report), identity)
     return heads, report
 
