@@ -191,6 +191,24 @@ def test_random_decisions_last_and_keep_their_spread():
     assert float(moved) < 0.4  # independent draws would give 2
 
 
+def test_episodes_that_are_looked_at_later_are_the_same():
+    encoder, seeds = load_encoder("foresight-small"), [4, 5]
+
+    def leads(teacher):
+        return Led(teacher, Wander(2, seed=3), seed=1)
+
+    with Arena("point_mass-easy", "seed200", 2, 2, length=12) as arena:
+        teacher = Teacher("expert", "point_mass-easy", 2)
+        rolled = arena.roll(seeds, Gaze(encoder, None), leads(teacher), teacher)
+        gaze = Gaze(encoder, None)
+        gaze.see(np.full((2, 64, 64, 3), 9, np.uint8))  # of another episode
+        recorded = arena.record(seeds, leads(teacher), teacher)
+    later = recorded.seen(gaze)
+    assert recorded.frames.shape == (7, 2, 64, 64, 3)
+    for name, value in vars(rolled).items():
+        assert torch.equal(value, getattr(later, name)), name
+
+
 def test_a_teacher_leads_and_is_asked_wherever_one_goes():
     encoder = load_encoder("foresight-small")
     with Arena("point_mass-easy", "seed200", 2, 3, length=60) as arena:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,14 +11,14 @@ import torch
 from safetensors.torch import save_file
 
 from foresight.agents.imagining import Gaze, ImagineConfig, Imaginer, with_past
-from foresight.agents.rollouts import Arena, Led, Rolled, Teacher, Wander
+from foresight.agents.rollouts import Arena, Decide, Led, Recorded, Rolled, Teacher, Wander
 from foresight.agents.rounds import read_round
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
 from foresight.files import atomic_write, disk_errors, fingerprint, late
 from foresight.metrics import MetricsLog, read_json_lines
 from foresight.perception.encoder import Encoder, load_encoder
-from foresight.perception.lanes import one_thread
+from foresight.perception.lanes import lane_pool, one_thread
 from foresight.progress import track
 from foresight.stopwatch import Stopwatch
 from foresight.training_state import load_training, save_training
@@ -200,16 +201,7 @@ class Improvement:
 
     def _start(self) -> None:
         """Act at random and as the teacher does, and build the model that can see this."""
-        gaze = Gaze(self.encoder, None)
-        parts = []
-        for number in track(range(self._first_rounds), f"{self.config.task}: first episodes"):
-            wander = Wander(len(self.arena.low), seed=self.config.seed + number)
-            led = number >= self._random_rounds
-            lapse = self.config.lapse
-            decide = Led(self._teacher(), wander, number, lapse=lapse) if led else wander
-            teacher = self._teacher() if led or self._asks(number) else None
-            rolled = self.arena.roll(self._seeds(number), gaze, decide, teacher)
-            parts.append(replace(rolled, features=rolled.features.bfloat16()))
+        parts = self._first_episodes()
         every = max(1, sum(part.features[..., 0, 0].numel() for part in parts) // AXES_PICTURES)
         tokens = torch.cat([part.features.flatten(0, 1)[::every] for part in parts])
         senses = torch.cat([part.senses.flatten(0, 1) for part in parts])
@@ -222,6 +214,34 @@ class Improvement:
             numbers = with_past(self.model.axes(part.features), self.model.config.history)
             self._write_round(number, replace(part, features=numbers))
         self.model.save(self.folder)  # last: from here on a killed run resumes
+
+    def _first_episodes(self) -> list[Rolled]:
+        """Rounds of those who act without looking; while one is played, the last is looked at.
+
+        So the stage ``encode`` is what the simulator had to wait for.
+        """
+        config, parts = self.config, list[Rolled]()
+
+        def look(recorded: Recorded) -> Rolled:
+            rolled = recorded.seen(Gaze(self.encoder, None))
+            return replace(rolled, features=rolled.features.bfloat16())
+
+        looking: list[Future[Rolled]] = []
+        lane = lane_pool(torch.get_num_threads())  # whose threads leave the others their cores
+        for number in track(range(self._first_rounds), f"{config.task}: first episodes"):
+            wander = Wander(len(self.arena.low), seed=config.seed + number)
+            led = number >= self._random_rounds
+            decide: Decide = wander
+            if led:
+                decide = Led(self._teacher(), wander, number, lapse=config.lapse)
+            teacher = self._teacher() if led or self._asks(number) else None
+            recorded = self.arena.record(self._seeds(number), decide, teacher)
+            with self.watch.stage("encode"):
+                parts += [last.result() for last in looking]
+            looking = [lane.submit(look, recorded)]
+        with self.watch.stage("encode"):
+            parts += [last.result() for last in looking]
+        return parts
 
     def _asks(self, number: int) -> bool:
         """Whether the teacher is asked in a round that it does not lead; spread evenly."""

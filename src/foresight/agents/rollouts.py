@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from foresight.agents.imagining import Gaze
@@ -36,6 +36,21 @@ class Rolled:
     """Proprioception."""
     taught: Float[Tensor, "n T A"]
     """What the teacher would have done; NaN where nobody asked."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Whole episodes that nobody has looked at."""
+
+    frames: UInt8[np.ndarray, "T+1 n H W 3"]
+    played: dict[str, Tensor]
+    """What `Rolled` holds but the features."""
+
+    def seen(self, gaze: Gaze) -> Rolled:
+        """The same as if they had been rolled with this gaze."""
+        gaze.reset()
+        features = [gaze.see(shown) for shown in self.frames]
+        return Rolled(torch.stack(features, 1).cpu(), **self.played)
 
 
 class Arena:
@@ -92,14 +107,50 @@ class Arena:
             teacher: asked in every state, before anyone acts.
         """
         gaze.reset()
+        seen: list[Tensor] = []
+
+        def see(frames: np.ndarray) -> Tensor:
+            with self.watch.stage("encode"):
+                seen.append(gaze.see(frames))
+            return seen[-1]
+
+        played = self._play(seeds, see, decide, teacher)
+        return Rolled(torch.stack(seen, 1).cpu(), **played)
+
+    def record(
+        self, seeds: Sequence[int], decide: Decide, teacher: Teacher | None = None
+    ) -> Recorded:
+        """As `roll` with one who acts without looking: what is seen can wait.
+
+        Args:
+            seeds: of the episodes.
+            decide: who acts; given no features, ``[B, 0]``.
+            teacher: as in `roll`.
+        """
+        frames: list[np.ndarray] = []
+
+        def keep(shown: np.ndarray) -> Tensor:
+            frames.append(shown)
+            return torch.empty(len(shown), 0)
+
+        played = self._play(seeds, keep, decide, teacher)
+        return Recorded(np.stack(frames), played)
+
+    def _play(
+        self,
+        seeds: Sequence[int],
+        see: Callable[[np.ndarray], Tensor],
+        decide: Decide,
+        teacher: Teacher | None,
+    ) -> dict[str, Tensor]:
+        """What `Rolled` holds but the features; ``see`` is shown all frames in their order."""
         envs, stage = self.envs[: len(seeds)], self.watch.stage
         with stage("simulate"):
             views = [env.reset(seed=seed)[0] for env, seed in zip(envs, seeds, strict=True)]
         if teacher is not None:
             with stage("teacher"):
                 teacher.reset(envs, seeds)
-        with stage("encode"):
-            seen = [gaze.see(_pixels(views))]
+        features = see(_pixels(views))
         taken, earned, felt, taught = [], [], [_felt(views)], []
         for _ in range(self.decisions):
             answer = torch.full((len(envs), len(self.low)), torch.nan)
@@ -108,23 +159,21 @@ class Arena:
                     answer = teacher.act(envs, views)
             taught.append(answer)
             with stage("act"):
-                action = decide(seen[-1]).cpu()
+                action = decide(features).cpu()
             control = self.low + (action.numpy() + 1) / 2 * (self.high - self.low)
             with stage("simulate"):
                 results = [env.step(one) for env, one in zip(envs, control, strict=True)]
             views = [result[0] for result in results]
-            with stage("encode"):
-                seen.append(gaze.see(_pixels(views)))
+            features = see(_pixels(views))
             felt.append(_felt(views))
             taken.append(action)
             earned.append([result[1] for result in results])
-        return Rolled(
-            torch.stack(seen, 1).cpu(),
-            torch.stack(taken, 1),
-            torch.tensor(earned, dtype=torch.float32).T,
-            torch.stack(felt, 1),
-            torch.stack(taught, 1),
-        )
+        return {
+            "actions": torch.stack(taken, 1),
+            "rewards": torch.tensor(earned, dtype=torch.float32).T,
+            "senses": torch.stack(felt, 1),
+            "taught": torch.stack(taught, 1),
+        }
 
 
 def _pixels(views: Sequence[dict[str, np.ndarray]]) -> np.ndarray:
