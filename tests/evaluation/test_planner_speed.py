@@ -90,6 +90,7 @@ def test_rows_make_the_promised_summary(quick, environment, tmp_path, capsys):
     words = ["bench", "planner", "--rounds", "1", "--threads", "1", "--out", str(out)]
     assert main([*words, "--peer", str(environment)]) == 0
     result = load(out)
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     for key in (
         "share-of-gemm-peak/source-size",
         "ratio-to-loop/source-size",

@@ -41,7 +41,8 @@ class PlannerBench:
 
     speed: tyro.conf.OmitArgPrefixes[PlannerSpeedConfig] = field(default_factory=PlannerSpeedConfig)
     out: Path | None = None
-    """Also write the result as JSON to this file, for example results/planner-speed.json."""
+    """Also write the result as JSON to this file, for example results/planner-speed.json, and a
+    chart of the cost against samples and horizon beside it."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,10 @@ def _planner(config: PlannerBench) -> None:
     if config.speed.clock == "cpu":
         extra["threads"] = 1
     _finish("Planner speed", "planner-speed", settings, rows, config.out, extra)
+    if config.out is not None and config.speed.scaling:
+        from foresight.report.planner import scaling_chart
+
+        scaling_chart(rows, config.out.with_suffix(".png"))
 
 
 def _finish(
