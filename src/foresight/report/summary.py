@@ -12,11 +12,14 @@ from foresight.evaluation.statistics import summarise
 from foresight.files import write_text
 from foresight.report.probes import probe_table
 from foresight.report.tables import (
+    Table,
     episode_table,
     interval,
     measurement_table,
+    measurements_by_task,
     overview_table,
     to_markdown,
+    turned,
 )
 
 PROBES = "probes"
@@ -42,10 +45,18 @@ def headline(result: Result) -> str:
     if result.name == PROBES:
         return to_markdown(probe_table(result))
     if len(result.tasks) > 1 and result.conditions:
-        return to_markdown(overview_table(result))
+        table = overview_table(result)
+        broad = len(result.conditions) > 2 * len(result.tasks)
+        return to_markdown(turned(table) if broad else table)
     if result.conditions:
         return to_markdown(episode_table(result))
-    return to_markdown(measurement_table(result))
+    return to_markdown(_measured(result))
+
+
+def _measured(result: Result) -> Table:
+    """What was measured, with tasks across where most of it was measured in several."""
+    table, across = measurement_table(result), measurements_by_task(result)
+    return across if 2 * len(across.rows) <= len(table.rows) else table
 
 
 def write_results(folder: Path, readme: Path | None = None) -> list[Path]:
@@ -105,7 +116,7 @@ def _section(result: Result, name: str) -> str:
     if any("step" in row for row in result.rows):
         lines.append("Where the curves end:\n")
         result = _last_steps(result)
-    measured = measurement_table(result)
+    measured = _measured(result)
     if measured.rows:
         lines.append(to_markdown(measured))
     source = result.config.get("source")

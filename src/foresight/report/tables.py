@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -76,8 +76,7 @@ def overview_table(result: Result) -> Table:
             tone = "good" if entry and entry["mean"] == best else ""
             cells.append(Cell(interval(entry), tone) if entry else Cell("–", "muted"))
         rows.append(cells)
-    sizes = sorted({int(result.summary[k]["n"]) for k in _return_keys(result)})
-    counts = "–".join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1]))) if sizes else "0"
+    counts = _counts(result.summary[k]["n"] for k in _return_keys(result))
     note = f"Mean return of n = {counts} episodes with 95 % bootstrap interval."
     return Table(
         f"Returns, protocol {result.protocol}", ("task", *result.conditions), rows, 1, note
@@ -96,6 +95,39 @@ def measurement_table(result: Result) -> Table:
                 [Cell(what), Cell(task), Cell(f"{entry['n']:.0f}", "muted"), Cell(interval(entry))]
             )
     return Table("Measurements", ("what", "task", "n", "value"), rows, labels=2)
+
+
+def measurements_by_task(result: Result) -> Table:
+    """The same with tasks across, which takes a line for each thing measured."""
+    keys = dict.fromkeys(measure_key(row) for row in result.rows if "measure" in row)
+    found: dict[str, dict[str, Mapping[str, float]]] = {}
+    for key in keys:
+        what, _, task = key.rpartition("/")
+        if key in result.summary:
+            found.setdefault(what, {})[task] = result.summary[key]
+    tasks = list(dict.fromkeys(task for entries in found.values() for task in entries))
+    rows = [
+        [
+            Cell(what),
+            Cell(_counts(entry["n"] for entry in entries.values()), "muted"),
+            *(
+                Cell(interval(entries[task])) if task in entries else Cell("–", "muted")
+                for task in tasks
+            ),
+        ]
+        for what, entries in found.items()
+    ]
+    return Table("Measurements", ("what", "n", *tasks), rows, labels=1)
+
+
+def turned(table: Table) -> Table:
+    """Lines as columns; for a table with one column of labels."""
+    names = [row[0].text for row in table.rows]
+    rows = [
+        [Cell(column), *(row[place] for row in table.rows)]
+        for place, column in enumerate(table.columns[1:], 1)
+    ]
+    return replace(table, columns=("", *names), rows=rows)
 
 
 def provenance_table(result: Result) -> Table:
@@ -165,6 +197,12 @@ def interval(entry: Mapping[str, float]) -> str:
     if entry["n"] < 2:
         return number(entry["mean"])
     return f"{number(entry['mean'])} [{number(entry['low'])}, {number(entry['high'])}]"
+
+
+def _counts(sizes: Iterable[float]) -> str:
+    """How many there were: a number, or the least and the most."""
+    found = sorted({int(size) for size in sizes}) or [0]
+    return "–".join(str(n) for n in dict.fromkeys((found[0], found[-1])))
 
 
 def _rate(entry: Mapping[str, float]) -> str:
