@@ -50,6 +50,7 @@ class Linear(nn.Module):
         assert self.weight is not None
         if self.weight.device.type == "cpu" and _can_pack(self.weight.dtype):
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, rows)
+            self._product = torch.ops.mkldnn._linear_pointwise.default
             self.weight = None  # not held twice
 
     def forward(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b o"]:
@@ -57,7 +58,7 @@ class Linear(nn.Module):
         if self._packed is None:
             assert self.weight is not None
             return functional.linear(x, self.weight, self.bias)
-        return torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
+        return self._product(x, self._packed, self.bias, "none", [], "")
 
 
 class PatchEmbedding(nn.Module):
