@@ -139,7 +139,7 @@ def test_untrained_norms_are_folded_and_imagine_the_same():
 
     network = ResidualDynamics(8, 2, 32).requires_grad_(False)
     dynamics = FastDynamics([network], torch.float32)
-    assert all(norm.weight is None for norm in dynamics._stacks[0].norms)
+    assert all(scale is None for _, scale, _, _ in dynamics._stacks[0].norms)
     z0, actions = torch.randn(2, 8), torch.randn(2, 3, 4, 2)
     torch.testing.assert_close(
         imagine(dynamics, z0, actions), imagine(network, z0, actions), rtol=1e-4, atol=1e-4

@@ -14,6 +14,7 @@ rounding of a whole token.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -50,7 +51,6 @@ class Linear(nn.Module):
         assert self.weight is not None
         if self.weight.device.type == "cpu" and _can_pack(self.weight.dtype):
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self.weight, rows)
-            self._product = torch.ops.mkldnn._linear_pointwise.default
             self.weight = None  # not held twice
 
     def forward(self, x: Float[Tensor, "*b i"]) -> Float[Tensor, "*b o"]:
@@ -58,7 +58,15 @@ class Linear(nn.Module):
         if self._packed is None:
             assert self.weight is not None
             return functional.linear(x, self.weight, self.bias)
-        return self._product(x, self._packed, self.bias, "none", [], "")
+        return torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
+
+    def plain(self) -> Callable[[Tensor], Tensor]:
+        """`forward` with the present weights and without the module around it."""
+        if self._packed is None:
+            return self.forward
+        product = torch.ops.mkldnn._linear_pointwise.default
+        packed, bias = self._packed, self.bias
+        return lambda x: product(x, packed, bias, "none", [], "")
 
 
 class PatchEmbedding(nn.Module):

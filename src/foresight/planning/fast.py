@@ -181,34 +181,26 @@ class _Stack:
             (m.weight.detach(), m.bias.detach()) for m in modules if isinstance(m, nn.Linear)
         ]
         norms = [m for m in modules if isinstance(m, nn.LayerNorm)]
-        self.norms: list[_Norm] = []
+        # What `torch.layer_norm` takes; its statistics are in fp32 whatever it is given.
+        self.norms: list[tuple[Any, ...]] = []
         for index, norm in enumerate(norms):
             plain, linears[index + 1] = fold_norm(norm, *linears[index + 1])
-            self.norms.append(_Norm(norm, plain))
+            affine = (None, None) if plain else (norm.weight.detach(), norm.bias.detach())
+            scale, shift = (None if part is None else part.float() for part in affine)
+            self.norms.append((norm.normalized_shape, scale, shift, norm.eps))
         weight, bias = linears[0]
         self.width = -(-weight.shape[1] // ALIGNMENT) * ALIGNMENT
         linears[0] = (functional.pad(weight, (0, self.width - weight.shape[1])), bias)
-        self.linears = [Linear(weight, bias, dtype) for weight, bias in linears]
-        for linear in self.linears:
-            linear.pack(ROWS)
+        layers = [Linear(weight, bias, dtype) for weight, bias in linears]
+        for layer in layers:
+            layer.pack(ROWS)
+        self.products = [layer.plain() for layer in layers]
 
     def __call__(self, x: Float[Tensor, "n i"]) -> Float[Tensor, "n Z"]:
-        for linear, norm in zip(self.linears, self.norms, strict=False):
-            x = relu_(norm(linear.forward(x)))
-        return self.linears[-1].forward(x)
-
-
-class _Norm:
-    """A LayerNorm in fp32 statistics, without its affine part where that has been folded away."""
-
-    def __init__(self, norm: nn.LayerNorm, plain: bool) -> None:
-        self.shape = norm.normalized_shape
-        self.eps = norm.eps
-        self.weight = None if plain else norm.weight.detach().float()
-        self.bias = None if plain else norm.bias.detach().float()
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return torch.layer_norm(x, self.shape, self.weight, self.bias, self.eps)
+        # No modules: the lanes wait for each other wherever one of them is in the interpreter.
+        for product, norm in zip(self.products, self.norms, strict=False):
+            x = relu_(torch.layer_norm(product(x), *norm))
+        return self.products[-1](x)
 
 
 def fold_norm(
