@@ -5,7 +5,8 @@ import threading
 import pytest
 import torch
 
-from foresight.perception.lanes import one_thread, run_in_lanes
+from foresight.machine import torch_threads
+from foresight.perception.lanes import run_in_lanes
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -40,7 +41,7 @@ def test_errors_reach_the_caller(threads):
 
 
 def test_one_thread_gives_the_others_back(threads):
-    with pytest.raises(ValueError, match="lost"), one_thread():
+    with pytest.raises(ValueError, match="lost"), torch_threads(1):
         assert torch.get_num_threads() == 1
         raise ValueError("lost")
     assert torch.get_num_threads() == threads

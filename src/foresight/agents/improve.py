@@ -16,9 +16,10 @@ from foresight.agents.rounds import read_round
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
 from foresight.files import atomic_write, disk_errors, fingerprint, late
+from foresight.machine import torch_threads
 from foresight.metrics import MetricsLog, read_json_lines
 from foresight.perception.encoder import Encoder, load_encoder
-from foresight.perception.lanes import lane_pool, one_thread
+from foresight.perception.lanes import lane_pool
 from foresight.progress import track
 from foresight.stopwatch import Stopwatch
 from foresight.training_state import load_training, save_training
@@ -148,7 +149,7 @@ class Improvement:
             total = -(-config.steps // (decisions * config.repeat * config.parallel))
             for number in track(range(self.rounds, total), f"{config.task}: act and learn"):
                 rolled = self._collect(number)
-                with self.watch.stage("learn"), one_thread():
+                with self.watch.stage("learn"), torch_threads(1):
                     self._remember(rolled)
                     logs: dict[str, float] = {}
                     if number + 1 >= self._first_rounds:
@@ -220,7 +221,7 @@ class Improvement:
 
         So the stage ``encode`` is what the simulator had to wait for.
         """
-        config, parts = self.config, list[Rolled]()
+        config = self.config
 
         def look(recorded: Recorded) -> Rolled:
             rolled = recorded.seen(Gaze(self.encoder, None))
@@ -231,17 +232,17 @@ class Improvement:
         for number in track(range(self._first_rounds), f"{config.task}: first episodes"):
             wander = Wander(len(self.arena.low), seed=config.seed + number)
             led = number >= self._random_rounds
-            decide: Decide = wander
-            if led:
-                decide = Led(self._teacher(), wander, number, lapse=config.lapse)
+            decide: Decide = (
+                Led(self._teacher(), wander, number, lapse=config.lapse) if led else wander
+            )
             teacher = self._teacher() if led or self._asks(number) else None
             recorded = self.arena.record(self._seeds(number), decide, teacher)
             with self.watch.stage("encode"):
-                parts += [last.result() for last in looking]
-            looking = [lane.submit(look, recorded)]
+                for last in looking[-1:]:
+                    last.result()
+            looking.append(lane.submit(look, recorded))
         with self.watch.stage("encode"):
-            parts += [last.result() for last in looking]
-        return parts
+            return [each.result() for each in looking]
 
     def _asks(self, number: int) -> bool:
         """Whether the teacher is asked in a round that it does not lead; spread evenly."""

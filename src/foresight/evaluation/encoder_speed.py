@@ -23,6 +23,7 @@ from foresight.envs.episode import Episode, EpisodeSpec
 from foresight.envs.render import RenderSettings
 from foresight.errors import ForesightError
 from foresight.evaluation.statistics import Row
+from foresight.machine import torch_threads
 from foresight.perception.checkpoint import transformers_config
 from foresight.perception.encode import encode_dataset
 from foresight.perception.encoder import DTYPES, Encoder, default_dtype
@@ -107,7 +108,6 @@ def encoder_speed(
             f"Sizes {config.size} in {config.rounds} rounds cannot be measured: choose from "
             f"{', '.join(SIZES)} and at least 1 round."
         )
-    threads = torch.get_num_threads()
     rows: list[Row] = []
 
     def add(found: Sequence[Row]) -> None:
@@ -115,9 +115,7 @@ def encoder_speed(
             say(row)
             rows.append(row)
 
-    try:
-        if config.threads:
-            torch.set_num_threads(config.threads)
+    with torch_threads(config.threads):
         for size in config.size:
             batches = CPU_BATCH if device.type == "cpu" else GPU_BATCH
             pair = Pair(SIZES[size], config.batch or batches[size], device, dtype)
@@ -128,8 +126,6 @@ def encoder_speed(
                 add(_cache_rows(pair.ours, config.cache_frames))
         for measure in more:
             add(measure())
-    finally:
-        torch.set_num_threads(threads)
     return rows
 
 

@@ -27,6 +27,7 @@ from foresight.evaluation.encoder_speed import PEAK_SIDES
 from foresight.evaluation.peers.swm_cem import CLOCKS
 from foresight.evaluation.planner_peer import Peer
 from foresight.evaluation.statistics import Row
+from foresight.machine import torch_threads
 from foresight.perception.encoder import DTYPES, default_dtype
 from foresight.planning.config import SOURCE_SEARCH, SearchConfig, make_solver
 from foresight.planning.fast import FastDynamics
@@ -110,10 +111,7 @@ def planner_speed(
             say(row)
             rows.append(row)
 
-    threads = torch.get_num_threads()
-    try:
-        if config.clock == "cpu" or config.threads:
-            torch.set_num_threads(config.threads or 1)
+    with torch_threads(config.threads or int(config.clock == "cpu")):
         for size in config.size:
             if size == "default":
                 add(_agent(config, dtype))
@@ -126,8 +124,6 @@ def planner_speed(
                     add(_turn(bench, sides, TASKS[size], turn))
         if config.scaling:
             add(_scaling(config, dtype))
-    finally:
-        torch.set_num_threads(threads)
     return rows
 
 

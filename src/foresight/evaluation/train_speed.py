@@ -18,6 +18,7 @@ import torch
 from foresight.errors import ForesightError
 from foresight.evaluation.encoder_speed import PEAK_SIDES
 from foresight.evaluation.statistics import Row
+from foresight.machine import torch_threads
 from foresight.perception.encoder import DTYPES
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
@@ -74,18 +75,14 @@ def train_speed(
         ForesightError: an unknown size, dtype or device, or nothing to measure.
     """
     _check(config)
-    threads, rows = torch.get_num_threads(), list[Row]()
-    try:
-        if config.threads or config.clock == "cpu":
-            torch.set_num_threads(config.threads or 1)
+    rows: list[Row] = []
+    with torch_threads(config.threads or int(config.clock == "cpu")):
         for size in config.size:
             sides = [Sides(size, dtype, config) for dtype in config.dtypes]
             for turn in range(config.rounds):
                 for row in _turn(sides, size, turn, CLOCKS[config.clock]):
                     say(row)
                     rows.append(row)
-    finally:
-        torch.set_num_threads(threads)
     return rows
 
 

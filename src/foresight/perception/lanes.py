@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -35,22 +34,6 @@ def run_alone(function: Callable[[], R]) -> R:
     if torch.get_num_threads() <= 1:
         return function()
     return lane_pool(torch.get_num_threads()).submit(function).result()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch's operations by one thread, where many small ones follow each other, as in learning.
-
-    Threads that share an operation meet at its end. They sleep while they wait (see
-    `foresight/__init__.py`), and waking takes longer than most of these operations: an update of
-    the joint model took 74 ms by two threads and 47 by one.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _alone() -> None:

@@ -114,8 +114,8 @@ class FastDynamics:
         states, taken = out[part.member, :, rows].unbind(0), actions[:, rows].unbind(0)
         states[0].copy_(start[rows])
         joined = torch.zeros(part.stop - part.start, stack.width, dtype=self.dtype)
-        state, action = joined.split((self.latent, stack.width - self.latent), dim=1)
-        action = action[:, : self.actions]
+        state = joined[:, : self.latent]
+        action = joined[:, self.latent : self.latent + self.actions]
         for chosen, here, there in zip(taken, states[:-1], states[1:], strict=True):
             state.copy_(here)
             action.copy_(chosen)
@@ -185,8 +185,8 @@ class _Stack:
         self.norms: list[tuple[Any, ...]] = []
         for index, norm in enumerate(norms):
             plain, linears[index + 1] = fold_norm(norm, *linears[index + 1])
-            affine = (None, None) if plain else (norm.weight.detach(), norm.bias.detach())
-            scale, shift = (None if part is None else part.float() for part in affine)
+            scale = None if plain else norm.weight.detach().float()
+            shift = None if plain else norm.bias.detach().float()
             self.norms.append((norm.normalized_shape, scale, shift, norm.eps))
         weight, bias = linears[0]
         self.width = -(-weight.shape[1] // ALIGNMENT) * ALIGNMENT

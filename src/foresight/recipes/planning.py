@@ -229,14 +229,16 @@ def _rival_rows(config: PlanningConfig, trial: Trial, folder: Path, book: RowBoo
     """Episodes of the inverse model, which follows demonstrations and imagines nothing."""
     shown = TRAINING_SEEDS[: config.shown]
     console.print(f"{trial.task}: learn to follow, record {len(shown)} demonstrations")
-    how = teach.TeachConfig(
-        heads=config.heads,
-        protocol=trial.protocol,
-        encoder=config.learn.encoder,
-        steps=trial.steps,
-    )
     place = folder / "demonstrations"
-    return teach.inverse_rows(how, trial, folder / "model", place, book, shown)
+    return teach.inverse_rows(_teaching(config), trial, folder / "model", place, book, shown)
+
+
+def _teaching(config: PlanningConfig) -> teach.TeachConfig:
+    """How a learned model follows what it is shown."""
+    learn = config.learn
+    return teach.TeachConfig(
+        heads=config.heads, protocol=learn.protocol, encoder=learn.encoder, steps=config.steps
+    )
 
 
 def _shown_rows(config: PlanningConfig, folder: Path) -> list[Row]:
@@ -245,10 +247,7 @@ def _shown_rows(config: PlanningConfig, folder: Path) -> list[Row]:
     if not kept.exists():
         watch = Stopwatch()
         console.print(f"{task}: learn to follow, then show it once")
-        sizes = teach.TeachConfig(
-            heads=config.heads, encoder=config.learn.encoder, steps=config.steps
-        )
-        lesson = teach_play.Lesson(task, folder / "model", seed=0, sizes=sizes)
+        lesson = teach_play.Lesson(task, folder / "model", seed=0, sizes=_teaching(config))
         with watch.stage("teach"):
             film = film_path(folder, "taught-seed-0")
             played = teach_play.teach_once(lesson, film, kept.parent, _say)

@@ -85,26 +85,18 @@ def overview_table(result: Result) -> Table:
 
 def measurement_table(result: Result) -> Table:
     """Everything measured that is not an episode."""
-    keys = dict.fromkeys(measure_key(row) for row in result.rows if "measure" in row)
-    rows = []
-    for key in keys:
-        what, _, task = key.rpartition("/")
-        entry = result.summary.get(key)
-        if entry:
-            rows.append(
-                [Cell(what), Cell(task), Cell(f"{entry['n']:.0f}", "muted"), Cell(interval(entry))]
-            )
+    rows = [
+        [Cell(what), Cell(task), Cell(f"{entry['n']:.0f}", "muted"), Cell(interval(entry))]
+        for what, task, entry in _measured(result)
+    ]
     return Table("Measurements", ("what", "task", "n", "value"), rows, labels=2)
 
 
 def measurements_by_task(result: Result) -> Table:
     """The same with tasks across, which takes a line for each thing measured."""
-    keys = dict.fromkeys(measure_key(row) for row in result.rows if "measure" in row)
     found: dict[str, dict[str, Mapping[str, float]]] = {}
-    for key in keys:
-        what, _, task = key.rpartition("/")
-        if key in result.summary:
-            found.setdefault(what, {})[task] = result.summary[key]
+    for what, task, entry in _measured(result):
+        found.setdefault(what, {})[task] = entry
     tasks = list(dict.fromkeys(task for entries in found.values() for task in entries))
     rows = [
         [
@@ -197,6 +189,14 @@ def interval(entry: Mapping[str, float]) -> str:
     if entry["n"] < 2:
         return number(entry["mean"])
     return f"{number(entry['mean'])} [{number(entry['low'])}, {number(entry['high'])}]"
+
+
+def _measured(result: Result) -> Iterator[tuple[str, str, Mapping[str, float]]]:
+    """Name, task and summary of everything measured that is not an episode."""
+    for key in dict.fromkeys(measure_key(row) for row in result.rows if "measure" in row):
+        if key in result.summary:
+            what, _, task = key.rpartition("/")
+            yield what, task, result.summary[key]
 
 
 def _counts(sizes: Iterable[float]) -> str:

@@ -23,7 +23,7 @@ from foresight.agents.teaching.heads import (
 from foresight.agents.teaching.space import latent_axes, place_axes
 from foresight.errors import ForesightError
 from foresight.files import read_json
-from foresight.perception.lanes import one_thread
+from foresight.machine import torch_threads
 from foresight.worldmodel.heads import (
     HeadTraining,
     InverseModel,
@@ -120,7 +120,7 @@ def taught_heads(folder: Path, config: TaughtConfig) -> tuple[TaughtHeads, Taugh
         return load_heads(folder), TaughtReport(**stored["report"])
     model = JointModel.load(folder)
     rounds = read_rounds(folder, model)
-    with one_thread():
+    with torch_threads(1):
         heads, report = train_heads(model, rounds, config)
     save_heads(heads, folder, asdict(report), identity)
     return heads, report

@@ -21,6 +21,7 @@ from foresight.envs.feedback.field import Field, Scenes
 from foresight.envs.feedback.law import CLIP, FeedbackLaw, Layers
 from foresight.envs.tasks import canonical
 from foresight.errors import ForesightError
+from foresight.machine import torch_threads
 from foresight.progress import track
 
 Array = np.ndarray
@@ -87,9 +88,7 @@ def reinforce(config: ReinforceConfig) -> FeedbackLaw:
     starts = field.starts(range(FIRST_SEED, first))
     scale = _spread(field, starts, np.random.default_rng(config.seed))
     copies = _Copies(config, field, starts, scale)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # networks this small are slower on more
-    try:
+    with torch_threads(1):  # networks this small are slower on more
         actor = SAC(
             "MlpPolicy",
             copies,
@@ -107,8 +106,6 @@ def reinforce(config: ReinforceConfig) -> FeedbackLaw:
         )
         keeper = _Keeper(config, field, field.starts(range(first, last)), scale)
         actor.learn(config.steps // config.repeat, callback=keeper)
-    finally:
-        torch.set_num_threads(threads)
     assert keeper.best is not None  # measured at the last step, if not before
     return keeper.best
 
