@@ -11,11 +11,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from foresight.cli import main
 from foresight.errors import ForesightError
+from foresight.evaluation import planner_bench
 from foresight.evaluation import planner_speed as speed
+from foresight.evaluation.planner_bench import Bench, LoopDynamics
 from foresight.evaluation.planner_peer import Peer, stacked_weights
-from foresight.evaluation.planner_speed import Bench, LoopDynamics, PlannerSpeedConfig
+from foresight.evaluation.planner_speed import PlannerSpeedConfig
 from foresight.evaluation.results import load
 from foresight.planning.config import SOURCE_SEARCH, SearchConfig
+from foresight.planning.fast import FastDynamics
 from foresight.planning.solvers import imagine
 
 TINY = SearchConfig(samples=8, elites=2, iterations=2, horizon=3)
@@ -47,9 +50,9 @@ def quick(monkeypatch):
     monkeypatch.setattr(speed, "SOURCE_SEARCH", TINY)
     monkeypatch.setattr(speed, "SAMPLES", (4, 8))
     monkeypatch.setattr(speed, "HORIZONS", (2, 3))
-    monkeypatch.setattr(speed, "HIDDEN", 32)
+    monkeypatch.setattr(planner_bench, "HIDDEN", 32)
     monkeypatch.setattr(speed, "SECOND", 0.001)
-    monkeypatch.setattr(speed, "PEAK_SIDES", {"cpu": (64,)})
+    monkeypatch.setattr(planner_bench, "PEAK_SIDES", {"cpu": (64,)})
 
 
 @pytest.fixture
@@ -85,15 +88,23 @@ def test_flops_of_the_sources_size():
     )
 
 
-def test_rows_make_the_promised_summary(quick, environment, tmp_path, capsys):
+def compiled_as_it_is(networks, dtype, compiled=False):
+    """Compiling takes a while, and has tests of its own."""
+    return FastDynamics(networks, dtype)
+
+
+def test_rows_make_the_promised_summary(quick, environment, tmp_path, capsys, monkeypatch):
     out = tmp_path / "speed.json"
-    words = ["bench", "planner", "--rounds", "1", "--threads", "1", "--out", str(out)]
+    monkeypatch.setattr(planner_bench, "FastDynamics", compiled_as_it_is)
+    words = ["bench", "planner", "--compile", "--rounds", "1", "--threads", "1", "--out", str(out)]
     assert main([*words, "--peer", str(environment)]) == 0
     result = load(out)
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     for key in (
         "share-of-gemm-peak/source-size",
         "ratio-to-loop/source-size",
+        "uncompiled:share-of-gemm-peak/source-size",
+        "uncompiled:milliseconds/source-size",
         "ratio-to-stable-worldmodel/source-size",
         "same-dtype:ratio-to-stable-worldmodel/source-size",
         "stable-worldmodel:milliseconds/source-size",
@@ -166,7 +177,7 @@ def settings():
 )
 def test_a_peer_that_does_not_run_is_one_sentence(line, message, tmp_path):
     python = tmp_path / "python" if line is None else interpreter(tmp_path, line)
-    networks = [speed.random_dynamics(0)]
+    networks = [planner_bench.random_dynamics(0)]
     scene = {"z0": torch.zeros(1, 128), "goal": torch.zeros(1, 128)}
     with pytest.raises(ForesightError, match=message):
         Peer(python, networks, scene, settings())

@@ -18,34 +18,20 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 
 from foresight.agents.imagining import ImagineConfig, Imaginer
 from foresight.errors import ForesightError
-from foresight.evaluation.encoder_speed import PEAK_SIDES
 from foresight.evaluation.peers.swm_cem import CLOCKS
+from foresight.evaluation.planner_bench import ACTIONS, LAYERS, Bench
 from foresight.evaluation.planner_peer import Peer
 from foresight.evaluation.statistics import Row
 from foresight.machine import torch_threads
 from foresight.perception.encoder import DTYPES, default_dtype
-from foresight.planning.config import SOURCE_SEARCH, SearchConfig, make_solver
-from foresight.planning.fast import FastDynamics
-from foresight.planning.objective import (
-    Disagreement,
-    GoalDistance,
-    Objective,
-    PredictedReward,
-    TerminalValue,
-)
-from foresight.planning.solvers import imagine
+from foresight.planning.config import SOURCE_SEARCH, SearchConfig
 from foresight.worldmodel.joint import JointConfig, JointModel
-from foresight.worldmodel.networks import ResidualDynamics, RewardModel
 
 SIZES = {"source": SOURCE_SEARCH, "heads": SearchConfig()}
 TASKS = {"source": "source-size", "heads": "heads", "default": "default"}
-LATENT, ACTIONS, HIDDEN, LAYERS = 128, 6, 512, 3
-ACTION_GAIN = 5.0  # a trained model listens to actions more than random weights do
 SAMPLES = (125, 250, 500, 1000)
 HORIZONS = (2, 4, 8, 16)
 PLACES = 64
@@ -77,6 +63,9 @@ class PlannerSpeedConfig:
     that does other things beside."""
     peer: Path | None = None
     """Python of a virtual environment with stable-worldmodel; left out, it is not measured."""
+    compile: bool = False
+    """Measure our planner with its dynamics compiled, which needs a C++ compiler, and beside it
+    without."""
     scaling: bool = True
     """Also measure the cost against samples and horizon."""
 
@@ -89,7 +78,8 @@ def planner_speed(
     Rows for the tasks ``source-size`` and ``heads``: ``milliseconds`` of a decision (also of the
     conditions loop, stable-worldmodel and stable-worldmodel-same-dtype), ``gemm-peak-tflops`` and
     ``share-of-gemm-peak`` (the dynamics' products alone count as work), ``ratio-to-loop``,
-    ``ratio-to-stable-worldmodel`` (and ``same-dtype:`` of it); ``action-difference``, the largest
+    ``ratio-to-stable-worldmodel`` (and ``same-dtype:`` of it); with ``compile`` the first two and
+    the share also as ``uncompiled:``; ``action-difference``, the largest
     between the first actions chosen by ours and by the loop as a share of the action range, and
     ``cost-difference``, how much worse the loop judges our plan than its own, in standard
     deviations of the first candidates' costs (both also with our products in ``float32``).
@@ -116,7 +106,8 @@ def planner_speed(
             if size == "default":
                 add(_agent(config, dtype))
                 continue
-            bench = Bench(SIZES[size], size == "heads", config.members, dtype, config.clock)
+            heads = size == "heads"
+            bench = Bench(SIZES[size], heads, config.members, dtype, config.clock, config.compile)
             add(bench.differences(TASKS[size]))
             with ExitStack() as stack:
                 sides = _sides(config, bench, size, dtype, stack)
@@ -127,139 +118,13 @@ def planner_speed(
     return rows
 
 
-class LoopDynamics:
-    """An ensemble as it is usually written: one member after the other, step by step."""
-
-    def __init__(self, networks: Sequence[ResidualDynamics]) -> None:
-        self.networks = networks
-        self.members = len(networks)
-
-    def step(
-        self, z: Float[Tensor, "E *batch Z"], action: Float[Tensor, "*batch A"]
-    ) -> Float[Tensor, "E *batch Z"]:
-        """One imagined step of every member."""
-        pairs = zip(self.networks, z, strict=True)
-        return torch.stack([network.step(state, action) for network, state in pairs])
-
-
-class Bench:
-    """One search, by our planner and by the plain one.
-
-    Args:
-        search: its size.
-        heads: judge by reward, value and disagreement instead of the distance to a goal.
-        members: of the ensemble.
-        dtype: of our products.
-        clock: ``wall`` or ``cpu``.
-    """
-
-    def __init__(
-        self, search: SearchConfig, heads: bool, members: int, dtype: torch.dtype, clock: str
-    ) -> None:
-        generator = torch.Generator().manual_seed(0)
-        self.search = search
-        self.dtype = dtype
-        self.clock = CLOCKS[clock]
-        self.networks = [random_dynamics(seed) for seed in range(members)]
-        self.z0 = torch.randn(1, LATENT, generator=generator)
-        known = 2 * torch.rand(1, 1, search.horizon, ACTIONS, generator=generator) - 1
-        self.reference = LoopDynamics(self.networks)
-        self.goal = imagine(self.reference, self.z0, known).mean(0)[:, 0, -1]
-        high = torch.ones(ACTIONS)
-        self.fast = make_solver(search, FastDynamics(self.networks, dtype), -high, high)
-        self.loop = make_solver(search, self.reference, -high, high)
-        self.objective = self._objective(dtype if heads else None)
-        self.loop_objective = self._objective(torch.float32 if heads else None)
-        steps = search.samples * search.iterations * search.horizon * members
-        self.flops = 2 * steps * sum(m.weight.numel() for m in linears(self.networks[0]))
-
-    def _objective(self, heads: torch.dtype | None) -> Objective:
-        if heads is None:
-            return Objective(GoalDistance(self.goal))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            reward = RewardModel(LATENT, ACTIONS).requires_grad_(False).to(heads)
-            # A value is a reward without an action: the same network with one number of input.
-            value = RewardModel(LATENT, 1).requires_grad_(False).to(heads)
-        return Objective(
-            PredictedReward(reward, discount=0.99),
-            TerminalValue(lambda z: value(z, torch.zeros_like(z[..., :1])), discount=0.99),
-            Disagreement(0.1),
-        )
-
-    def decide(self) -> float:
-        """Seconds of one decision by our planner."""
-        return self._timed(lambda: self.fast.plan(self.z0, self.objective))
-
-    def decide_in_a_loop(self) -> float:
-        """Seconds of one decision by the plain planner."""
-        return self._timed(lambda: self.loop.plan(self.z0, self.loop_objective))
-
-    def _timed(self, run: Callable[[], object]) -> float:
-        begin = self.clock()
-        run()
-        return self.clock() - begin
-
-    def differences(self, task: str, seeds: int = 3) -> list[Row]:
-        """How far what ours chooses is from what the loop chooses, with the same seeds."""
-        high = torch.ones(ACTIONS)
-        exact = make_solver(self.search, FastDynamics(self.networks, torch.float32), -high, high)
-        sides = (("", self.fast, self.objective), ("float32", exact, self.loop_objective))
-        rows: list[Row] = []
-        for seed in range(seeds):
-            self.loop.seed(seed)
-            theirs = self.loop.plan(self.z0, self.loop_objective)
-            spread = theirs.trace[0].costs.std()
-            for condition, solver, objective in sides:
-                solver.seed(seed)
-                ours = solver.plan(self.z0, objective).actions
-                action = (ours[:, 0] - theirs.actions[:, 0]).abs().max() / 2
-                futures = imagine(self.reference, self.z0, ours[:, None])
-                cost = self.loop_objective.cost(futures, ours[:, None])[0] - theirs.cost
-                about = {"task": task, "turn": seed}
-                if condition:
-                    about["condition"] = condition
-                rows += [
-                    {"measure": "action-difference", "value": float(action), **about},
-                    {"measure": "cost-difference", "value": float(cost / spread), **about},
-                ]
-        return rows
-
-    def peak(self, repeats: int = 8) -> float:
-        """Fastest product of two large square matrices in operations per second."""
-        best = 0.0
-        for side in PEAK_SIDES["cpu"]:
-            left, right = (torch.randn(side, side).to(self.dtype) for _ in range(2))
-            out = torch.mm(left, right)
-            for _ in range(repeats):
-                taken = self._timed(partial(torch.mm, left, right, out=out))
-                best = max(best, 2 * side**3 / taken)
-        return best
-
-
-def random_dynamics(seed: int) -> ResidualDynamics:
-    """A network of the sources' width with random weights, norms included."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = ResidualDynamics(LATENT, ACTIONS, HIDDEN, LAYERS).requires_grad_(False)
-        linears(network)[0].weight[:, LATENT:] *= ACTION_GAIN
-        for norm in network.net:
-            if isinstance(norm, nn.LayerNorm):
-                norm.weight.uniform_(0.5, 1.5)
-                norm.bias.normal_(0, 0.1)
-    return network
-
-
-def linears(network: ResidualDynamics) -> list[nn.Linear]:
-    """Its linear layers."""
-    return [module for module in network.net if isinstance(module, nn.Linear)]
-
-
 def _sides(
     config: PlannerSpeedConfig, bench: Bench, size: str, dtype: torch.dtype, stack: ExitStack
 ) -> dict[str, Side]:
     """What takes turns, by condition; ours first."""
     sides: dict[str, Side] = {"": bench.decide, "loop": bench.decide_in_a_loop}
+    if config.compile:
+        sides["uncompiled"] = bench.decide_uncompiled
     if config.peer is None or size != "source":
         return sides
     search = bench.search
@@ -299,10 +164,13 @@ def _turn(bench: Bench, sides: dict[str, Side], task: str, turn: int) -> list[Ro
     ours = taken[""]
     rows = [row("gemm-peak-tflops", peak / 1e12)]
     rows += [row("milliseconds", 1000 * seconds, side) for side, seconds in taken.items()]
-    rows += [
-        row("share-of-gemm-peak", bench.flops / ours / peak),
-        row("ratio-to-loop", taken["loop"] / ours),
-    ]
+    for condition in ("", "uncompiled"):
+        if condition in taken:
+            seconds = taken[condition]
+            rows += [
+                row("share-of-gemm-peak", bench.flops / seconds / peak, condition),
+                row("ratio-to-loop", taken["loop"] / seconds, condition),
+            ]
     for condition in ("", "same-dtype"):
         side = f"stable-worldmodel{'-' if condition else ''}{condition}"
         if side in taken:
@@ -317,7 +185,9 @@ def _scaling(config: PlannerSpeedConfig, dtype: torch.dtype) -> list[Row]:
     benches = {}
     for samples, horizon in dict.fromkeys(sizes):
         search = replace(SOURCE_SEARCH, samples=samples, horizon=horizon)
-        benches[samples, horizon] = Bench(search, False, config.members, dtype, config.clock)
+        benches[samples, horizon] = Bench(
+            search, False, config.members, dtype, config.clock, config.compile
+        )
     rows: list[Row] = []
     for turn in range(config.rounds):
         taken = _typical([bench.decide for bench in benches.values()])

@@ -84,7 +84,7 @@ class _Training:
 
     def run(self) -> VisionTransformer:
         config, started = self.config, time.monotonic() - self.seconds
-        while (progress := self._progress(time.monotonic() - started)) < 1.0:
+        while (progress := self._progress(self.seconds)) < 1.0:
             record = self._update(progress)
             self.step += 1
             self.seconds = time.monotonic() - started
