@@ -179,15 +179,16 @@ def _turn(bench: Bench, sides: dict[str, Side], task: str, turn: int) -> list[Ro
 
 
 def _scaling(config: PlannerSpeedConfig, dtype: torch.dtype) -> list[Row]:
-    """Milliseconds of a decision with more samples or a longer horizon than the sources'."""
+    """Milliseconds of a decision with other numbers of samples or horizons than the sources'.
+
+    Without compiled dynamics: those take parts of one size, and their cost has steps.
+    """
     sizes = [(samples, SOURCE_SEARCH.horizon) for samples in SAMPLES]
     sizes += [(SOURCE_SEARCH.samples, steps) for steps in HORIZONS]
     benches = {}
     for samples, horizon in dict.fromkeys(sizes):
         search = replace(SOURCE_SEARCH, samples=samples, horizon=horizon)
-        benches[samples, horizon] = Bench(
-            search, False, config.members, dtype, config.clock, config.compile
-        )
+        benches[samples, horizon] = Bench(search, False, config.members, dtype, config.clock)
     rows: list[Row] = []
     for turn in range(config.rounds):
         taken = _typical([bench.decide for bench in benches.values()])

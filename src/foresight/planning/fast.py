@@ -116,7 +116,7 @@ class FastDynamics:
     def _fill(self, part: Part, start: Tensor, actions: Tensor, out: Tensor) -> None:
         """Fill the part of ``out [E, H+1, N, Z]``; start ``[N, Z]``, actions ``[H, N, A]``."""
         # A compiled step always takes as many rows: few are done sooner without it.
-        if self._compiled and part.stop - part.start > COMPILED_ROWS // 2:
+        if self._compiled and part.stop - part.start > COMPILED_ROWS // 4:
             self._roll_compiled(self._compiled, part, start, actions, out)
         else:
             self._roll(part, start, actions, out)
