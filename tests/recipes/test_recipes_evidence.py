@@ -150,6 +150,15 @@ def test_the_fields_protocol_has_a_curve_and_goes_on(tmp_path):
     again = reproduce("dmc1000", tmp_path, *words)
     assert (tmp_path / "reacher-easy" / dmc1000.CURVE).read_text() == before
     assert again.summary["mpc/reacher-easy"] == result.summary["mpc/reacher-easy"]
+    # A task that is learned later joins the others in the file and in the table.
+    both = reproduce("dmc1000", tmp_path, *words, "--tasks", "cup-catch")
+    assert both.tasks == ["reacher-easy", "cup-catch"] and list(both.config["learnt"]) == [
+        "cup-catch"
+    ]
+    assert both.summary["mpc/reacher-easy"] == result.summary["mpc/reacher-easy"]
+    joined = list(csv.DictReader((tmp_path / "dmc1000.csv").open()))
+    assert {row["task"] for row in joined} == {"reacher-easy", "cup-catch"}
+    assert [row for row in joined if row["task"] == "reacher-easy"] == table
 
 
 def test_a_model_learned_elsewhere_acts_in_the_fields_protocol(tiny_learned, tmp_path):

@@ -37,13 +37,15 @@ class Config:
     run: Path = field(default_factory=lambda: Path("runs/planning"))
     """Folder of the runs, one folder for each task in it."""
     out: Path | None = None
-    """Where the result goes; RUN/planning.json if not given."""
+    """Where the result goes, RUN/planning.json if not given; what the file holds of other tasks
+    stays."""
     workers: int | None = None
     """Processes that evaluate; one a core if not given."""
 
 
 def main(config: Config) -> None:
     """Learn, measure and print the table."""
+    from foresight.evaluation.merge import beside, earlier
     from foresight.recipes import planning
     from foresight.recipes.stages import default_workers
     from foresight.report.tables import print_result
@@ -60,10 +62,12 @@ def main(config: Config) -> None:
     sizes = replace(sizes, inverse=config.inverse)
     if config.measured is not None:
         sizes = replace(sizes, measured=config.measured)
+    out = config.out or config.run / "planning.json"
+    before = earlier(out, "planning", sizes.learn.protocol)
     result = planning.run(
         sizes, config.tasks, config.run, config.workers or default_workers(), config.steps
     )
-    out = config.out or config.run / "planning.json"
+    result = beside(result, before)
     result.save(out)
     print_result(result)
     print(f"result: {out}")

@@ -80,7 +80,7 @@ class Config:
     a smoke run learns a tiny one."""
     tasks: tuple[str, ...] = ()
     """Tasks of teach, phase-8 and phase-9, if not their own; what dmc1000 learns, if not all of its
-    tasks, or none beside learned models."""
+    tasks, or none beside learned models. Other tasks in the file of teach or dmc1000 stay."""
 
 
 def main(config: Config) -> None:
@@ -187,8 +187,12 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
             f"{config.name} has no preset short, only the phases have: choose full or smoke."
         )
     if config.name in ("calibration", "ablation", "cost", "dmc1000"):
-        from foresight.recipes import evidence
+        from foresight.evaluation.merge import beside, earlier
+        from foresight.files import write_text
+        from foresight.recipes import dmc1000, evidence
 
+        field = config.name == "dmc1000"
+        before = earlier(out, config.name, dmc1000.PROTOCOL) if field else None
         result = evidence.run(
             config.name,
             "smoke" if smoke else "full",
@@ -197,10 +201,12 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
             workers,
             config.seeds,
             config.episodes,
-            out.with_suffix(".csv"),
             config.tasks,
         )
+        result = beside(result, before)
         result.save(out)
+        if field:
+            write_text(out.with_suffix(".csv"), dmc1000.curve_csv(result.rows))
         return result
     if config.name == "baselines":
         from foresight.recipes import baselines
@@ -227,7 +233,7 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
 
         result = foresight_small.run(config.preset, folder, workers, config.device)
     elif config.name == "teach":
-        result = _teach(config, folder, workers)
+        result = _teach(config, folder, workers, out)
     elif config.name.startswith("day"):
         from foresight.recipes import ac
 
@@ -265,14 +271,17 @@ def _run_phase(config: Config, folder: Path, workers: int) -> Result:
     return phases.run(config.name, sizes, folder, workers)
 
 
-def _teach(config: Config, folder: Path, workers: int) -> Result:
+def _teach(config: Config, folder: Path, workers: int, out: Path) -> Result:
+    from foresight.evaluation.merge import beside, earlier
     from foresight.recipes import planning, teach
 
     sizes = replace(teach.presets()[config.preset], encoder=config.encoder)
     if config.seeds is not None:
         sizes = replace(sizes, seeds=config.seeds)
     if config.preset == "full":
-        return teach.run(sizes, config.tasks, config.models, folder, workers)
+        before = earlier(out, config.name, sizes.protocol)
+        result = teach.run(sizes, config.tasks, config.models, folder, workers)
+        return beside(result, before)
     tasks = config.tasks or ("point_mass-easy",)
     for task in tasks:
         planning.tiny_model(task, folder / "models")

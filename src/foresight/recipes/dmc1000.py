@@ -18,7 +18,6 @@ from foresight.envs.tasks import canonical
 from foresight.evaluation.baselines import RowBook
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, returns_by_seed
-from foresight.files import write_text
 from foresight.metrics import MetricsLog, read_metrics
 from foresight.progress import console
 from foresight.recipes.assess import Trial, assess_agent, assess_baselines, camera
@@ -125,7 +124,6 @@ def run(
     config: FieldConfig,
     folder: Path,
     workers: int = 1,
-    table: Path | None = None,
     learned: Sequence[Learned] = (),
 ) -> Result:
     """Learn every task, with a curve on the way, and measure the agent.
@@ -136,14 +134,12 @@ def run(
     Rows: episodes of ``mpc`` and the baselines; ``curve`` with the frames seen until then; the
     ``environment-frames``, the ``demonstrations`` among them (episodes), and the
     ``taught-decisions``, for which the teacher said what it would have done. The configuration of
-    each task, with its teacher, is kept as ``learnt``. The curve is also written to ``table``
-    (``FOLDER/dmc1000.csv`` if not given), beside the field's figures. Killed runs go on.
+    each task, with its teacher, is kept as ``learnt``. Killed runs go on.
 
     Args:
         config: sizes.
         folder: each task has a folder of its own in it.
         workers: processes that evaluate.
-        table: the CSV file.
         learned: models that were learned elsewhere, in whatever protocol. They are measured,
             without a curve, instead of learning their tasks; what they are is kept as ``models``.
 
@@ -167,7 +163,6 @@ def run(
     about: dict[str, object] = {"tasks": [*models, *learnt]}
     about |= {"models": models} if models else {}
     about |= {"learnt": learnt} if learnt else {}
-    write_text(table or folder / "dmc1000.csv", curve_csv(rows))
     return make_result("dmc1000", {**asdict(config), **about}, PROTOCOL, rows)
 
 

@@ -24,7 +24,6 @@ def run(
     workers: int = 1,
     seeds: int | None = None,
     episodes: int | None = None,
-    table: Path | None = None,
     tasks: Sequence[str] = (),
 ) -> Result:
     """Run one of `NAMES`.
@@ -38,7 +37,6 @@ def run(
         workers: processes that evaluate.
         seeds: evaluation seeds, if not the preset's number.
         episodes: held-out episodes, if not the preset's number.
-        table: where the learning curve of ``dmc1000`` goes as CSV.
         tasks: what ``dmc1000`` learns; if not given all its tasks, or none beside learned models.
 
     Raises:
@@ -50,7 +48,7 @@ def run(
         models = find_learned(learned, folder) if learned else []
         if tasks or learned:
             sizes = replace(sizes, tasks=tuple(canonical(task) for task in tasks))
-        return dmc1000.run(sizes, folder, workers, table, models)
+        return dmc1000.run(sizes, folder, workers, models)
     if preset == "smoke" and not learned:
         learned = [_tiny(folder / "learned")]
     found = find_learned(learned, folder)
