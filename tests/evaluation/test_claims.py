@@ -33,8 +33,9 @@ def test_an_interval_clear_of_the_bound_decides(side, outcomes):
         assert (verdict.low, verdict.high) == ends
 
 
-def test_a_bound_that_is_touched():
-    nothing = {"k/t": entry(0.0, 0.0)}  # a task on which nobody earns anything
+@pytest.mark.parametrize("ends", [(0.0, 0.0), (-1e-12, 1e-22)])
+def test_a_bound_that_is_touched(ends):
+    nothing = {"k/t": entry(*ends)}  # a task on which nobody earns anything
     outcomes = {side: judge(Claim("s", "m", "k/t", side), nothing).outcome for side in SIDES}
     assert outcomes == {
         "above": "fails",

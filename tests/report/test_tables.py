@@ -113,7 +113,7 @@ def test_numbers() -> None:
     assert [number(v) for v in (0, 0.0123, -0.5, 3.14159, -45.67, 199.96)] == [
         "0.0", "0.012", "−0.50", "3.14", "−45.7", "200.0",
     ]  # fmt: skip
-    assert number(-0.000012) == "−1.2e-05"
+    assert number(-0.000012) == "−1.2e-05" and number(-1e-12) == "0.0"
     assert interval({"mean": 2.0, "low": 1.0, "high": 3.0, "n": 9}) == "2.00 [1.00, 3.00]"
 
 

@@ -12,6 +12,8 @@ from foresight.evaluation.statistics import Summary
 Outcome = Literal["survives", "fails", "open"]
 Side = Literal["above", "below", "not above", "not below"]
 SIDES = ("above", "below", "not above", "not below")
+NOTHING = 1e-9
+"""Smaller differences are none: smooth rewards have tails that never quite end."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Claim:
     ``above`` survives where the whole 95 % interval lies above the bound, fails where the whole of
     it lies at or below, and is open where the bound lies inside. ``not above`` is its opposite
     (survives at or below the bound, fails above), for conclusions that something does not work.
-    ``below`` and ``not below`` mirror them.
+    ``below`` and ``not below`` mirror them. Differences from the bound below `NOTHING` are none.
 
     Raises:
         ForesightError: an unknown side.
@@ -99,9 +101,9 @@ def _outcome(claim: Claim, low: float, high: float) -> Outcome:
         low, high, bound = -high, -low, -claim.bound
     else:
         bound = claim.bound
-    if low > bound:
+    if low > bound + NOTHING:
         found: Outcome = "survives"
-    elif high <= bound:
+    elif high <= bound + NOTHING:
         found = "fails"
     else:
         return "open"

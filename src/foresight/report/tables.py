@@ -10,6 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from foresight.evaluation.results import Result
+from foresight.evaluation.claims import NOTHING
 from foresight.evaluation.statistics import TRIVIAL, measure_key
 
 INTERVAL_NOTE = (
@@ -177,7 +178,9 @@ def to_markdown(table: Table) -> str:
 def number(value: float) -> str:
     """A number with about three digits that matter."""
     size = abs(value)
-    if size >= 10 or size < 1e-9:  # the tails of smooth rewards are nothing
+    if size < NOTHING:
+        return "0.0"
+    if size >= 10:
         text = f"{value:.1f}"
     else:
         text = f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
@@ -229,9 +232,10 @@ def _difference(result: Result, task: str, condition: str) -> Cell:
     for baseline in TRIVIAL:
         entry = result.summary.get(f"{condition}:minus-{baseline}/{task}")
         if entry:
-            clear = entry["n"] > 1 and (entry["low"] > 0 or entry["high"] < 0)
-            tone = ("good" if entry["low"] > 0 else "bad") if clear else ""
-            sign = "+" if entry["mean"] > 0 else ""
+            better, worse = entry["low"] > NOTHING, entry["high"] < -NOTHING
+            clear = entry["n"] > 1 and (better or worse)
+            tone = ("good" if better else "bad") if clear else ""
+            sign = "+" if entry["mean"] > NOTHING else ""
             return Cell(f"{sign}{interval(entry)} vs {baseline}", tone)
     return Cell("–", "muted")
 
