@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from foresight.evaluation.results import Result
 from foresight.evaluation.claims import NOTHING
+from foresight.evaluation.results import Result
 from foresight.evaluation.statistics import TRIVIAL, measure_key
 
 INTERVAL_NOTE = (
@@ -180,10 +180,7 @@ def number(value: float) -> str:
     size = abs(value)
     if size < NOTHING:
         return "0.0"
-    if size >= 10:
-        text = f"{value:.1f}"
-    else:
-        text = f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
+    text = f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
     return text.replace("-", "−", 1) if value < 0 else text
 
 
