@@ -42,6 +42,8 @@ def test_saved_and_loaded_is_the_same(tmp_path: Path) -> None:
     made = result()
     path = made.save(tmp_path / "new" / "baselines.json")
     assert load(path) == made
+    text = path.read_text()
+    assert json.loads(text) == asdict(made) and '\n "rows": [\n  {"task": "reacher-easy"' in text
     assert made.summary["zero/reacher-easy"]["n"] == 3
     assert made.config == {"samples": 3, "out": "results/x.json", "tasks": ["reacher-easy"]}
     assert made.versions["mujoco"] and made.versions["python"]

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import jsonschema
 
 from foresight.errors import ForesightError
 from foresight.evaluation.statistics import Row, Summary, summarise
-from foresight.files import fingerprint, plain_json, read_json, write_json
+from foresight.files import fingerprint, plain_json, read_json, write_text
 from foresight.provenance import git_revision, versions
 
 
@@ -75,7 +75,7 @@ class Result:
         """
         value = asdict(self)
         validate(value, source=path)
-        write_json(path, value)
+        write_text(path, _text(value))
         return Path(path)
 
 
@@ -178,6 +178,15 @@ def _refuse_non_finite(value: Any, source: str, where: str) -> None:
         children = enumerate(value)
     for key, child in children:
         _refuse_non_finite(child, source, f"{where}.{key}")
+
+
+def _text(value: dict[str, Any]) -> str:
+    """Indented JSON, but each row on one line: a tenth of the lines, and differences by row."""
+    dumps = partial(json.dumps, allow_nan=False)
+    rows = ",\n".join(f"  {dumps(row)}" for row in value["rows"])
+    parts = {key: dumps(part, indent=1).replace("\n", "\n ") for key, part in value.items()}
+    parts["rows"] = f"[\n{rows}\n ]" if rows else "[]"
+    return "{\n" + ",\n".join(f" {dumps(key)}: {part}" for key, part in parts.items()) + "\n}\n"
 
 
 def _shorten(message: str, limit: int = 200) -> str:
