@@ -44,6 +44,11 @@ class CEMSolver:
 """
 
 
+def compiled_as_it_is(networks, dtype, compiled=False):
+    """Compiling takes a while, and has tests of its own."""
+    return FastDynamics(networks, dtype)
+
+
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(speed, "SIZES", {"source": TINY, "heads": TINY})
@@ -51,6 +56,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(speed, "SAMPLES", (4, 8))
     monkeypatch.setattr(speed, "HORIZONS", (2, 3))
     monkeypatch.setattr(planner_bench, "HIDDEN", 32)
+    monkeypatch.setattr(planner_bench, "FastDynamics", compiled_as_it_is)
     monkeypatch.setattr(speed, "SECOND", 0.001)
     monkeypatch.setattr(planner_bench, "PEAK_SIDES", {"cpu": (64,)})
 
@@ -82,21 +88,37 @@ def test_flops_are_those_that_torch_counts():
     assert bench.flops == 2 * counter.get_total_flops()  # two iterations
 
 
+def test_it_compiles_where_it_can(monkeypatch, tmp_path):
+    for choice, compiler, expected in (
+        ("auto", sys.executable, True),
+        ("auto", str(tmp_path / "none"), False),
+        ("no", sys.executable, False),
+        ("yes", str(tmp_path / "none"), True),
+    ):
+        monkeypatch.setenv("CXX", compiler)
+        assert speed.compiles(PlannerSpeedConfig(compile=choice)) == expected
+
+
 def test_flops_of_the_sources_size():
     assert Bench(SOURCE_SEARCH, False, 5, torch.float32, "wall").flops == pytest.approx(
         131e9, rel=0.01
     )
 
 
-def compiled_as_it_is(networks, dtype, compiled=False):
-    """Compiling takes a while, and has tests of its own."""
-    return FastDynamics(networks, dtype)
-
-
-def test_rows_make_the_promised_summary(quick, environment, tmp_path, capsys, monkeypatch):
+def test_rows_make_the_promised_summary(quick, environment, tmp_path, capsys):
     out = tmp_path / "speed.json"
-    monkeypatch.setattr(planner_bench, "FastDynamics", compiled_as_it_is)
-    words = ["bench", "planner", "--compile", "--rounds", "1", "--threads", "1", "--out", str(out)]
+    words = [
+        "bench",
+        "planner",
+        "--compile",
+        "yes",
+        "--rounds",
+        "1",
+        "--threads",
+        "1",
+        "--out",
+        str(out),
+    ]
     assert main([*words, "--peer", str(environment)]) == 0
     result = load(out)
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

@@ -9,6 +9,8 @@ as one stacked product, whichever is faster for it.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -63,9 +65,9 @@ class PlannerSpeedConfig:
     that does other things beside."""
     peer: Path | None = None
     """Python of a virtual environment with stable-worldmodel; left out, it is not measured."""
-    compile: bool = False
-    """Measure our planner with its dynamics compiled, which needs a C++ compiler, and beside it
-    without."""
+    compile: Literal["auto", "yes", "no"] = "auto"
+    """Measure our planner with its dynamics compiled, and beside it without; auto does so where
+    there is a C++ compiler."""
     scaling: bool = True
     """Also measure the cost against samples and horizon."""
 
@@ -78,8 +80,8 @@ def planner_speed(
     Rows for the tasks ``source-size`` and ``heads``: ``milliseconds`` of a decision (also of the
     conditions loop, stable-worldmodel and stable-worldmodel-same-dtype), ``gemm-peak-tflops`` and
     ``share-of-gemm-peak`` (the dynamics' products alone count as work), ``ratio-to-loop``,
-    ``ratio-to-stable-worldmodel`` (and ``same-dtype:`` of it); with ``compile`` the first two and
-    the share also as ``uncompiled:``; ``action-difference``, the largest
+    ``ratio-to-stable-worldmodel`` (and ``same-dtype:`` of it); with compiled dynamics
+    the first two and the share also as ``uncompiled:``; ``action-difference``, the largest
     between the first actions chosen by ours and by the loop as a share of the action range, and
     ``cost-difference``, how much worse the loop judges our plan than its own, in standard
     deviations of the first candidates' costs (both also with our products in ``float32``).
@@ -107,7 +109,7 @@ def planner_speed(
                 add(_agent(config, dtype))
                 continue
             heads = size == "heads"
-            bench = Bench(SIZES[size], heads, config.members, dtype, config.clock, config.compile)
+            bench = Bench(SIZES[size], heads, config.members, dtype, config.clock, compiles(config))
             add(bench.differences(TASKS[size]))
             with ExitStack() as stack:
                 sides = _sides(config, bench, size, dtype, stack)
@@ -123,7 +125,7 @@ def _sides(
 ) -> dict[str, Side]:
     """What takes turns, by condition; ours first."""
     sides: dict[str, Side] = {"": bench.decide, "loop": bench.decide_in_a_loop}
-    if config.compile:
+    if compiles(config):
         sides["uncompiled"] = bench.decide_uncompiled
     if config.peer is None or size != "source":
         return sides
@@ -247,6 +249,13 @@ def _typical(runs: Sequence[Side]) -> list[float]:
     while len(taken) < 3 or (taken.sum() < SECOND * len(runs) and len(taken) < 1000):
         taken = np.vstack([taken, [run() for run in runs]])
     return [float(seconds) for seconds in np.median(taken, axis=0)]
+
+
+def compiles(config: PlannerSpeedConfig) -> bool:
+    """Whether our dynamics are compiled."""
+    if config.compile == "auto":
+        return shutil.which(os.environ.get("CXX", "g++")) is not None
+    return config.compile == "yes"
 
 
 def _checked(config: PlannerSpeedConfig) -> torch.dtype:
