@@ -5,7 +5,7 @@ import torch
 from naive_worlds import random_network
 
 from foresight.errors import ForesightError
-from foresight.planning.compiled import ROWS, CompiledDynamics
+from foresight.planning.compiled import COMPILED_ROWS, CompiledDynamics
 from foresight.planning.fast import FastDynamics
 from foresight.planning.solvers import imagine
 
@@ -33,7 +33,7 @@ def test_compiled_members_imagine_what_the_plain_ones_do(members, dtype, error):
     networks = [random_network(seed, latent=32, hidden=64) for seed in range(members)]
     dynamics = FastDynamics(networks, dtype, compiled=True)
     # Whole steps, steps that are filled up, and few rows, which are not worth one.
-    for scenes, samples in ((1, 2 * ROWS), (2, ROWS - 40), (1, 7)):
+    for scenes, samples in ((1, 2 * COMPILED_ROWS), (2, COMPILED_ROWS - 40), (1, 7)):
         z0, actions = torch.randn(scenes, 32), torch.randn(scenes, samples, 3, 2)
         expected = imagine(Plain(networks), z0, actions)
         with torch.inference_mode():  # as agents plan

@@ -71,7 +71,7 @@ class PlannerConfig:
     """Weight of the mean squared action."""
     compile: bool = late(False)
     """Compile the dynamics (residual MLPs, on a CPU with a C++ compiler): some seconds for each
-    member at the start of an agent, and large searches take a fifth less time."""
+    member at the start of an agent, and large searches take a sixth less time."""
 
 
 @dataclass(frozen=True)

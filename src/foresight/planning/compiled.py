@@ -19,7 +19,7 @@ from foresight.errors import ForesightError
 from foresight.perception.lanes import run_alone
 from foresight.worldmodel.networks import ResidualDynamics
 
-ROWS = 256
+COMPILED_ROWS = 256
 """Candidates of a compiled step; fewer are filled up with zeros. At the sources' width that many
 activations and a member's weights stay in 2 MiB of cache."""
 ALIGNMENT = 32
@@ -34,7 +34,7 @@ Step = Callable[[Tensor, Tensor], Tensor]
 
 
 class CompiledDynamics:
-    """An ensemble's members, each compiled for `ROWS` candidates and one thread.
+    """An ensemble's members, each compiled for `COMPILED_ROWS` candidates and one thread.
 
     Args:
         networks: the members; they are not changed.
@@ -63,11 +63,11 @@ class CompiledDynamics:
     def roll(
         self, member: int, start: Float[Tensor, "r Z"], actions: Float[Tensor, "H r A"]
     ) -> list[Float[Tensor, "r Z"]]:
-        """A member's states after each action, of at most `ROWS` candidates."""
+        """A member's states after each action, of at most `COMPILED_ROWS` candidates."""
         count, step = len(start), self._steps[member]
-        state = torch.zeros(ROWS, start.shape[-1])
+        state = torch.zeros(COMPILED_ROWS, start.shape[-1])
         state[:count] = start
-        taken = torch.zeros(len(actions), ROWS, actions.shape[-1], dtype=self.dtype)
+        taken = torch.zeros(len(actions), COMPILED_ROWS, actions.shape[-1], dtype=self.dtype)
         taken[:, :count] = actions
         states = []
         for action in taken:
@@ -132,7 +132,10 @@ def _compiled(network: ResidualDynamics, dtype: torch.dtype) -> Step:
     actions = first.in_features - last.out_features
     with inductor.patch(freezing=True):  # asked for before the options are looked at
         run = torch.compile(_Step(network, dtype), backend=backend, dynamic=False, fullgraph=True)
-        run(torch.zeros(ROWS, last.out_features), torch.zeros(ROWS, actions, dtype=dtype))
+        run(
+            torch.zeros(COMPILED_ROWS, last.out_features),
+            torch.zeros(COMPILED_ROWS, actions, dtype=dtype),
+        )
     dynamo.reset_code(_Step.forward.__code__)  # which keeps no more than a few compilations
     return made[0]
 

@@ -29,14 +29,11 @@ from foresight.errors import ForesightError
 from foresight.perception.encoder import default_dtype
 from foresight.perception.lanes import run_in_lanes
 from foresight.perception.trunk import Linear
-from foresight.planning.compiled import ROWS as COMPILED_ROWS
-from foresight.planning.compiled import CompiledDynamics
+from foresight.planning.compiled import ALIGNMENT, COMPILED_ROWS, CompiledDynamics
 from foresight.worldmodel.networks import ResidualDynamics
 
 ROWS = 512
 """Candidates in a part: enough for full speed, few enough for a core's cache."""
-ALIGNMENT = 32
-"""The first layer's input is padded to a multiple of this."""
 
 
 class FastDynamics:
@@ -46,7 +43,7 @@ class FastDynamics:
         networks: the members, all of one size; they are not changed.
         dtype: of the products; the fastest of this machine if left out.
         compiled: compile the step (see `foresight.planning.compiled`): some seconds a member, and
-            a third less time for a large search.
+            a sixth less time for a large search.
 
     Attributes:
         members: how many there are. ``step`` takes and gives states with a leading E.
