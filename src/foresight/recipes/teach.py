@@ -36,7 +36,7 @@ from foresight.progress import console
 from foresight.provenance import git_revision
 from foresight.recipes.assess import Factory, Trial, assess_agent, camera
 
-TASKS = ("reacher-easy", "cartpole-swingup", "walker-walk", "cup-catch")
+TASKS = ("reacher-easy", "point_mass-easy", "cartpole-swingup", "walker-walk", "cup-catch")
 """What is measured if no task is named."""
 RIVALS = ("inverse", "open-loop", "constant")
 
