@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from foresight.cli import main
 from foresight.errors import ForesightError
-from foresight.evaluation import planner_bench
+from foresight.evaluation import encoder_speed, planner_bench
 from foresight.evaluation import planner_speed as speed
 from foresight.evaluation.planner_bench import Bench, LoopDynamics
 from foresight.evaluation.planner_peer import Peer, stacked_weights
@@ -58,7 +58,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(planner_bench, "HIDDEN", 32)
     monkeypatch.setattr(planner_bench, "FastDynamics", compiled_as_it_is)
     monkeypatch.setattr(speed, "SECOND", 0.001)
-    monkeypatch.setattr(planner_bench, "PEAK_SIDES", {"cpu": (64,)})
+    monkeypatch.setattr(encoder_speed, "PEAK_SIDES", {"cpu": (64,)})
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import torch
 
 from foresight.cli import main
 from foresight.errors import ForesightError
+from foresight.evaluation import encoder_speed
 from foresight.evaluation import train_speed as speed
 from foresight.evaluation.results import load
 from foresight.evaluation.train_speed import Sides, TrainSpeedConfig, train_speed
@@ -14,7 +15,7 @@ from foresight.evaluation.train_speed import Sides, TrainSpeedConfig, train_spee
 def quick(monkeypatch):
     monkeypatch.setattr(speed, "SIZES", {"small-batch": (8, 4)})
     monkeypatch.setattr(speed, "SECOND", 0.001)
-    monkeypatch.setattr(speed, "PEAK_SIDES", {"cpu": (64,)})
+    monkeypatch.setattr(encoder_speed, "PEAK_SIDES", {"cpu": (64,)})
 
 
 def test_both_sides_make_the_same_updates(quick):

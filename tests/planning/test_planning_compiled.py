@@ -5,6 +5,7 @@ import torch
 from naive_worlds import random_network
 
 from foresight.errors import ForesightError
+from foresight.evaluation.planner_bench import LoopDynamics
 from foresight.planning.compiled import COMPILED_ROWS, CompiledDynamics
 from foresight.planning.fast import FastDynamics
 from foresight.planning.solvers import imagine
@@ -13,16 +14,6 @@ needs_a_compiler = pytest.mark.skipif(
     shutil.which("g++") is None and shutil.which("clang++") is None,
     reason="compiling needs a C++ compiler",
 )
-
-
-class Plain:
-    """An ensemble, one member after the other."""
-
-    def __init__(self, networks):
-        self.networks, self.members = networks, len(networks)
-
-    def step(self, z, action):
-        return torch.stack([n.step(s, action) for n, s in zip(self.networks, z, strict=True)])
 
 
 @needs_a_compiler
@@ -35,7 +26,7 @@ def test_compiled_members_imagine_what_the_plain_ones_do(members, dtype, error):
     # Whole steps, steps that are filled up, and few rows, which are not worth one.
     for scenes, samples in ((1, 2 * COMPILED_ROWS), (2, COMPILED_ROWS - 40), (1, 7)):
         z0, actions = torch.randn(scenes, 32), torch.randn(scenes, samples, 3, 2)
-        expected = imagine(Plain(networks), z0, actions)
+        expected = imagine(LoopDynamics(networks), z0, actions)
         with torch.inference_mode():  # as agents plan
             found = imagine(dynamics, z0, actions)
         moved = (expected - expected[..., :1, :]).norm()

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ CPU_BATCH = {"small": 32, "vit-l": 2}
 GPU_BATCH = {"small": 64, "vit-l": 8}
 PEAK_SIDES = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
 SECOND = 1.0
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,9 @@ def encoder_flops(config: Any, frames: int) -> int:
     return int(embedding + config.num_hidden_layers * block)
 
 
-def gemm_peak(device: torch.device, dtype: torch.dtype, repeats: int = 8) -> float:
+def gemm_peak(
+    device: torch.device, dtype: torch.dtype, clock: Clock = time.perf_counter, repeats: int = 8
+) -> float:
     """Fastest product of two large square matrices in operations per second."""
     best = 0.0
     for side in PEAK_SIDES["cpu" if device.type == "cpu" else "cuda"]:
@@ -209,7 +213,7 @@ def gemm_peak(device: torch.device, dtype: torch.dtype, repeats: int = 8) -> flo
         right = torch.randn(side, side, device=device).to(dtype)
         out = torch.mm(left, right)
         for _ in range(repeats):
-            taken = _seconds(lambda a=left, b=right, o=out: torch.mm(a, b, out=o), device)  # type: ignore[misc]
+            taken = seconds_of(partial(torch.mm, left, right, out=out), device, clock)
             best = max(best, 2 * side**3 / taken)
     return best
 
@@ -247,18 +251,21 @@ def _typical(runs: Sequence[Callable[[], Tensor]], device: torch.device) -> list
     """Median seconds of a call of each, in turns, over about a second each and three calls."""
     taken = np.empty((0, len(runs)))
     while len(taken) < 3 or (taken.sum() < SECOND * len(runs) and len(taken) < 1000):
-        taken = np.vstack([taken, [_seconds(run, device) for run in runs]])
+        taken = np.vstack([taken, [seconds_of(run, device) for run in runs]])
     return [float(seconds) for seconds in np.median(taken, axis=0)]
 
 
-def _seconds(run: Callable[[], Any], device: torch.device) -> float:
+def seconds_of(
+    run: Callable[[], Any], device: torch.device, clock: Clock = time.perf_counter
+) -> float:
+    """Seconds that a call takes, on a GPU until its work is done."""
     if device.type != "cpu":
         torch.cuda.synchronize(device)
-    begin = time.perf_counter()
+    begin = clock()
     run()
     if device.type != "cpu":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - begin
+    return clock() - begin
 
 
 def _cache_rows(encoder: Encoder, frames: int) -> list[Row]:

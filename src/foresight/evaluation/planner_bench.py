@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foresight.evaluation.encoder_speed import PEAK_SIDES
 from foresight.evaluation.peers.swm_cem import CLOCKS
 from foresight.evaluation.statistics import Row
 from foresight.planning.config import SearchConfig, make_solver
@@ -138,17 +137,6 @@ class Bench:
                     {"measure": "cost-difference", "value": float(cost / spread), **about},
                 ]
         return rows
-
-    def peak(self, repeats: int = 8) -> float:
-        """Fastest product of two large square matrices in operations per second."""
-        best = 0.0
-        for side in PEAK_SIDES["cpu"]:
-            left, right = (torch.randn(side, side).to(self.dtype) for _ in range(2))
-            out = torch.mm(left, right)
-            for _ in range(repeats):
-                taken = self._timed(partial(torch.mm, left, right, out=out))
-                best = max(best, 2 * side**3 / taken)
-        return best
 
 
 @cache

@@ -23,6 +23,7 @@ import torch
 
 from foresight.agents.imagining import ImagineConfig, Imaginer
 from foresight.errors import ForesightError
+from foresight.evaluation.encoder_speed import gemm_peak
 from foresight.evaluation.peers.swm_cem import CLOCKS
 from foresight.evaluation.planner_bench import ACTIONS, LAYERS, Bench
 from foresight.evaluation.planner_peer import Peer
@@ -156,7 +157,7 @@ def _sides(
 
 def _turn(bench: Bench, sides: dict[str, Side], task: str, turn: int) -> list[Row]:
     """One round: the peak, then all sides call by call."""
-    peak = bench.peak()
+    peak = gemm_peak(CPU, bench.dtype, bench.clock)
     taken = dict(zip(sides, _typical(list(sides.values())), strict=True))
 
     def row(measure: str, value: float, condition: str = "") -> Row:

@@ -184,7 +184,8 @@ def _text(value: dict[str, Any]) -> str:
     """Indented JSON, but each row on one line: a tenth of the lines, and differences by row."""
     dumps = partial(json.dumps, allow_nan=False)
     rows = ",\n".join(f"  {dumps(row)}" for row in value["rows"])
-    parts = {key: dumps(part, indent=1).replace("\n", "\n ") for key, part in value.items()}
+    indented = {**value, "rows": []}
+    parts = {key: dumps(part, indent=1).replace("\n", "\n ") for key, part in indented.items()}
     parts["rows"] = f"[\n{rows}\n ]" if rows else "[]"
     return "{\n" + ",\n".join(f" {dumps(key)}: {part}" for key, part in parts.items()) + "\n}\n"
 

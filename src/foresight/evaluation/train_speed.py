@@ -10,13 +10,12 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
 from foresight.errors import ForesightError
-from foresight.evaluation.encoder_speed import PEAK_SIDES
+from foresight.evaluation.encoder_speed import Clock, gemm_peak, seconds_of
 from foresight.evaluation.statistics import Row
 from foresight.machine import torch_threads
 from foresight.perception.encoder import DTYPES
@@ -28,7 +27,6 @@ SIZES = {"source-size": (1024, 512), "latent-128": (128, 512), "small-batch": (1
 """Name to latent width and windows per update; the network is the sources' MLP, 512 wide."""
 SECOND = 1.0
 
-Clock = Callable[[], float]
 CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
@@ -143,7 +141,7 @@ def _turn(sides: list[Sides], size: str, turn: int, clock: Clock) -> list[Row]:
     if turn == 0:
         for run in runs:
             run()
-    peaks = [_peak(side.device, side.dtype, clock) for side in sides]
+    peaks = [gemm_peak(side.device, side.dtype, clock) for side in sides]
     taken = _typical(runs, sides[0].device, clock)
     speeds = 1 / torch.tensor(taken).view(-1, 2)
     rows: list[Row] = []
@@ -172,36 +170,14 @@ def _turn(sides: list[Sides], size: str, turn: int, clock: Clock) -> list[Row]:
     return rows
 
 
-def _peak(device: torch.device, dtype: torch.dtype, clock: Clock, repeats: int = 8) -> float:
-    """Fastest product of two large square matrices in operations per second."""
-    best = 0.0
-    for side in PEAK_SIDES[device.type]:
-        left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-        out = torch.mm(left, right)
-        multiply = partial(torch.mm, left, right, out=out)
-        taken = min(_seconds(multiply, device, clock) for _ in range(repeats))
-        best = max(best, 2 * side**3 / taken)
-    return best
-
-
 def _typical(runs: list[Callable[[], None]], device: torch.device, clock: Clock) -> list[float]:
     """Median seconds of a call of each, in turns, over about a second each and three calls."""
     taken: list[list[float]] = []
     total = 0.0
     while len(taken) < 3 or (total < SECOND * len(runs) and len(taken) < 1000):
-        taken.append([_seconds(run, device, clock) for run in runs])
+        taken.append([seconds_of(run, device, clock) for run in runs])
         total += sum(taken[-1])
     return [statistics.median(side) for side in zip(*taken, strict=True)]
-
-
-def _seconds(run: Callable[[], Any], device: torch.device, clock: Clock) -> float:
-    if device.type != "cpu":
-        torch.cuda.synchronize(device)
-    begin = clock()
-    run()
-    if device.type != "cpu":
-        torch.cuda.synchronize(device)
-    return clock() - begin
 
 
 def _check(config: TrainSpeedConfig) -> None:

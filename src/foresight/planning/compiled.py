@@ -127,17 +127,22 @@ def _compiled(network: ResidualDynamics, dtype: torch.dtype) -> Step:
         made.append(lambda z, action: function(z, action)[0])  # type: ignore[operator]
         return function
 
-    first, last = network.net[0], network.net[-1]
-    assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
-    actions = first.in_features - last.out_features
+    latent, actions = sizes_of(network)
     with inductor.patch(freezing=True):  # asked for before the options are looked at
         run = torch.compile(_Step(network, dtype), backend=backend, dynamic=False, fullgraph=True)
         run(
-            torch.zeros(COMPILED_ROWS, last.out_features),
+            torch.zeros(COMPILED_ROWS, latent),
             torch.zeros(COMPILED_ROWS, actions, dtype=dtype),
         )
     dynamo.reset_code(_Step.forward.__code__)  # which keeps no more than a few compilations
     return made[0]
+
+
+def sizes_of(network: ResidualDynamics) -> tuple[int, int]:
+    """Numbers of a state and of an action."""
+    first, last = network.net[0], network.net[-1]
+    assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+    return last.out_features, first.in_features - last.out_features
 
 
 def _first_line(error: Exception) -> str:

@@ -29,7 +29,7 @@ from foresight.errors import ForesightError
 from foresight.perception.encoder import default_dtype
 from foresight.perception.lanes import run_in_lanes
 from foresight.perception.trunk import Linear
-from foresight.planning.compiled import ALIGNMENT, COMPILED_ROWS, CompiledDynamics
+from foresight.planning.compiled import ALIGNMENT, COMPILED_ROWS, CompiledDynamics, sizes_of
 from foresight.worldmodel.networks import ResidualDynamics
 
 ROWS = 512
@@ -61,7 +61,7 @@ class FastDynamics:
     ) -> None:
         self.dtype = dtype or default_dtype(torch.device("cpu"))
         _refuse_unlike(networks)
-        self.latent, self.actions = _sizes(networks[0])
+        self.latent, self.actions = sizes_of(networks[0])
         self.members = len(networks)
         self._stacks = [_Stack(network.net, self.dtype) for network in networks]
         self._compiled = CompiledDynamics(networks, self.dtype) if compiled else None
@@ -256,12 +256,6 @@ def _mark_non_finite(actions: Float[Tensor, "H N A"], out: Float[Tensor, "E H1 N
     bad = ~actions.isfinite().all(-1)
     if bad.any():
         out[:, 1:][:, bad.cummax(0).values] = torch.nan
-
-
-def _sizes(network: ResidualDynamics) -> tuple[int, int]:
-    first, last = network.net[0], network.net[-1]
-    assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
-    return last.out_features, first.in_features - last.out_features
 
 
 def _refuse_unlike(networks: Sequence[ResidualDynamics]) -> None:
