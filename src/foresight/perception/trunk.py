@@ -5,7 +5,8 @@
   and stacking.
 - The rotary tables are computed once, in fp32, and written out for all heads.
 - Pixels go in as centred bytes: the ImageNet normalisation is folded into the patch embedding.
-- On a CPU the weights are laid out once as oneDNN's kernels want them, instead of at every call.
+- On a CPU the weights are laid out once as oneDNN's kernels want them, instead of at every call;
+  on one with AMX the blocks run in C++ of our own (`foresight.perception.native`).
 
 In bfloat16 only the products and what lies between them are rounded; the patch embedding and the
 residual stream stay in fp32. What changes in one step of a robot is often no more than bfloat16's
@@ -22,6 +23,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from foresight.perception.native import NativeBlocks, can_run
 from foresight.perception.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from foresight.perception.vit import Block, PatchEmbed, VisionTransformer
 
@@ -168,9 +170,12 @@ class Trunk(nn.Module):
         self.embedding = PatchEmbedding(encoder.patch_embed.cpu()).to(device)
         self.patch_embed.to(device)
         self.norm = encoder.norm.to(device)
+        self.native = None
+        if can_run(encoder.config, dtype, torch.device(device)):
+            self.native = NativeBlocks(encoder)
         height, width = encoder.config.grid
         blocks = []
-        for index in range(len(encoder.blocks)):
+        for index in range(0 if self.native else len(encoder.blocks)):
             fast = FastBlock(encoder.blocks[index], dtype).to(device)  # type: ignore[arg-type]
             encoder.blocks[index] = nn.Identity()
             for linear in (fast.qkv, fast.proj, fast.fc1, fast.fc2):
@@ -189,7 +194,10 @@ class Trunk(nn.Module):
         return self._blocks(self.patch_embed(clip), clip.shape[1])
 
     def _blocks(self, x: Tensor, frames: int) -> Tensor:
-        cos, sin = self._rotary(frames // self.config.tubelet, x.device)
+        tubelets = frames // self.config.tubelet
+        if self.native is not None:
+            return self.native(x, tubelets)
+        cos, sin = self._rotary(tubelets, x.device)
         for block in self.blocks:
             x = block(x, cos, sin)
         return self.norm(x)

@@ -29,7 +29,7 @@ constexpr int GROUP = 256;  // rows at least, of whole clips, where there are as
 
 // Sizes of an encoder; `foresight.perception.native.Sizes` has the same fields.
 struct Sizes {
-  std::int32_t dim, depth, heads, hidden, inner, patch_inputs;
+  std::int32_t dim, depth, heads, hidden, inner;
   float eps;
 };
 
@@ -168,16 +168,16 @@ class Group {
     const Layer& weights = layers_[layer];
     bf16* rows = desk.normed.room(static_cast<std::size_t>(end - begin) * column_blocks_ * BLOCK);
     normalise(weights.norm1, weights.shift1, weights.proj_bias, rows, begin, end);
-    product(rows, end - begin, weights.qkv, 3 * column_blocks_, column_blocks_,
-            desk.sums.room(2 * BLOCK), [&](int row, int column, const float* sums) {
-              const float* bias = weights.qkv_bias + column * SIDE;
+    alignas(64) bf16 turned[BLOCK];
+    product(rows, end - begin, weights.qkv, weights.qkv_bias, 3 * column_blocks_, column_blocks_,
+            desk.sums.room(CHUNK * BLOCK), [&](int row, int column, const float* sums, int piece) {
               const int kind = column / column_blocks_, part = column % column_blocks_;
               if (kind == 0)
-                keep_query(sums, bias, begin + row, part);
+                keep_query(sums, begin + row, part, piece);
               else if (kind == 1)
-                keep_key(sums, bias, begin + row, part);
+                keep_key(sums, begin + row, part, piece, turned);
               else
-                keep_value(sums, bias, begin + row, part);
+                keep_value(sums, begin + row, part, piece);
             });
   }
 
@@ -186,20 +186,23 @@ class Group {
     const Layer& weights = layers_[layer];
     const int blocks = end - begin, inner = sizes_.inner / SIDE;
     float* stream = stream_ + static_cast<std::size_t>(begin) * column_blocks_ * BLOCK;
-    float* sums = desk.sums.room(2 * BLOCK);
+    float* sums = desk.sums.room(CHUNK * BLOCK);
     bf16* rows = desk.normed.room(static_cast<std::size_t>(blocks) * column_blocks_ * BLOCK);
     for (int head = 0; head < sizes_.heads; ++head)
-      for (int row = 0; row < blocks; ++row) attend(head, begin + row, rows, row, desk);
+      for (int row = 0; row < blocks; ++row)
+        attend(head, begin + row, rows + (row * column_blocks_ + 2 * head) * BLOCK, desk);
     add_product(rows, blocks, weights.proj, column_blocks_, column_blocks_, stream);
 
     normalise(weights.norm2, weights.shift2, weights.fc2_bias, rows, begin, end);
     bf16* hidden = desk.hidden.room(static_cast<std::size_t>(blocks) * inner * BLOCK);
     for (int part = 0; part < sizes_.hidden / sizes_.inner; ++part) {
       const std::size_t first = static_cast<std::size_t>(part) * inner * column_blocks_ * BLOCK;
-      const float* bias = weights.fc1_bias + part * sizes_.inner;
-      product(rows, blocks, weights.fc1 + first, inner, column_blocks_, sums,
-              [&](int row, int column, const float* found) {
-                keep_hidden(found, bias + column * SIDE, hidden + (row * inner + column) * BLOCK);
+      product(rows, blocks, weights.fc1 + first, weights.fc1_bias + part * sizes_.inner, inner,
+              column_blocks_, sums, [&](int row, int column, const float* found, int piece) {
+                bf16* to = hidden + (row * inner + column) * BLOCK;
+                for_halves(found, piece, [&](int r, Vector low, Vector high) {
+                  store_pair(to + r * SIDE, gelu(low), gelu(high));
+                });
               });
       add_product(hidden, blocks, weights.fc2 + first, column_blocks_, inner, stream);
     }
@@ -271,13 +274,12 @@ class Group {
     return _mm512_fmadd_ps(swapped, load(sin_ + at), _mm512_mul_ps(x, load(cos_ + at)));
   }
 
-  // Both halves of each of a block's rows with their bias: act(row, low, high).
+  // Both halves of the two rows of a piece of a block: act(row, low, high).
   template <class Act>
-  static void for_halves(const float* sums, const float* bias, Act act) {
-    const Vector low_bias = load(bias), high_bias = load(bias + 16);
-    for (int r = 0; r < SIDE; ++r) {
+  static void for_halves(const float* sums, int piece, Act act) {
+    for (int r = 2 * piece; r < 2 * piece + 2; ++r) {
       const float* row = sums + r / 16 * 2 * SUMS + r % 16 * 16;
-      act(r, _mm512_add_ps(load(row), low_bias), _mm512_add_ps(load(row + SUMS), high_bias));
+      act(r, load(row), load(row + SUMS));
     }
   }
 
@@ -288,109 +290,99 @@ class Group {
   }
 
   // A left operand: [head][row block][half]. Scaled so that 2^score is wanted.
-  void keep_query(const float* sums, const float* bias, int row, int part) const {
+  void keep_query(const float* sums, int row, int part, int piece) const {
     const Vector scale = _mm512_set1_ps(0.125f * 1.4426950408889634f);  // log2(e) / sqrt(HEAD)
     const int first = row % clip_blocks_ * SIDE, channel = part % 2 * SIDE;
     bf16* to = query_ + place(row, part);
-    for_halves(sums, bias, [&](int r, Vector low, Vector high) {
+    for_halves(sums, piece, [&](int r, Vector low, Vector high) {
       store_pair(to + r * SIDE, _mm512_mul_ps(rotated(low, first + r, channel), scale),
                  _mm512_mul_ps(rotated(high, first + r, channel + 16), scale));
     });
   }
 
-  // A right operand whose columns are tokens: [head][row block][half], rows turned to columns.
-  void keep_key(const float* sums, const float* bias, int row, int part) const {
+  // A right operand whose columns are tokens: [head][row block][half]. `turned` holds the rows
+  // until they are turned to columns.
+  void keep_key(const float* sums, int row, int part, int piece, bf16* turned) const {
     const int first = row % clip_blocks_ * SIDE, channel = part % 2 * SIDE;
-    alignas(64) bf16 rows[BLOCK];
-    for_halves(sums, bias, [&](int r, Vector low, Vector high) {
-      store_pair(rows + r * SIDE, rotated(low, first + r, channel),
+    for_halves(sums, piece, [&](int r, Vector low, Vector high) {
+      store_pair(turned + r * SIDE, rotated(low, first + r, channel),
                  rotated(high, first + r, channel + 16));
     });
-    bf16* to = key_ + place(row, part);
-    for (int half = 0; half < 2; ++half)
-      transpose(reinterpret_cast<const std::uint32_t*>(rows + half * TILE),
-                reinterpret_cast<std::uint32_t*>(to + half * TILE));
+    constexpr int HALF = PIECES / 2;
+    if (piece % HALF != HALF - 1) return;
+    const int tile = piece / HALF * TILE;
+    transpose(reinterpret_cast<const std::uint32_t*>(turned + tile),
+              reinterpret_cast<std::uint32_t*>(key_ + place(row, part) + tile));
   }
 
   // A right operand whose steps are tokens: [head][half][row block].
-  void keep_value(const float* sums, const float* bias, int row, int part) const {
-    bf16* to = value_ + (static_cast<std::size_t>(part) * row_blocks_ + row) * BLOCK;
-    Vector low_before{}, high_before{};
-    for_halves(sums, bias, [&](int r, Vector low, Vector high) {
-      if (r % 2 == 0) {
-        low_before = low, high_before = high;
-        return;
-      }
-      store_woven(to + r / 2 * SIDE, low_before, low);
-      store_woven(to + TILE + r / 2 * SIDE, high_before, high);
-    });
+  void keep_value(const float* sums, int row, int part, int piece) const {
+    bf16* to = value_ + (static_cast<std::size_t>(part) * row_blocks_ + row) * BLOCK + piece * SIDE;
+    const float* from = sums + piece / 8 * 2 * SUMS + piece % 8 * 2 * 16;
+    store_woven(to, load(from), load(from + 16));
+    store_woven(to + TILE, load(from + SUMS), load(from + SUMS + 16));
   }
 
-  static void keep_hidden(const float* sums, const float* bias, bf16* to) {
-    for_halves(sums, bias, [&](int r, Vector low, Vector high) {
-      store_pair(to + r * SIDE, gelu(low), gelu(high));
-    });
-  }
+  // Blocks of scores and chances lie a line further apart than they are long: rows are read across
+  // blocks, and at a power of two these would share a few sets of the first cache.
+  static constexpr int SCORES = BLOCK + 16, CHANCES = BLOCK + SIDE;
 
-  // One head's attention of one row block over its clip, into that head's columns of `rows`.
-  void attend(int head, int row, bf16* rows, int row_in_chunk, Desk& desk) const {
+  // Attention of one head and one row block over its clip: mixed values, to that head's columns
+  // of a left operand.
+  void attend(int head, int row, bf16* to, Desk& desk) const {
     const int first = row / clip_blocks_ * clip_blocks_;
-    float* scores = desk.scores.room(static_cast<std::size_t>(clip_blocks_) * BLOCK);
-    bf16* chances = desk.chances.room(static_cast<std::size_t>(clip_blocks_) * BLOCK);
+    float* scores = desk.scores.room(static_cast<std::size_t>(clip_blocks_) * SCORES);
+    bf16* chances = desk.chances.room(static_cast<std::size_t>(clip_blocks_) * CHANCES);
     const bf16* query = query_ + place(row, 2 * head);
+    const bf16* keys = key_ + place(first, 2 * head);
     for (int other = 0; other < clip_blocks_; ++other) {
       zero_sums();
-      multiply(query, key_ + place(first + other, 2 * head), 2);
-      store_sums(scores + other * BLOCK);
+      multiply(query, keys + static_cast<std::size_t>(other) * 2 * BLOCK, 2);
+      store_sums(scores + other * SCORES);
     }
-    hide_missing(scores);
-    alignas(64) float share[SIDE];
+    hide_missing(scores + (clip_blocks_ - 1) * SCORES);
+    alignas(64) float share[SIDE], mixed[2][BLOCK];
     for (int r = 0; r < SIDE; ++r) share[r] = softmax(scores, chances, r);
-
-    alignas(64) float sums[BLOCK];
     for (int half = 0; half < 2; ++half) {
-      const int part = 2 * head + half;
+      const std::size_t part = 2 * head + half;
       zero_sums();
-      multiply(chances, value_ + (static_cast<std::size_t>(part) * row_blocks_ + first) * BLOCK,
-               clip_blocks_);
-      store_sums(sums);
-      bf16* to = rows + (static_cast<std::size_t>(row_in_chunk) * column_blocks_ + part) * BLOCK;
-      for (int r = 0; r < SIDE; ++r) {
-        const float* from = sums + r / 16 * 2 * SUMS + r % 16 * 16;
-        const Vector scale = _mm512_set1_ps(share[r]);
-        store_pair(to + r * SIDE, _mm512_mul_ps(load(from), scale),
-                   _mm512_mul_ps(load(from + SUMS), scale));
-      }
+      multiply(chances, value_ + (part * row_blocks_ + first) * BLOCK, clip_blocks_, CHANCES);
+      store_sums(mixed[half]);
     }
+    for (int half = 0; half < 2; ++half)
+      for (int piece = 0; piece < PIECES; ++piece)
+        for_halves(mixed[half], piece, [&](int r, Vector low, Vector high) {
+          const Vector scale = _mm512_set1_ps(share[r]);
+          store_pair(to + half * BLOCK + r * SIDE, _mm512_mul_ps(low, scale),
+                     _mm512_mul_ps(high, scale));
+        });
   }
 
   // Scores of tokens that fill up a clip's last block.
-  void hide_missing(float* scores) const {
+  void hide_missing(float* last) const {
     const int present = tokens_ - (clip_blocks_ - 1) * SIDE;
-    if (present == SIDE) return;
-    float* last = scores + (clip_blocks_ - 1) * BLOCK;
     for (int r = 0; r < SIDE; ++r)
       for (int c = present; c < SIDE; ++c)
         last[(r / 16 * 2 + c / 16) * SUMS + r % 16 * 16 + c % 16] =
             -std::numeric_limits<float>::infinity();
   }
 
-  // 2^(score - highest) of a row as bfloat16, and one over their sum.
+  // 2^(score - highest) of a row as bfloat16; gives one over their sum.
   float softmax(const float* scores, bf16* chances, int r) const {
     const float* row = scores + r / 16 * 2 * SUMS + r % 16 * 16;
     Vector low = load(row), high = load(row + SUMS);
     for (int other = 1; other < clip_blocks_; ++other) {
-      low = _mm512_max_ps(low, load(row + other * BLOCK));
-      high = _mm512_max_ps(high, load(row + other * BLOCK + SUMS));
+      low = _mm512_max_ps(low, load(row + other * SCORES));
+      high = _mm512_max_ps(high, load(row + other * SCORES + SUMS));
     }
     const Vector highest = _mm512_set1_ps(_mm512_reduce_max_ps(_mm512_max_ps(low, high)));
     low = high = _mm512_setzero_ps();
     for (int other = 0; other < clip_blocks_; ++other) {
-      const Vector x = exp2(_mm512_sub_ps(load(row + other * BLOCK), highest));
-      const Vector y = exp2(_mm512_sub_ps(load(row + other * BLOCK + SUMS), highest));
+      const Vector x = exp2(_mm512_sub_ps(load(row + other * SCORES), highest));
+      const Vector y = exp2(_mm512_sub_ps(load(row + other * SCORES + SUMS), highest));
       low = _mm512_add_ps(low, x);
       high = _mm512_add_ps(high, y);
-      store_pair(chances + other * BLOCK + r * SIDE, x, y);
+      store_pair(chances + other * CHANCES + r * SIDE, x, y);
     }
     return 1.0f / _mm512_reduce_add_ps(_mm512_add_ps(low, high));
   }

@@ -82,51 +82,114 @@ inline void store_sums(float* sums) {
   _tile_stored(3, sums + 3 * SUMS, 64);
 }
 
-// Adds a block's product over `steps` times 32 channels to the sums in the registers.
-inline void multiply(const bf16* rows, const bf16* columns, int steps) {
-  for (int step = 0; step < steps; ++step, rows += BLOCK, columns += BLOCK) {
-    _tile_loadd(4, rows, 64);
+// Sums that begin as a row of 32 numbers in every row.
+inline void spread_sums(const float* row) {
+  _tile_loadd(0, row, 0);
+  _tile_loadd(1, row + 16, 0);
+  _tile_loadd(2, row, 0);
+  _tile_loadd(3, row + 16, 0);
+}
+
+// Adds a block's product over `steps` times 32 channels to the sums in the registers, and calls
+// beside(step) while they are at work: its arithmetic runs on other units.
+//
+// Rows pass through the first cache without settling there: the columns, which many row blocks
+// share, stay.
+template <class Beside>
+void multiply(const bf16* rows, const bf16* columns, int steps, int row_stride, Beside beside) {
+  for (int step = 0; step < steps; ++step, rows += row_stride, columns += BLOCK) {
+    _tile_stream_loadd(4, rows, 64);
     _tile_loadd(6, columns, 64);
     _tile_loadd(7, columns + TILE, 64);
-    _tile_loadd(5, rows + TILE, 64);
+    _tile_stream_loadd(5, rows + TILE, 64);
     _tile_dpbf16ps(0, 4, 6);
     _tile_dpbf16ps(1, 4, 7);
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
+    beside(step);
   }
 }
 
-// A product whose blocks are handed on: take(row block, column block, sums).
+inline void multiply(const bf16* rows, const bf16* columns, int steps, int row_stride = BLOCK) {
+  multiply(rows, columns, steps, row_stride, [](int) {});
+}
+
+// Pieces of work done by piece(0) to piece(PIECES - 1), spread evenly over some steps.
+constexpr int PIECES = 16;
+
+template <class Piece>
+void spread(int step, int steps, Piece piece) {
+  for (int i = PIECES * step / steps; i < PIECES * (step + 1) / steps; ++i) piece(i);
+}
+
+// All blocks of a product: each(row block, column block, part, parts, multiply).
 //
-// A block is handed on after the next one's products are under way: its arithmetic runs beside
-// them on other units. `sums` holds two blocks.
-template <class Take>
-void product(const bf16* left, int row_blocks, const bf16* right, int column_blocks, int steps,
-             float* sums, Take take) {
-  int held_row = -1, held_column = 0, turn = 0;
+// A column block is taken in parts that fit into the first cache beside what passes through. The
+// next one is fetched into the second cache meanwhile: weights come from far away.
+template <class Each>
+void for_blocks(const bf16* left, int row_blocks, const bf16* right, int column_blocks, int steps,
+                Each each) {
+  constexpr int MOST = 16, LINE = 32, LINES = BLOCK / LINE;
+  const int parts = (steps + MOST - 1) / MOST;
+  const int lines = (LINES + row_blocks - 1) / row_blocks;
   for (int column = 0; column < column_blocks; ++column) {
-    for (int row = 0; row < row_blocks; ++row) {
-      zero_sums();
-      multiply(left + row * steps * BLOCK, right + column * steps * BLOCK, steps);
-      if (held_row >= 0) take(held_row, held_column, sums + (turn ^ 1) * BLOCK);
-      store_sums(sums + turn * BLOCK);
-      held_row = row, held_column = column, turn ^= 1;
+    for (int part = 0; part < parts; ++part) {
+      const int first = steps * part / parts, count = steps * (part + 1) / parts - first;
+      const bf16* columns = right + (column * steps + first) * BLOCK;
+      const bf16* next = columns + (column + 1 < column_blocks ? steps : 0) * BLOCK;
+      for (int row = 0; row < row_blocks; ++row) {
+        const bf16* rows = left + (row * steps + first) * BLOCK;
+        const bf16* ahead = next + row * count * lines * LINE;
+        each(row, column, part, parts, [&](auto beside) {
+          multiply(rows, columns, count, BLOCK, [&](int step) {
+            for (int line = step * lines; line < (step + 1) * lines; ++line)
+              _mm_prefetch(reinterpret_cast<const char*>(ahead + line * LINE), _MM_HINT_T1);
+            beside(step, count);
+          });
+        });
+      }
     }
   }
-  take(held_row, held_column, sums + (turn ^ 1) * BLOCK);
 }
 
-// A product added to what is there: onto [row block][column block] of sums.
+// left x right + bias, handed on in pieces of two rows: take(row block, column block, sums, piece).
+//
+// A block is handed on while the next one is multiplied. `sums` holds as many blocks as there are
+// row blocks.
+template <class Take>
+void product(const bf16* left, int row_blocks, const bf16* right, const float* bias,
+             int column_blocks, int steps, float* sums, Take take) {
+  const float* held = nullptr;
+  int held_row = 0, held_column = 0;
+  for_blocks(left, row_blocks, right, column_blocks, steps,
+             [&](int row, int column, int part, int parts, auto multiply_part) {
+               float* here = sums + (parts > 1 ? row : 0) * BLOCK;
+               if (part)
+                 load_sums(here);
+               else
+                 spread_sums(bias + column * SIDE);
+               multiply_part([&](int step, int steps_of_part) {
+                 if (held)
+                   spread(step, steps_of_part,
+                          [&](int piece) { take(held_row, held_column, held, piece); });
+               });
+               store_sums(here);
+               const bool whole = part == parts - 1;
+               held = whole ? here : nullptr, held_row = row, held_column = column;
+             });
+  for (int piece = 0; piece < PIECES; ++piece) take(held_row, held_column, held, piece);
+}
+
+// left x right added to [row block][column block] of sums.
 inline void add_product(const bf16* left, int row_blocks, const bf16* right, int column_blocks,
                         int steps, float* onto) {
-  for (int column = 0; column < column_blocks; ++column) {
-    for (int row = 0; row < row_blocks; ++row) {
-      float* sums = onto + (row * column_blocks + column) * BLOCK;
-      load_sums(sums);
-      multiply(left + row * steps * BLOCK, right + column * steps * BLOCK, steps);
-      store_sums(sums);
-    }
-  }
+  for_blocks(left, row_blocks, right, column_blocks, steps,
+             [&](int row, int column, int, int, auto multiply_part) {
+               float* sums = onto + (row * column_blocks + column) * BLOCK;
+               load_sums(sums);
+               multiply_part([](int, int) {});
+               store_sums(sums);
+             });
 }
 
 }  // namespace foresight

@@ -36,15 +36,15 @@ inline Vector exp2(Vector x) {
   return _mm512_scalef_ps(power, x);
 }
 
-// x times the normal distribution's Φ(x) (exact GELU, not its tanh form) to an absolute 2e-4.
-// Φ - 1/2 is odd: eight odd powers on [-4, 4], fitted for the least error of the product.
+// x times the normal distribution's Φ(x) (exact GELU, not its tanh form) to an absolute 1.5e-4.
+// Φ - 1/2 is odd: seven odd powers on [-3.9, 3.9], fitted for the least error of the product.
 inline Vector gelu(Vector x) {
-  const Vector bound = _mm512_set1_ps(4.0f);
-  const Vector near = _mm512_max_ps(_mm512_min_ps(x, bound), _mm512_sub_ps(_mm512_setzero_ps(), bound));
+  // The one nearer to 0 with the sign of x.
+  const Vector near = _mm512_range_ps(x, _mm512_set1_ps(3.9f), 0x2);
   const Vector square = _mm512_mul_ps(near, near);
-  Vector odd = _mm512_set1_ps(-1.30129196e-09f);
-  for (const float coefficient : {1.04195912e-07f, -3.65713026e-06f, 7.48550228e-05f,
-                                  -0.00100649032f, 0.00950539857f, -0.0658878461f, 0.398673385f})
+  Vector odd = _mm512_set1_ps(2.62713904e-08f);
+  for (const float coefficient : {-1.7704906e-06f, 5.12371844e-05f, -0.000844511145f,
+                                  0.00891378336f, -0.0648694709f, 0.398085594f})
     odd = _mm512_fmadd_ps(odd, square, _mm512_set1_ps(coefficient));
   return _mm512_mul_ps(x, _mm512_fmadd_ps(odd, near, _mm512_set1_ps(0.5f)));
 }

@@ -1,0 +1,104 @@
+"""Compiles and loads the C++ of this folder, once for each machine and version of the code."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from foresight.home import foresight_home
+
+SOURCE = Path(__file__).parent / "encoder.cpp"
+PARTS = (SOURCE, SOURCE.with_name("tiles.hpp"), SOURCE.with_name("vectors.hpp"))
+FLAGS = ("-std=c++20", "-O3", "-march=sapphirerapids", "-shared", "-fPIC", "-pthread")
+"""Named, not ``native``: the file may lie in a folder that several machines share."""
+COMPILERS = ("c++", "g++", "clang++")
+SECONDS = 300
+SWITCH = "FORESIGHT_NATIVE"
+"""The environment variable that turns it off where it is 0."""
+
+
+class _Missing(Exception):
+    """Why there is no library, as the end of a sentence."""
+
+
+def library() -> ctypes.CDLL | None:
+    """The compiled functions, or None where they cannot be had; then `why_not` says why.
+
+    Nothing depends on them but speed, so what is missing is no error.
+    """
+    found = _found()
+    return found if isinstance(found, ctypes.CDLL) else None
+
+
+def why_not() -> str:
+    """Why `library` gave None, in a few words; empty where it did not."""
+    found = _found()
+    return found if isinstance(found, str) else ""
+
+
+@lru_cache(maxsize=1)
+def _found() -> ctypes.CDLL | str:
+    try:
+        if os.environ.get(SWITCH, "") == "0":
+            raise _Missing(f"{SWITCH} is 0")
+        if sys.platform != "linux" or platform.machine() != "x86_64":
+            raise _Missing("it is for Linux on x86-64")
+        # No public query exists in all supported versions of torch.
+        if not getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)():
+            raise _Missing("the processor has no AMX")
+        return _load(_built())
+    except (_Missing, OSError) as error:
+        return str(error)
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    found = ctypes.CDLL(str(path))
+    found.foresight_allowed.restype = ctypes.c_int
+    found.foresight_blocks.restype = ctypes.c_int
+    pointer, number = ctypes.c_void_p, ctypes.c_int
+    found.foresight_blocks.argtypes = [pointer] * 6 + [number] * 3
+    if not found.foresight_allowed():
+        raise _Missing("the system does not lend AMX's registers")
+    return found
+
+
+def _built() -> Path:
+    """The compiled file, made if there is none; of several processes the last one's stays."""
+    hashed = hashlib.sha256(" ".join(FLAGS).encode())
+    for part in PARTS:
+        hashed.update(part.read_bytes())
+    path = foresight_home() / "native" / f"encoder-{hashed.hexdigest()[:16]}.so"
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        _compile(made)
+        made.replace(path)
+    return path
+
+
+def _compile(path: Path) -> None:
+    chosen = os.environ.get("CXX")
+    names = (chosen,) if chosen else COMPILERS
+    compiler = next((found for name in names if (found := shutil.which(name))), None)
+    if compiler is None:
+        raise _Missing(f"there is no C++ compiler ({' or '.join(names)})")
+    command = [compiler, *FLAGS, str(SOURCE), "-o", str(path)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.CalledProcessError as error:
+        lines = [line for line in error.stderr.splitlines() if "error" in line] or ["no message"]
+        raise _Missing(f"{compiler} cannot compile it: {lines[0].strip()}") from error
+    except subprocess.TimeoutExpired as error:
+        raise _Missing(f"{compiler} took over {SECONDS} s") from error
