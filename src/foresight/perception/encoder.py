@@ -126,7 +126,8 @@ class Encoder:
 
     def _in_parts(self, function: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:
         """The whole batch at once on a GPU; small parts, side by side, on a CPU."""
-        if self.device.type != "cpu" or len(clips) == 1 or torch.get_num_threads() == 1:
+        whole = self.device.type != "cpu" or self.trunk.native is not None  # which divides it
+        if whole or len(clips) == 1 or torch.get_num_threads() == 1:
             return function(clips)
         rows, columns = self.grid_shape
         tokens = clips.shape[1] // self.tubelet * rows * columns

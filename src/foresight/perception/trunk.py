@@ -23,7 +23,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.perception.native import NativeBlocks, can_run
+from foresight.perception.native import NativeTrunk, can_run
 from foresight.perception.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from foresight.perception.vit import Block, PatchEmbed, VisionTransformer
 
@@ -170,9 +170,9 @@ class Trunk(nn.Module):
         self.embedding = PatchEmbedding(encoder.patch_embed.cpu()).to(device)
         self.patch_embed.to(device)
         self.norm = encoder.norm.to(device)
-        self.native = None
+        self.native: NativeTrunk | None = None
         if can_run(encoder.config, dtype, torch.device(device)):
-            self.native = NativeBlocks(encoder)
+            self.native = NativeTrunk(encoder, (self.embedding.weight, self.embedding.bias))
         height, width = encoder.config.grid
         blocks = []
         for index in range(0 if self.native else len(encoder.blocks)):
@@ -187,6 +187,8 @@ class Trunk(nn.Module):
 
     def forward(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b n d"]:
         """Tokens in fp32 of bytes, ordered tubelet-major, then row, then column."""
+        if self.native is not None:
+            return self.native.encode(frames)
         return self._blocks(self.embedding(frames), frames.shape[1])
 
     def tokens(self, clip: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b n d"]:
@@ -196,7 +198,7 @@ class Trunk(nn.Module):
     def _blocks(self, x: Tensor, frames: int) -> Tensor:
         tubelets = frames // self.config.tubelet
         if self.native is not None:
-            return self.native(x, tubelets)
+            return self.native.blocks(x, tubelets)
         cos, sin = self._rotary(tubelets, x.device)
         for block in self.blocks:
             x = block(x, cos, sin)

@@ -18,7 +18,7 @@ import torch
 from foresight.home import foresight_home
 
 SOURCE = Path(__file__).parent / "encoder.cpp"
-PARTS = (SOURCE, SOURCE.with_name("tiles.hpp"), SOURCE.with_name("vectors.hpp"))
+PARTS = (SOURCE, *sorted(SOURCE.parent.glob("*.hpp")))
 FLAGS = ("-std=c++20", "-O3", "-march=sapphirerapids", "-shared", "-fPIC", "-pthread")
 """Named, not ``native``: the file may lie in a folder that several machines share."""
 COMPILERS = ("c++", "g++", "clang++")
@@ -64,9 +64,8 @@ def _found() -> ctypes.CDLL | str:
 def _load(path: Path) -> ctypes.CDLL:
     found = ctypes.CDLL(str(path))
     found.foresight_allowed.restype = ctypes.c_int
-    found.foresight_blocks.restype = ctypes.c_int
-    pointer, number = ctypes.c_void_p, ctypes.c_int
-    found.foresight_blocks.argtypes = [pointer] * 6 + [number] * 3
+    found.foresight_encode.restype = ctypes.c_int
+    found.foresight_encode.argtypes = [ctypes.c_void_p] * 7 + [ctypes.c_int] * 3
     if not found.foresight_allowed():
         raise _Missing("the system does not lend AMX's registers")
     return found

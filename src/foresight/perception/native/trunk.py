@@ -1,4 +1,4 @@
-"""The blocks of a frozen encoder, run by the compiled functions."""
+"""A frozen encoder, run by the compiled functions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 from typing import cast
 
 import torch
-from jaxtyping import BFloat16, Float
+from jaxtyping import BFloat16, Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,40 +20,43 @@ SIDE = 32
 """Rows and columns of the blocks that they multiply."""
 INNER = 1024
 """Hidden channels at most that are made and used at once, so that they stay in a core's cache."""
-SHARED = 2e10
-"""Operations from which on a call is shared by threads: below, they cost more than they do."""
+SHARED = 2e9
+"""Operations from which on a call is shared by threads; starting them costs some 50 µs."""
 
 
 class Sizes(ctypes.Structure):
     """An encoder's sizes as the functions want them."""
 
     _fields_ = (
-        ("dim", ctypes.c_int32),
-        ("depth", ctypes.c_int32),
-        ("heads", ctypes.c_int32),
-        ("hidden", ctypes.c_int32),
-        ("inner", ctypes.c_int32),
+        *((name, ctypes.c_int32) for name in ("dim", "depth", "heads", "hidden", "inner")),
+        *((name, ctypes.c_int32) for name in ("height", "width", "patch", "tubelet")),
         ("eps", ctypes.c_float),
     )
 
 
 def can_run(config: VitConfig, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether `NativeBlocks` can be made here for this encoder; compiles at the first call."""
+    """Whether `NativeTrunk` can be made here for this encoder; compiles at the first call."""
     fits = config.head_dim == HEAD and config.hidden % SIDE == 0 and device.type == "cpu"
     return fits and dtype == torch.bfloat16 and library() is not None
 
 
-class NativeBlocks:
-    """All blocks and the final norm, products in bfloat16 on an fp32 residual stream.
+class NativeTrunk:
+    """Patch embedding, blocks and the final norm, products in bfloat16 on an fp32 residual stream.
 
     Each token's numbers are the same in every company and by any number of threads.
 
     Args:
         encoder: the reference module in fp32; its blocks are taken over and emptied one by one, so
             that large models are not held twice.
+        embedding: weights ``[D, P]`` (a patch's bytes ordered frame, row, column, channel) and bias
+            ``[D]`` of the patch embedding, for bytes from which 128 is subtracted.
     """
 
-    def __init__(self, encoder: VisionTransformer) -> None:
+    def __init__(
+        self,
+        encoder: VisionTransformer,
+        embedding: tuple[Float[Tensor, "d p"], Float[Tensor, " d"]],
+    ) -> None:
         found = library()
         assert found is not None, "ask can_run() first"
         config = encoder.config
@@ -61,39 +64,51 @@ class NativeBlocks:
         self._encoder = encoder  # its tables
         inner = max(n for n in range(SIDE, INNER + 1, SIDE) if config.hidden % n == 0)
         self._sizes = Sizes(
-            config.dim, config.depth, config.heads, config.hidden, inner, config.eps
+            *(config.dim, config.depth, config.heads, config.hidden, inner),
+            *(config.height, config.width, config.patch, config.tubelet, config.eps),
         )
-        self._flops = config.depth * config.dim * (8 * config.dim + 4 * config.hidden)
-        weights: list[Tensor] = []
+        self._flops = 2 * config.depth * config.dim * (4 * config.dim + 2 * config.hidden)
+        kernel = functional.pad(embedding[0], (0, -embedding[0].shape[1] % SIDE))
+        rest = kernel - kernel.to(torch.bfloat16).float()
+        weights = [encoder.norm.weight, encoder.norm.bias]
+        weights += [packed(kernel), packed(rest), embedding[1]]
         for index in range(len(encoder.blocks)):
             weights += _layer(cast(Block, encoder.blocks[index]), inner)
             encoder.blocks[index] = torch.nn.Identity()
-        weights += [encoder.norm.weight, encoder.norm.bias]
         self._weights = [weight.detach().contiguous() for weight in weights]
         places = [weight.data_ptr() for weight in self._weights]
         self._places = (ctypes.c_void_p * len(places))(*places)
         self._tables: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def __call__(self, x: Float[Tensor, "b n d"], tubelets: int) -> Float[Tensor, "b n d"]:
-        """Tokens after the final norm, in fp32.
-
-        Args:
-            x: embedded patches in fp32, ordered tubelet, row, column.
-            tubelets: of each clip.
+    def encode(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b n d"]:
+        """Tokens in fp32 of bytes, ordered tubelet-major, then row, then column.
 
         Raises:
             ForesightError: not enough memory.
         """
-        x = x.contiguous()
-        assert x.dtype == torch.float32, x.dtype
-        clips, tokens, _ = x.shape
-        out = torch.empty_like(x)
+        rows, columns = self._encoder.config.grid
+        tubelets = frames.shape[1] // self._encoder.config.tubelet
+        return self._run(frames.contiguous(), tubelets * rows * columns, tubelets)
+
+    def blocks(self, x: Float[Tensor, "b n d"], tubelets: int) -> Float[Tensor, "b n d"]:
+        """The same for patches that are embedded already, in fp32.
+
+        Raises:
+            ForesightError: not enough memory.
+        """
+        return self._run(x.contiguous(), x.shape[1], tubelets)
+
+    def _run(self, given: Tensor, tokens: int, tubelets: int) -> Tensor:
+        clips = len(given)
+        out = torch.empty(clips, tokens, self._encoder.config.dim)
         cos, sin = self._rotary(tubelets)
+        frames = given.data_ptr() if given.dtype == torch.uint8 else None
+        embedded = given.data_ptr() if given.dtype == torch.float32 else None
         shared = self._flops * clips * tokens > SHARED
-        failed = self._functions.foresight_blocks(
+        failed = self._functions.foresight_encode(
             ctypes.byref(self._sizes),
             self._places,
-            *(tensor.data_ptr() for tensor in (x, out, cos, sin)),
+            *(cos.data_ptr(), sin.data_ptr(), frames, embedded, out.data_ptr()),
             *(clips, tokens, torch.get_num_threads() if shared else 1),
         )
         if failed:
@@ -115,7 +130,7 @@ class NativeBlocks:
 
 
 def _layer(block: Block, inner: int) -> list[Tensor]:
-    """A block's weights in the order of ``Layer`` in encoder.cpp."""
+    """A block's weights in the order of ``Layer`` in group.hpp."""
     attention, mlp = block.attn, block.mlp
     qkv = attention.qkv
     bias = torch.zeros(len(qkv.weight)) if qkv.bias is None else qkv.bias
