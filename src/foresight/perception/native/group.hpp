@@ -3,120 +3,15 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <limits>
-#include <new>
 
+#include "memory.hpp"
 #include "tiles.hpp"
 #include "vectors.hpp"
 
 namespace foresight {
 
 constexpr int HEAD = 64;  // channels of a head
-constexpr int CHUNK = 8;  // row blocks at most that go through a layer together
-
-constexpr int blocks_of(int count) { return (count + SIDE - 1) / SIDE; }
-
-// Sizes of an encoder; `foresight.perception.native.trunk.Sizes` has the same fields.
-struct Sizes {
-  std::int32_t dim, depth, heads, hidden, inner, height, width, patch, tubelet;
-  float eps;
-
-  int patch_bytes() const { return 3 * tubelet * patch * patch; }
-};
-
-// A layer's weights; products' in the order of tiles.hpp, fc2 in parts of `inner` inputs.
-struct Layer {
-  const float *norm1, *shift1;
-  const bf16* qkv;
-  const float* qkv_bias;
-  const bf16* proj;
-  const float* proj_bias;
-  const float *norm2, *shift2;
-  const bf16* fc1;
-  const float* fc1_bias;
-  const bf16* fc2;
-  const float* fc2_bias;
-};
-
-// All weights, as `foresight.perception.native.trunk` lines up their addresses.
-struct Weights {
-  const float *norm, *shift;  // of the last norm
-  const bf16 *embed, *embed_rest;
-  const float* embed_bias;
-  Layer layers[];
-};
-
-struct Model {
-  const Sizes& sizes;
-  const Weights& weights;
-  const float *cos, *sin;  // [tokens of a clip, filled up to blocks][HEAD]; sine negative if even
-};
-
-// Memory at a page's start that only grows: fresh memory costs a fault for every page.
-template <class T>
-class Buffer {
-  T* data_ = nullptr;
-  std::size_t size_ = 0;
-
- public:
-  Buffer() = default;
-  Buffer(Buffer&& other) noexcept : data_(other.data_), size_(other.size_) {
-    other.data_ = nullptr, other.size_ = 0;
-  }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() { std::free(data_); }
-
-  T* data() const { return data_; }
-
-  void grow(std::size_t size) {
-    constexpr std::size_t PAGE = 4096;
-    if (size <= size_) return;
-    std::free(data_);
-    size_ = 0;
-    data_ = static_cast<T*>(std::aligned_alloc(PAGE, (size * sizeof(T) + PAGE - 1) / PAGE * PAGE));
-    if (!data_) throw std::bad_alloc();
-    size_ = size;
-  }
-};
-
-// Blocks of scores and chances lie a line further apart than they are long: rows are read across
-// blocks, and at a power of two these would share a few sets of the first cache.
-constexpr int SCORES = BLOCK + 16, CHANCES = BLOCK + SIDE;
-
-// What a thread needs for itself.
-struct Desk {
-  Buffer<bf16> normed, hidden, chances, patches;
-  Buffer<float> scores, sums;
-  Buffer<std::uint8_t> bytes;
-
-  void prepare(const Sizes& sizes, int tokens) {
-    const std::size_t rows = CHUNK * SIDE, clip = blocks_of(tokens);
-    const std::size_t patch = blocks_of(sizes.patch_bytes()) * SIDE;
-    normed.grow(rows * sizes.dim);
-    hidden.grow(rows * sizes.inner);
-    patches.grow(rows * patch);
-    bytes.grow(patch);
-    std::memset(bytes.data(), 0, patch);
-    scores.grow(clip * SCORES);
-    chances.grow(clip * CHANCES);
-    sums.grow(CHUNK * BLOCK);
-  }
-};
-
-// What the threads of a group share.
-struct Table {
-  Buffer<float> stream;
-  Buffer<bf16> query, key, value;
-
-  void prepare(const Sizes& sizes, int clips, int tokens) {
-    const std::size_t numbers = static_cast<std::size_t>(clips) * blocks_of(tokens) * SIDE * sizes.dim;
-    stream.grow(numbers);
-    for (Buffer<bf16>* buffer : {&query, &key, &value}) buffer->grow(numbers);
-  }
-};
 
 // Some clips of one call on their way through the blocks.
 class Group {
@@ -129,10 +24,18 @@ class Group {
 
  public:
   Group(const Model& model, int clips, int tokens, const Table& table)
-      : sizes_(model.sizes), weights_(model.weights), cos_(model.cos), sin_(model.sin),
-        tokens_(tokens), clip_blocks_(blocks_of(tokens)), row_blocks_(clips * clip_blocks_),
-        column_blocks_(model.sizes.dim / SIDE), stream_(table.stream.data()),
-        query_(table.query.data()), key_(table.key.data()), value_(table.value.data()) {}
+      : sizes_(model.sizes),
+        weights_(model.weights),
+        cos_(model.cos),
+        sin_(model.sin),
+        tokens_(tokens),
+        clip_blocks_(blocks_of(tokens)),
+        row_blocks_(clips * clip_blocks_),
+        column_blocks_(model.sizes.dim / SIDE),
+        stream_(table.stream.data()),
+        query_(table.query.data()),
+        key_(table.key.data()),
+        value_(table.value.data()) {}
 
   int row_blocks() const { return row_blocks_; }
 
@@ -236,8 +139,8 @@ class Group {
     for (int block = begin; block < end; ++block)
       for (int r = 0; r < SIDE; ++r)
         act(block / clip_blocks_, block % clip_blocks_ * SIDE + r,
-            stream_ + static_cast<std::size_t>(block) * column_blocks_ * BLOCK +
-                r / 16 * 2 * SUMS + r % 16 * 16);
+            stream_ + static_cast<std::size_t>(block) * column_blocks_ * BLOCK + r / 16 * 2 * SUMS +
+                r % 16 * 16);
   }
 
   // One token's patch as a row of a left operand.
@@ -245,7 +148,8 @@ class Group {
               std::uint8_t* bytes) const {
     const int patch = sizes_.patch, across = sizes_.width / patch;
     const int piece = 3 * patch, line = 3 * sizes_.width;
-    const int place = token % (sizes_.height / patch * across), tubelet = token / (sizes_.height / patch * across);
+    const int place = token % (sizes_.height / patch * across),
+              tubelet = token / (sizes_.height / patch * across);
     const int clip_frames = tokens_ / (sizes_.height / patch * across) * sizes_.tubelet;
     const std::uint8_t* corner =
         frames + static_cast<std::size_t>(place / across * patch) * line + place % across * piece;
@@ -254,7 +158,8 @@ class Group {
       const std::size_t index =
           static_cast<std::size_t>(clip) * clip_frames + tubelet * sizes_.tubelet + frame;
       const std::uint8_t* from = corner + index * sizes_.height * line;
-      for (int row = 0; row < patch; ++row, end += piece) std::memcpy(end, from + row * line, piece);
+      for (int row = 0; row < patch; ++row, end += piece)
+        std::memcpy(end, from + row * line, piece);
     }
     for (int step = 0; step < blocks_of(sizes_.patch_bytes()); ++step)
       store_centred(to + step * BLOCK, bytes + step * SIDE);
@@ -298,10 +203,10 @@ class Group {
         float* from = row + column * BLOCK;
         const int channel = column * SIDE;
         const Vector low = load(from), high = load(from + SUMS);
-        store_pair(to + column * BLOCK,
-                   normed(low, mean, scale, load(norm + channel), load(shift + channel)),
-                   normed(high, mean, scale, load(norm + channel + 16),
-                          load(shift + channel + 16)));
+        store_pair(
+            to + column * BLOCK,
+            normed(low, mean, scale, load(norm + channel), load(shift + channel)),
+            normed(high, mean, scale, load(norm + channel + 16), load(shift + channel + 16)));
         store(from, _mm512_add_ps(low, load(bias + channel)));
         store(from + SUMS, _mm512_add_ps(high, load(bias + channel + 16)));
       }

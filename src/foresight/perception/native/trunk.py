@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from foresight.errors import ForesightError
-from foresight.perception.native.library import library
+from foresight.perception.native.build import library
 from foresight.perception.vit import Block, VisionTransformer, VitConfig
 
 HEAD = 64
@@ -70,7 +70,7 @@ class NativeTrunk:
         self._flops = 2 * config.depth * config.dim * (4 * config.dim + 2 * config.hidden)
         kernel = functional.pad(embedding[0], (0, -embedding[0].shape[1] % SIDE))
         rest = kernel - kernel.to(torch.bfloat16).float()
-        weights = [encoder.norm.weight, encoder.norm.bias]
+        weights: list[Tensor] = [encoder.norm.weight, encoder.norm.bias]
         weights += [packed(kernel), packed(rest), embedding[1]]
         for index in range(len(encoder.blocks)):
             weights += _layer(cast(Block, encoder.blocks[index]), inner)
@@ -155,7 +155,9 @@ def packed(
     """
     outputs, inputs = weight.shape
     inner = inner or inputs
-    split = weight.detach().to(torch.bfloat16).view(
-        outputs // SIDE, 2, 16, inputs // inner, inner // SIDE, 16, 2
+    split = (
+        weight.detach()
+        .to(torch.bfloat16)
+        .view(outputs // SIDE, 2, 16, inputs // inner, inner // SIDE, 16, 2)
     )
     return split.permute(3, 0, 4, 1, 5, 2, 6).contiguous()

@@ -27,8 +27,8 @@ inline void store_woven(bf16* to, Vector low, Vector high) {
 
 // 32 bytes as bfloat16, 128 subtracted.
 inline void store_centred(bf16* to, const std::uint8_t* bytes) {
-  const __m512i wide = _mm512_cvtepu8_epi16(
-      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes)));
+  const __m512i wide =
+      _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes)));
   const __m512i centred = _mm512_sub_epi16(wide, _mm512_set1_epi16(128));
   const __m256i low = _mm512_castsi512_si256(centred);
   const __m256i high = _mm512_extracti64x4_epi64(centred, 1);

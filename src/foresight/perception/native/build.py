@@ -27,7 +27,7 @@ SWITCH = "FORESIGHT_NATIVE"
 """The environment variable that turns it off where it is 0."""
 
 
-class _Missing(Exception):
+class _MissingError(Exception):
     """Why there is no library, as the end of a sentence."""
 
 
@@ -50,14 +50,14 @@ def why_not() -> str:
 def _found() -> ctypes.CDLL | str:
     try:
         if os.environ.get(SWITCH, "") == "0":
-            raise _Missing(f"{SWITCH} is 0")
+            raise _MissingError(f"{SWITCH} is 0")
         if sys.platform != "linux" or platform.machine() != "x86_64":
-            raise _Missing("it is for Linux on x86-64")
+            raise _MissingError("it is for Linux on x86-64")
         # No public query exists in all supported versions of torch.
         if not getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)():
-            raise _Missing("the processor has no AMX")
+            raise _MissingError("the processor has no AMX")
         return _load(_built())
-    except (_Missing, OSError) as error:
+    except (_MissingError, OSError) as error:
         return str(error)
 
 
@@ -67,7 +67,7 @@ def _load(path: Path) -> ctypes.CDLL:
     found.foresight_encode.restype = ctypes.c_int
     found.foresight_encode.argtypes = [ctypes.c_void_p] * 7 + [ctypes.c_int] * 3
     if not found.foresight_allowed():
-        raise _Missing("the system does not lend AMX's registers")
+        raise _MissingError("the system does not lend AMX's registers")
     return found
 
 
@@ -92,12 +92,12 @@ def _compile(path: Path) -> None:
     names = (chosen,) if chosen else COMPILERS
     compiler = next((found for name in names if (found := shutil.which(name))), None)
     if compiler is None:
-        raise _Missing(f"there is no C++ compiler ({' or '.join(names)})")
+        raise _MissingError(f"there is no C++ compiler ({' or '.join(names)})")
     command = [compiler, *FLAGS, str(SOURCE), "-o", str(path)]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS)
     except subprocess.CalledProcessError as error:
         lines = [line for line in error.stderr.splitlines() if "error" in line] or ["no message"]
-        raise _Missing(f"{compiler} cannot compile it: {lines[0].strip()}") from error
+        raise _MissingError(f"{compiler} cannot compile it: {lines[0].strip()}") from error
     except subprocess.TimeoutExpired as error:
-        raise _Missing(f"{compiler} took over {SECONDS} s") from error
+        raise _MissingError(f"{compiler} took over {SECONDS} s") from error

@@ -1,0 +1,118 @@
+// What an encoder is made of, and the memory that a call works in.
+
+#pragma once
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "tiles.hpp"
+
+namespace foresight {
+
+constexpr int CHUNK = 8;  // row blocks at most that go through a layer together
+
+constexpr int blocks_of(int count) { return (count + SIDE - 1) / SIDE; }
+
+// Sizes of an encoder; `foresight.perception.native.trunk.Sizes` has the same fields.
+struct Sizes {
+  std::int32_t dim, depth, heads, hidden, inner, height, width, patch, tubelet;
+  float eps;
+
+  int patch_bytes() const { return 3 * tubelet * patch * patch; }
+};
+
+// A layer's weights; products' in the order of tiles.hpp, fc2 in parts of `inner` inputs.
+struct Layer {
+  const float *norm1, *shift1;
+  const bf16* qkv;
+  const float* qkv_bias;
+  const bf16* proj;
+  const float* proj_bias;
+  const float *norm2, *shift2;
+  const bf16* fc1;
+  const float* fc1_bias;
+  const bf16* fc2;
+  const float* fc2_bias;
+};
+
+// All weights, as `foresight.perception.native.trunk` lines up their addresses.
+struct Weights {
+  const float *norm, *shift;  // of the last norm
+  const bf16 *embed, *embed_rest;
+  const float* embed_bias;
+  Layer layers[];
+};
+
+struct Model {
+  const Sizes& sizes;
+  const Weights& weights;
+  const float *cos, *sin;  // [tokens of a clip, filled up to blocks][HEAD]; sine negative if even
+};
+
+// Memory at a page's start that only grows: fresh memory costs a fault for every page.
+template <class T>
+class Buffer {
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
+
+ public:
+  Buffer() = default;
+  Buffer(Buffer&& other) noexcept : data_(other.data_), size_(other.size_) {
+    other.data_ = nullptr, other.size_ = 0;
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { std::free(data_); }
+
+  T* data() const { return data_; }
+
+  void grow(std::size_t size) {
+    constexpr std::size_t PAGE = 4096;
+    if (size <= size_) return;
+    std::free(data_);
+    size_ = 0;
+    data_ = static_cast<T*>(std::aligned_alloc(PAGE, (size * sizeof(T) + PAGE - 1) / PAGE * PAGE));
+    if (!data_) throw std::bad_alloc();
+    size_ = size;
+  }
+};
+
+// Blocks of scores and chances lie a line further apart than they are long: rows are read across
+// blocks, and at a power of two these would share a few sets of the first cache.
+constexpr int SCORES = BLOCK + 16, CHANCES = BLOCK + SIDE;
+
+// What a thread needs for itself.
+struct Desk {
+  Buffer<bf16> normed, hidden, chances, patches;
+  Buffer<float> scores, sums;
+  Buffer<std::uint8_t> bytes;
+
+  void prepare(const Sizes& sizes, int tokens) {
+    const std::size_t rows = CHUNK * SIDE, clip = blocks_of(tokens);
+    const std::size_t patch = blocks_of(sizes.patch_bytes()) * SIDE;
+    normed.grow(rows * sizes.dim);
+    hidden.grow(rows * sizes.inner);
+    patches.grow(rows * patch);
+    bytes.grow(patch);
+    std::memset(bytes.data(), 0, patch);
+    scores.grow(clip * SCORES);
+    chances.grow(clip * CHANCES);
+    sums.grow(CHUNK * BLOCK);
+  }
+};
+
+// What the threads of a group share.
+struct Table {
+  Buffer<float> stream;
+  Buffer<bf16> query, key, value;
+
+  void prepare(const Sizes& sizes, int clips, int tokens) {
+    const std::size_t numbers =
+        static_cast<std::size_t>(clips) * blocks_of(tokens) * SIDE * sizes.dim;
+    stream.grow(numbers);
+    for (Buffer<bf16>* buffer : {&query, &key, &value}) buffer->grow(numbers);
+  }
+};
+
+}  // namespace foresight
