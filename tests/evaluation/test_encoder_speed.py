@@ -7,6 +7,7 @@ from foresight.errors import ForesightError
 from foresight.evaluation import encoder_speed as speed
 from foresight.evaluation.encoder_speed import Pair, SpeedConfig, encoder_flops
 from foresight.evaluation.results import make_result
+from foresight.perception.native import library, why_not
 
 TINY = {
     "crop_size": 32,
@@ -84,6 +85,20 @@ def test_rows_make_a_result(quick):
     assert first["ratio-to-transformers", None] == pytest.approx(ours / theirs)
 
 
+@pytest.mark.skipif(library() is None, reason=f"no native encoder: {why_not()}")
+def test_torchs_operations_are_a_side_of_their_own_where_ours_are_compiled(quick, monkeypatch):
+    monkeypatch.setattr(speed, "SIZES", {"small": TINY | {"num_attention_heads": 1}})
+    rows = speed.encoder_speed(SpeedConfig(rounds=1, dtype="bfloat16", cache_frames=0))
+    found = {(row["measure"], row.get("condition")): row["value"] for row in rows}
+    for measure in ("clips-per-second", "ms-per-clip", "rounding"):
+        for side in ("foresight", "uncompiled", "transformers"):
+            assert found[measure, side] > 0, (measure, side)
+    assert found["share-of-gemm-peak", "uncompiled"] > 0
+    # All three round the same numbers to bfloat16, ours no more of them than the others.
+    assert found["rounding", "foresight"] <= found["rounding", "transformers"]
+    assert found["rounding", "uncompiled"] < 0.05
+
+
 def test_the_verb_prints_and_writes(quick, tmp_path, capsys):
     from foresight.cli import main
     from foresight.evaluation.results import load
@@ -93,6 +108,7 @@ def test_the_verb_prints_and_writes(quick, tmp_path, capsys):
     words += ["--cache-frames", "0", "--out"]
     assert main([*words, str(out)]) == 0
     assert load(out).summary["share-of-gemm-peak/small"]["mean"] > 0
+    assert load(out).config["native"] == (why_not() or "yes")
     assert "ratio-to-transformers/small" in capsys.readouterr().out
 
 

@@ -81,10 +81,15 @@ def main(config: Config) -> None:
 def _encoder(config: EncoderBench) -> None:
     from foresight.evaluation.ac_speed import ACSpeedConfig, ac_speed
     from foresight.evaluation.encoder_speed import encoder_speed
+    from foresight.perception.native import why_not
 
     rollouts = ACSpeedConfig(rounds=config.speed.rounds, device=config.speed.device)
     rows = encoder_speed(config.speed, _say, [lambda: ac_speed(rollouts)] if config.ac else [])
-    _finish("Encoder speed", "encoder-speed", config.speed, rows, config.out, {})
+    missing = why_not()
+    if missing and config.speed.device == "cpu":
+        print(f"Ours ran as torch's operations: its C++ needs bfloat16 and AMX, and {missing}.")
+    extra = {"native": missing or "yes"}
+    _finish("Encoder speed", "encoder-speed", config.speed, rows, config.out, extra)
 
 
 def _train(config: TrainBench) -> None:

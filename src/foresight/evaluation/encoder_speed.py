@@ -90,9 +90,11 @@ def encoder_speed(
     """Measure all sizes.
 
     Rows, with the size as task: ``clips-per-second`` of both sides, their
-    ``ratio-to-transformers``, ``gemm-peak-tflops`` (of the round), ``share-of-gemm-peak``,
-    ``ms-per-clip``; ``largest-difference`` of their tokens in fp32; and ``windows-per-second`` for
-    each readout from a dataset to its cache.
+    ``ratio-to-transformers``, ``gemm-peak-tflops`` (torch's matrix product in that round),
+    ``share-of-gemm-peak``, ``ms-per-clip``; ``largest-difference`` of their tokens in fp32;
+    ``rounding``, how far each side's tokens are from those on average; and
+    ``windows-per-second`` for each readout from a dataset to its cache. Where our blocks run in
+    C++, the same blocks as torch's operations are a third side, ``uncompiled``.
 
     Args:
         config: what to measure.
@@ -123,7 +125,7 @@ def encoder_speed(
             pair = Pair(SIZES[size], config.batch or batches[size], device, dtype)
             for turn in range(config.rounds):
                 add(_turn(pair, size, turn))
-            add([_difference(SIZES[size], size, device)])
+            add(_differences(pair, size))
             if size == "small" and config.cache_frames:
                 add(_cache_rows(pair.ours, config.cache_frames))
         for measure in more:
@@ -151,6 +153,9 @@ class Pair:
         self.batch, self.device, self.dtype = batch, device, dtype
         model = VJEPA2Model(self.config).eval().requires_grad_(False)
         self.ours = our_encoder(model, dtype, device)
+        self.uncompiled = None
+        if self.ours.trunk.native is not None:
+            self.uncompiled = our_encoder(model, dtype, device, native=False)
         self.theirs = model.to(device, dtype)
         self.flops = encoder_flops(self.config, FRAMES)
         side = int(self.config.crop_size)
@@ -168,24 +173,35 @@ class Pair:
         """Tokens by `transformers`, ``[B, N, D]``, without its predictor."""
         return self.theirs.get_vision_features(self.pixels)
 
-
-def _difference(settings: dict[str, Any], size: str, device: torch.device) -> Row:
-    """Largest absolute difference of the two sides' tokens in fp32, on one clip."""
-    pair = Pair(settings, 1, device, torch.float32)
-    ours, theirs = pair.run_ours().flatten(1, 3), pair.run_theirs()
-    return {
-        "measure": "largest-difference",
-        "value": float((ours - theirs).abs().max()),
-        "task": size,
-    }
+    def sides(self) -> dict[str, Callable[[], Tensor]]:
+        """Everything that is timed, by name, ours first."""
+        found: dict[str, Callable[[], Tensor]] = {"foresight": self.run_ours}
+        if self.uncompiled is not None:
+            found["uncompiled"] = partial(self.uncompiled.encode, self.frames)
+        return {**found, "transformers": self.run_theirs}
 
 
-def our_encoder(model: Any, dtype: torch.dtype, device: torch.device) -> Encoder:
+def _differences(pair: Pair, size: str) -> list[Row]:
+    """How far both sides are apart in fp32, and each side in its dtype from fp32."""
+    exact = Pair(SIZES[size], 1, pair.device, torch.float32)
+    tokens = exact.run_ours().flatten(1, 3)
+    apart = float((tokens - exact.run_theirs()).abs().max())
+    rows: list[Row] = [{"measure": "largest-difference", "value": apart, "task": size}]
+    for side, run in pair.sides().items():
+        found = run()[:1].reshape(tokens.shape).float()
+        value = float((found - tokens).abs().mean())
+        rows.append({"measure": "rounding", "value": value, "task": size, "condition": side})
+    return rows
+
+
+def our_encoder(
+    model: Any, dtype: torch.dtype, device: torch.device, native: bool = True
+) -> Encoder:
     """Our encoder with the weights of a ``VJEPA2Model``, which keeps its own."""
     config = transformers_config(model.config.to_dict(), "the benchmark's model")
     tensors = meta_names(model.state_dict(), "the benchmark's model")
     module = build(tensors, config, "the benchmark's model")
-    return Encoder(module, "random-weights", "random-weights", dtype, device)
+    return Encoder(module, "random-weights", "random-weights", dtype, device, native)
 
 
 def encoder_flops(config: Any, frames: int) -> int:
@@ -219,12 +235,12 @@ def gemm_peak(
 
 
 def _turn(pair: Pair, size: str, turn: int) -> list[Row]:
-    """One round: the peak, then both sides call by call."""
+    """One round: the peak, then the sides call by call."""
+    sides = pair.sides()
     if turn == 0:
-        pair.run_ours()
-        pair.run_theirs()
+        for run in sides.values():
+            run()
     peak = gemm_peak(pair.device, pair.dtype)
-    sides = {"foresight": pair.run_ours, "transformers": pair.run_theirs}
     taken = _typical(list(sides.values()), pair.device)
     speed = {side: pair.batch / seconds for side, seconds in zip(sides, taken, strict=True)}
 
@@ -238,11 +254,11 @@ def _turn(pair: Pair, size: str, turn: int) -> list[Row]:
             row("clips-per-second", speed[side], side),
             row("ms-per-clip", 1000 / speed[side], side),
         ]
-    share = {side: pair.flops * speed[side] / peak for side in sides}
+    for side in sides:
+        share = pair.flops * speed[side] / peak
+        rows.append(row("share-of-gemm-peak", share, None if side == "foresight" else side))
     return [
         *rows,
-        row("share-of-gemm-peak", share["transformers"], "transformers"),
-        row("share-of-gemm-peak", share["foresight"]),
         row("ratio-to-transformers", speed["foresight"] / speed["transformers"]),
     ]
 

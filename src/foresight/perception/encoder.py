@@ -43,7 +43,13 @@ class Encoder:
     """
 
     def __init__(
-        self, module: VisionTransformer, name: str, content: str, dtype: torch.dtype, device: Any
+        self,
+        module: VisionTransformer,
+        name: str,
+        content: str,
+        dtype: torch.dtype,
+        device: Any,
+        native: bool = True,
     ) -> None:
         """Take over a module.
 
@@ -53,10 +59,11 @@ class Encoder:
             content: fingerprint of weights and configuration.
             dtype: of the products.
             device: where to run.
+            native: run in C++ where that can be.
         """
         config = module.config
         self.device = torch.device(device)
-        self.trunk = Trunk(module, dtype, self.device)
+        self.trunk = Trunk(module, dtype, self.device, native)
         self.name = name
         self.dtype = dtype
         self.config = config

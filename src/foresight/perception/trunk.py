@@ -158,10 +158,15 @@ class Trunk(nn.Module):
             so that large models are not held twice.
         dtype: dtype of the blocks' products.
         device: where to run.
+        native: run in C++ where that can be (`native.can_run`).
     """
 
     def __init__(
-        self, encoder: VisionTransformer, dtype: torch.dtype, device: torch.device | str = "cpu"
+        self,
+        encoder: VisionTransformer,
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+        native: bool = True,
     ) -> None:
         super().__init__()
         self.config = encoder.config
@@ -171,7 +176,7 @@ class Trunk(nn.Module):
         self.patch_embed.to(device)
         self.norm = encoder.norm.to(device)
         self.native: NativeTrunk | None = None
-        if can_run(encoder.config, dtype, torch.device(device)):
+        if native and can_run(encoder.config, dtype, torch.device(device)):
             self.native = NativeTrunk(encoder, (self.embedding.weight, self.embedding.bias))
         height, width = encoder.config.grid
         blocks = []
