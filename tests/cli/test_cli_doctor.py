@@ -66,6 +66,23 @@ def test_a_check_that_breaks_is_a_finding(monkeypatch):
     assert not torch.ok and "libtorch.so" in torch.found
 
 
+@pytest.mark.parametrize(
+    ("why", "ok", "fix"),
+    [
+        ("", True, ""),
+        ("there is no C++ compiler (c++)", False, "install -y g++"),
+        ("the processor has no AMX", False, "nothing to mend"),
+    ],
+)
+def test_what_the_encoder_runs_as(monkeypatch, why, ok, fix):
+    from foresight.perception import native
+
+    monkeypatch.setattr(native, "library", lambda: None if why else object())
+    monkeypatch.setattr(native, "why_not", lambda: why)
+    check = doctor.check_native()
+    assert check.ok is ok and not check.needed and fix in check.fix and why in check.found
+
+
 def test_the_wrong_pair_of_simulators(monkeypatch):
     from foresight import provenance
 

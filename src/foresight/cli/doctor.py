@@ -82,6 +82,7 @@ def examine(path: Path) -> Iterator[Check]:
         ("packages", check_packages),
         ("torch", check_torch),
         ("bf16", check_bf16),
+        ("native encoder", check_native),
         ("rendering", check_rendering),
         ("video", check_video),
         ("disk", lambda: check_disk(path)),
@@ -147,6 +148,17 @@ def check_bf16() -> Check:
     found = f"{ratio:.1f} x the speed of fp32 on {device} ({rate:.2f} TFLOP/s), {_bf16_units()}"
     advice = "" if ratio > 1 else "nothing to mend: fp32 is used here"
     return Check("bf16", ratio > 1, found, advice, needed=False)
+
+
+def check_native() -> Check:
+    """Whether the encoder runs in C++ here."""
+    from foresight.perception.native import library, why_not
+
+    if library() is not None:
+        return Check("native encoder", True, "compiled for AMX", needed=False)
+    compiler = "compiler" in why_not()
+    advice = _apt("g++") if compiler else "nothing to mend: it runs as torch's operations"
+    return Check("native encoder", False, why_not(), advice, needed=False)
 
 
 def check_rendering() -> Check:
