@@ -22,6 +22,8 @@ CONFIGS = {
     "hidden in parts": replace(SMALL, dim=128, heads=2, hidden=1408, depth=1),
     "steps in parts": replace(SMALL, dim=576, heads=9, hidden=64, depth=1),
     "many tokens": replace(SMALL, height=144, width=160),
+    "heads as in ViT-H": replace(SMALL, dim=160, heads=2),
+    "narrow heads": replace(SMALL, dim=96, heads=6, depth=1),
     "no bias": replace(SMALL, qkv_bias=False),
     "patches that fill no step": replace(SMALL, height=30, width=36, patch=6),
 }
@@ -119,7 +121,7 @@ def test_a_clip_is_the_same_in_any_company_and_by_any_number_of_threads(monkeypa
 def test_large_scores_overflow_nowhere():
     encoder = made(CONFIGS["blocks filled up"])
     for block in encoder.blocks:
-        block.attn.qkv.weight[:128] *= 300
+        block.attn.qkv.weight[:128] *= 300  # queries and keys
     given = frames(encoder.config)
     exact = encoder(normalise(given))
     found = native(encoder).encode(given)
@@ -153,7 +155,7 @@ def test_the_trunk_takes_it_where_it_fits():
     close = fast.tokens(normalise(given)) - fast(given)
     assert close.abs().max() < 0.02
     assert Trunk(made(SMALL), torch.float32).native is None
-    odd = replace(SMALL, dim=80, heads=1)  # as wide as ViT-H's
+    odd = replace(SMALL, dim=72, heads=1)
     assert Trunk(made(odd), torch.bfloat16).native is None
     cpu = torch.device("cpu")
     assert can_run(SMALL, torch.bfloat16, cpu)

@@ -11,15 +11,14 @@
 
 namespace foresight {
 
-constexpr int HEAD = 64;  // channels of a head
-
 // Some clips of one call on their way through the blocks.
 class Group {
   const Sizes& sizes_;
   const Weights& weights_;
   const float *cos_, *sin_;
   const int tokens_, clip_blocks_, row_blocks_, column_blocks_;
-  float* const stream_;  // [row block][column block] of sums: the residual stream
+  const int parts_, head_blocks_;  // blocks of a head's channels, and of all heads'
+  float* const stream_;            // [row block][column block] of sums: the residual stream
   bf16 *const query_, *const key_, *const value_;
 
  public:
@@ -32,6 +31,8 @@ class Group {
         clip_blocks_(blocks_of(tokens)),
         row_blocks_(clips * clip_blocks_),
         column_blocks_(model.sizes.dim / SIDE),
+        parts_(blocks_of(model.sizes.head)),
+        head_blocks_(model.sizes.heads * parts_),
         stream_(table.stream.data()),
         query_(table.query.data()),
         key_(table.key.data()),
@@ -93,9 +94,9 @@ class Group {
     bf16* rows = desk.normed.data();
     normalise(weights.norm1, weights.shift1, weights.proj_bias, rows, begin, end);
     alignas(64) bf16 turned[BLOCK];
-    product(rows, end - begin, weights.qkv, weights.qkv_bias, 3 * column_blocks_, column_blocks_,
+    product(rows, end - begin, weights.qkv, weights.qkv_bias, 3 * head_blocks_, column_blocks_,
             desk.sums.data(), [&](int row, int column, const float* sums, int piece) {
-              const int kind = column / column_blocks_, part = column % column_blocks_;
+              const int kind = column / head_blocks_, part = column % head_blocks_;
               if (kind == 0)
                 keep_query(sums, begin + row, part, piece);
               else if (kind == 1)
@@ -114,8 +115,8 @@ class Group {
     bf16* rows = desk.normed.data();
     for (int head = 0; head < sizes_.heads; ++head)
       for (int row = 0; row < blocks; ++row)
-        attend(head, begin + row, rows + (row * column_blocks_ + 2 * head) * BLOCK, desk);
-    add_product(rows, blocks, weights.proj, column_blocks_, column_blocks_, stream);
+        attend(head, begin + row, rows + (row * head_blocks_ + head * parts_) * BLOCK, desk);
+    add_product(rows, blocks, weights.proj, column_blocks_, head_blocks_, stream);
 
     normalise(weights.norm2, weights.shift2, weights.fc2_bias, rows, begin, end);
     bf16* hidden = desk.hidden.data();
@@ -215,7 +216,7 @@ class Group {
 
   // x cos + (x with its pairs swapped) sin; the sine carries the swap's sign.
   Vector rotated(Vector x, int token, int channel) const {
-    const std::size_t at = static_cast<std::size_t>(token) * HEAD + channel;
+    const std::size_t at = static_cast<std::size_t>(token) * parts_ * SIDE + channel;
     const Vector swapped = _mm512_permute_ps(x, 0xb1);
     return _mm512_fmadd_ps(swapped, load(sin_ + at), _mm512_mul_ps(x, load(cos_ + at)));
   }
@@ -229,16 +230,16 @@ class Group {
     }
   }
 
-  // Where a head's half of the channels of a row block lies in queries and keys.
+  // Where a part of a head's channels lies in queries and keys; parts are counted over all heads.
   std::size_t place(int row, int part) const {
-    const int head = part / 2, half = part % 2;
-    return ((static_cast<std::size_t>(head) * row_blocks_ + row) * 2 + half) * BLOCK;
+    const std::size_t head = part / parts_;
+    return ((head * row_blocks_ + row) * parts_ + part % parts_) * BLOCK;
   }
 
-  // A left operand: [head][row block][half]. Scaled so that 2^score is wanted.
+  // A left operand: [head][row block][part]. Scaled so that 2^score is wanted.
   void keep_query(const float* sums, int row, int part, int piece) const {
-    const Vector scale = _mm512_set1_ps(0.125f * 1.4426950408889634f);  // log2(e) / sqrt(HEAD)
-    const int first = row % clip_blocks_ * SIDE, channel = part % 2 * SIDE;
+    const Vector scale = _mm512_set1_ps(sizes_.sharpness);
+    const int first = row % clip_blocks_ * SIDE, channel = part % parts_ * SIDE;
     bf16* to = query_ + place(row, part);
     for_halves(sums, piece, [&](int r, Vector low, Vector high) {
       store_pair(to + r * SIDE, _mm512_mul_ps(rotated(low, first + r, channel), scale),
@@ -246,10 +247,10 @@ class Group {
     });
   }
 
-  // A right operand whose columns are tokens: [head][row block][half]. `turned` holds the rows
+  // A right operand whose columns are tokens: [head][row block][part]. `turned` holds the rows
   // until they are turned to columns.
   void keep_key(const float* sums, int row, int part, int piece, bf16* turned) const {
-    const int first = row % clip_blocks_ * SIDE, channel = part % 2 * SIDE;
+    const int first = row % clip_blocks_ * SIDE, channel = part % parts_ * SIDE;
     for_halves(sums, piece, [&](int r, Vector low, Vector high) {
       store_pair(turned + r * SIDE, rotated(low, first + r, channel),
                  rotated(high, first + r, channel + 16));
@@ -261,7 +262,7 @@ class Group {
               reinterpret_cast<std::uint32_t*>(key_ + place(row, part) + tile));
   }
 
-  // A right operand whose steps are tokens: [head][half][row block].
+  // A right operand whose steps are tokens: [head][part][row block].
   void keep_value(const float* sums, int row, int part, int piece) const {
     bf16* to = value_ + (static_cast<std::size_t>(part) * row_blocks_ + row) * BLOCK + piece * SIDE;
     const float* from = sums + piece / 8 * 2 * SUMS + piece % 8 * 2 * 16;
@@ -275,29 +276,29 @@ class Group {
     const int first = row / clip_blocks_ * clip_blocks_;
     float* scores = desk.scores.data();
     bf16* chances = desk.chances.data();
-    const bf16* query = query_ + place(row, 2 * head);
-    const bf16* keys = key_ + place(first, 2 * head);
+    const bf16* query = query_ + place(row, head * parts_);
+    const bf16* keys = key_ + place(first, head * parts_);
     for (int other = 0; other < clip_blocks_; ++other) {
       zero_sums();
-      multiply(query, keys + static_cast<std::size_t>(other) * 2 * BLOCK, 2);
+      multiply(query, keys + static_cast<std::size_t>(other) * parts_ * BLOCK, parts_);
       store_sums(scores + other * SCORES);
     }
     hide_missing(scores + (clip_blocks_ - 1) * SCORES);
-    alignas(64) float share[SIDE], mixed[2][BLOCK];
+    alignas(64) float share[SIDE], mixed[BLOCK];
     for (int r = 0; r < SIDE; ++r) share[r] = softmax(scores, chances, r);
-    for (int half = 0; half < 2; ++half) {
-      const std::size_t part = 2 * head + half;
+    for (int part = 0; part < parts_; ++part) {
+      const std::size_t values =
+          static_cast<std::size_t>(head * parts_ + part) * row_blocks_ + first;
       zero_sums();
-      multiply(chances, value_ + (part * row_blocks_ + first) * BLOCK, clip_blocks_, CHANCES);
-      store_sums(mixed[half]);
-    }
-    for (int half = 0; half < 2; ++half)
+      multiply(chances, value_ + values * BLOCK, clip_blocks_, CHANCES);
+      store_sums(mixed);
       for (int piece = 0; piece < PIECES; ++piece)
-        for_halves(mixed[half], piece, [&](int r, Vector low, Vector high) {
+        for_halves(mixed, piece, [&](int r, Vector low, Vector high) {
           const Vector scale = _mm512_set1_ps(share[r]);
-          store_pair(to + half * BLOCK + r * SIDE, _mm512_mul_ps(low, scale),
+          store_pair(to + part * BLOCK + r * SIDE, _mm512_mul_ps(low, scale),
                      _mm512_mul_ps(high, scale));
         });
+    }
   }
 
   // Scores of tokens that fill up a clip's last block.

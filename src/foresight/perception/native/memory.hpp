@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -16,9 +17,10 @@ constexpr int blocks_of(int count) { return (count + SIDE - 1) / SIDE; }
 
 // Sizes of an encoder; `foresight.perception.native.trunk.Sizes` has the same fields.
 struct Sizes {
-  std::int32_t dim, depth, heads, hidden, inner, height, width, patch, tubelet;
-  float eps;
+  std::int32_t dim, depth, heads, head, hidden, inner, height, width, patch, tubelet;
+  float eps, sharpness;  // sharpness: log2(e) / sqrt(head)
 
+  int wide() const { return heads * blocks_of(head) * SIDE; }  // heads filled up to blocks
   int patch_bytes() const { return 3 * tubelet * patch * patch; }
 };
 
@@ -47,7 +49,7 @@ struct Weights {
 struct Model {
   const Sizes& sizes;
   const Weights& weights;
-  const float *cos, *sin;  // [tokens of a clip, filled up to blocks][HEAD]; sine negative if even
+  const float *cos, *sin;  // [tokens of a clip, filled up to blocks][head, the same]
 };
 
 // Memory at a page's start that only grows: fresh memory costs a fault for every page.
@@ -91,7 +93,7 @@ struct Desk {
   void prepare(const Sizes& sizes, int tokens) {
     const std::size_t rows = CHUNK * SIDE, clip = blocks_of(tokens);
     const std::size_t patch = blocks_of(sizes.patch_bytes()) * SIDE;
-    normed.grow(rows * sizes.dim);
+    normed.grow(rows * std::max(sizes.dim, sizes.wide()));
     hidden.grow(rows * sizes.inner);
     patches.grow(rows * patch);
     bytes.grow(patch);
@@ -108,10 +110,9 @@ struct Table {
   Buffer<bf16> query, key, value;
 
   void prepare(const Sizes& sizes, int clips, int tokens) {
-    const std::size_t numbers =
-        static_cast<std::size_t>(clips) * blocks_of(tokens) * SIDE * sizes.dim;
-    stream.grow(numbers);
-    for (Buffer<bf16>* buffer : {&query, &key, &value}) buffer->grow(numbers);
+    const std::size_t rows = static_cast<std::size_t>(clips) * blocks_of(tokens) * SIDE;
+    stream.grow(rows * sizes.dim);
+    for (Buffer<bf16>* buffer : {&query, &key, &value}) buffer->grow(rows * sizes.wide());
   }
 };
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import cast
 
 import torch
@@ -14,8 +15,6 @@ from foresight.errors import ForesightError
 from foresight.perception.native.build import library
 from foresight.perception.vit import Block, VisionTransformer, VitConfig
 
-HEAD = 64
-"""Channels of a head that the functions know; ViT-H has 80."""
 SIDE = 32
 """Rows and columns of the blocks that they multiply."""
 INNER = 1024
@@ -28,16 +27,18 @@ class Sizes(ctypes.Structure):
     """An encoder's sizes as the functions want them."""
 
     _fields_ = (
-        *((name, ctypes.c_int32) for name in ("dim", "depth", "heads", "hidden", "inner")),
+        *((name, ctypes.c_int32) for name in ("dim", "depth", "heads", "head", "hidden", "inner")),
         *((name, ctypes.c_int32) for name in ("height", "width", "patch", "tubelet")),
         ("eps", ctypes.c_float),
+        ("sharpness", ctypes.c_float),
     )
 
 
 def can_run(config: VitConfig, dtype: torch.dtype, device: torch.device) -> bool:
     """Whether `NativeTrunk` can be made here for this encoder; compiles at the first call."""
-    fits = config.head_dim == HEAD and config.hidden % SIDE == 0 and device.type == "cpu"
-    return fits and dtype == torch.bfloat16 and library() is not None
+    fits = config.dim % SIDE == 0 and config.hidden % SIDE == 0 and config.head_dim % 2 == 0
+    here = dtype == torch.bfloat16 and device.type == "cpu"
+    return fits and here and library() is not None
 
 
 class NativeTrunk:
@@ -64,8 +65,9 @@ class NativeTrunk:
         self._encoder = encoder  # its tables
         inner = max(n for n in range(SIDE, INNER + 1, SIDE) if config.hidden % n == 0)
         self._sizes = Sizes(
-            *(config.dim, config.depth, config.heads, config.hidden, inner),
+            *(config.dim, config.depth, config.heads, config.head_dim, config.hidden, inner),
             *(config.height, config.width, config.patch, config.tubelet, config.eps),
+            math.log2(math.e) / math.sqrt(config.head_dim),
         )
         self._flops = 2 * config.depth * config.dim * (4 * config.dim + 2 * config.hidden)
         kernel = functional.pad(embedding[0], (0, -embedding[0].shape[1] % SIDE))
@@ -121,23 +123,31 @@ class NativeTrunk:
     def _rotary(self, tubelets: int) -> tuple[Tensor, Tensor]:
         """Tables filled up to whole blocks, the sine with the sign that swapping pairs needs."""
         if tubelets not in self._tables:
-            grid = self._encoder.config.grid
-            cos, sin = self._encoder.tables(tubelets, *grid, torch.device("cpu"))
-            signs = torch.tensor([-1.0, 1.0]).repeat(HEAD // 2)
-            rows = (0, 0, 0, -len(cos) % SIDE)
-            self._tables[tubelets] = (functional.pad(cos, rows), functional.pad(sin * signs, rows))
+            config = self._encoder.config
+            cos, sin = self._encoder.tables(tubelets, *config.grid, torch.device("cpu"))
+            signs = torch.tensor([-1.0, 1.0]).repeat(config.head_dim // 2)
+            room = (0, -config.head_dim % SIDE, 0, -len(cos) % SIDE)
+            self._tables[tubelets] = (functional.pad(cos, room), functional.pad(sin * signs, room))
         return self._tables[tubelets]
 
 
 def _layer(block: Block, inner: int) -> list[Tensor]:
-    """A block's weights in the order of ``Layer`` in group.hpp."""
+    """A block's weights in the order of ``Layer`` in memory.hpp, heads filled up to whole blocks.
+
+    What fills them up is 0, and adds nothing to scores or to what is mixed.
+    """
     attention, mlp = block.attn, block.mlp
-    qkv = attention.qkv
-    bias = torch.zeros(len(qkv.weight)) if qkv.bias is None else qkv.bias
+    qkv, proj = attention.qkv, attention.proj.weight.detach()
+    bias = torch.zeros(len(qkv.weight)) if qkv.bias is None else qkv.bias.detach()
+    head = proj.shape[1] // attention.heads
+    missing = -head % SIDE
+    rows = functional.pad(qkv.weight.detach().unflatten(0, (-1, head)), (0, 0, 0, missing))
+    columns = functional.pad(proj.unflatten(1, (-1, head)), (0, missing))
     return [
         *(block.norm1.weight, block.norm1.bias),
-        *(packed(qkv.weight), bias),
-        *(packed(attention.proj.weight), attention.proj.bias),
+        packed(rows.flatten(0, 1)),
+        functional.pad(bias.unflatten(0, (-1, head)), (0, missing)).flatten(),
+        *(packed(columns.flatten(1)), attention.proj.bias),
         *(block.norm2.weight, block.norm2.bias),
         *(packed(mlp.fc1.weight), mlp.fc1.bias),
         *(packed(mlp.fc2.weight, inner), mlp.fc2.bias),
