@@ -11,6 +11,7 @@ from foresight.evaluation.results import Result, load
 from foresight.evaluation.statistics import summarise
 from foresight.files import write_text
 from foresight.report.probes import probe_table
+from foresight.report.speed import speed_table
 from foresight.report.tables import (
     Table,
     episode_table,
@@ -23,6 +24,7 @@ from foresight.report.tables import (
 )
 
 PROBES = "probes"
+SPEED = "encoder-speed"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
 
@@ -44,6 +46,8 @@ def headline(result: Result) -> str:
     """The one table that a result is about."""
     if result.name == PROBES:
         return to_markdown(probe_table(result))
+    if result.name == SPEED:
+        return to_markdown(speed_table(result))
     if len(result.tasks) > 1 and result.conditions:
         table = overview_table(result)
         broad = len(result.conditions) > 2 * len(result.tasks)
@@ -94,6 +98,7 @@ def readme_block(folder: Path) -> str:
         ("teach.json", "`foresight teach`, one video shown, no reward:"),
         ("road-reacher-easy.json", "`make demo`, the same agent in a shorter run:"),
         ("probes.json", "`foresight probe`, what the bundled eyes see:"),
+        ("encoder-speed.json", "`foresight bench encoder`, the frozen encoder on a CPU:"),
         ("baselines.json", "Trivial baselines, experts and the true-simulator oracle:"),
     ):
         if (folder / name).exists():
