@@ -75,7 +75,7 @@ def test_a_check_that_breaks_is_a_finding(monkeypatch):
     ],
 )
 def test_what_the_encoder_runs_as(monkeypatch, why, ok, fix):
-    from foresight.perception import native
+    from foresight import native
 
     monkeypatch.setattr(native, "library", lambda: None if why else object())
     monkeypatch.setattr(native, "why_not", lambda: why)

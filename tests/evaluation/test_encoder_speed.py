@@ -7,7 +7,7 @@ from foresight.errors import ForesightError
 from foresight.evaluation import encoder_speed as speed
 from foresight.evaluation.encoder_speed import Pair, SpeedConfig, encoder_flops
 from foresight.evaluation.results import make_result
-from foresight.perception.native import library, why_not
+from foresight.native import library, why_not
 
 TINY = {
     "crop_size": 32,

@@ -18,7 +18,6 @@ from foresight.evaluation.planner_peer import Peer, stacked_weights
 from foresight.evaluation.planner_speed import PlannerSpeedConfig
 from foresight.evaluation.results import load
 from foresight.planning.config import SOURCE_SEARCH, SearchConfig
-from foresight.planning.fast import FastDynamics
 from foresight.planning.solvers import imagine
 
 TINY = SearchConfig(samples=8, elites=2, iterations=2, horizon=3)
@@ -44,11 +43,6 @@ class CEMSolver:
 """
 
 
-def compiled_as_it_is(networks, dtype, compiled=False):
-    """Compiling takes a while, and has tests of its own."""
-    return FastDynamics(networks, dtype)
-
-
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(speed, "SIZES", {"source": TINY, "heads": TINY})
@@ -56,7 +50,6 @@ def quick(monkeypatch):
     monkeypatch.setattr(speed, "SAMPLES", (4, 8))
     monkeypatch.setattr(speed, "HORIZONS", (2, 3))
     monkeypatch.setattr(planner_bench, "HIDDEN", 32)
-    monkeypatch.setattr(planner_bench, "FastDynamics", compiled_as_it_is)
     monkeypatch.setattr(speed, "SECOND", 0.001)
     monkeypatch.setattr(encoder_speed, "PEAK_SIDES", {"cpu": (64,)})
 
@@ -88,17 +81,6 @@ def test_flops_are_those_that_torch_counts():
     assert bench.flops == 2 * counter.get_total_flops()  # two iterations
 
 
-def test_it_compiles_where_it_can(monkeypatch, tmp_path):
-    for choice, compiler, expected in (
-        ("auto", sys.executable, True),
-        ("auto", str(tmp_path / "none"), False),
-        ("no", sys.executable, False),
-        ("yes", str(tmp_path / "none"), True),
-    ):
-        monkeypatch.setenv("CXX", compiler)
-        assert speed.compiles(PlannerSpeedConfig(compile=choice)) == expected
-
-
 def test_flops_of_the_sources_size():
     assert Bench(SOURCE_SEARCH, False, 5, torch.float32, "wall").flops == pytest.approx(
         131e9, rel=0.01
@@ -110,8 +92,6 @@ def test_rows_make_the_promised_summary(quick, environment, tmp_path, capsys):
     words = [
         "bench",
         "planner",
-        "--compile",
-        "yes",
         "--rounds",
         "1",
         "--threads",
@@ -125,8 +105,6 @@ def test_rows_make_the_promised_summary(quick, environment, tmp_path, capsys):
     for key in (
         "share-of-gemm-peak/source-size",
         "ratio-to-loop/source-size",
-        "uncompiled:share-of-gemm-peak/source-size",
-        "uncompiled:milliseconds/source-size",
         "ratio-to-stable-worldmodel/source-size",
         "same-dtype:ratio-to-stable-worldmodel/source-size",
         "stable-worldmodel:milliseconds/source-size",

@@ -19,7 +19,6 @@ from foresight.agents.sight import Sight
 from foresight.envs.episode import EpisodeSpec, run_episode
 from foresight.envs.render import RenderSettings
 from foresight.errors import ForesightError
-from foresight.files import late
 from foresight.perception.encoder import default_dtype
 from foresight.perception.eyes import Eyes
 from foresight.perception.stream import FeatureStream
@@ -69,9 +68,6 @@ class PlannerConfig:
     """Cut the episodes that show the goals short; for trial runs."""
     effort: float = 0.0
     """Weight of the mean squared action."""
-    compile: bool = late(False)
-    """Compile the dynamics (residual MLPs, on a CPU with a C++ compiler): some seconds for each
-    member at the start of an agent, and large searches take a sixth less time."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,7 @@ class PlannerFactory:
         model.expect_encoder(encoder.fingerprint, readout.fingerprint)
         config = self.planner
         dtype = default_dtype(torch.device("cpu"))  # candidates are many: the fastest products win
-        dynamics = imagining_form(model.dynamics, model.config.dynamics, dtype, config.compile)
+        dynamics = imagining_form(model.dynamics, model.config.dynamics, dtype)
         reward = deepcopy(model.reward).to(dtype)
         low = torch.tensor(model.config.action_low)
         high = torch.tensor(model.config.action_high)
@@ -139,21 +135,10 @@ class PlannerFactory:
         return PlanningAgent(sight, solver, objective, config.warm_start)
 
 
-def imagining_form(
-    dynamics: Any, config: DynamicsConfig, dtype: torch.dtype, compiled: bool = False
-) -> Dynamics:
-    """A trained dynamics, single or ensemble, for imagining in ``dtype`` only; itself unchanged.
-
-    Raises:
-        ForesightError: it is to be compiled and cannot be.
-    """
+def imagining_form(dynamics: Any, config: DynamicsConfig, dtype: torch.dtype) -> Dynamics:
+    """A trained dynamics, single or ensemble, for imagining in ``dtype`` only; itself unchanged."""
     if config.kind == "mlp":
-        return fast(dynamics, dtype, compiled)
-    if compiled:
-        raise ForesightError(
-            f"Dynamics of the kind {config.kind!r} cannot be compiled: leave compile out, or train "
-            "one of the kind 'mlp'."
-        )
+        return fast(dynamics, dtype)
     return deepcopy(dynamics).to(dtype)
 
 

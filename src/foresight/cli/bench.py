@@ -81,7 +81,7 @@ def main(config: Config) -> None:
 def _encoder(config: EncoderBench) -> None:
     from foresight.evaluation.ac_speed import ACSpeedConfig, ac_speed
     from foresight.evaluation.encoder_speed import encoder_speed
-    from foresight.perception.native import why_not
+    from foresight.native import why_not
 
     rollouts = ACSpeedConfig(rounds=config.speed.rounds, device=config.speed.device)
     rows = encoder_speed(config.speed, _say, [lambda: ac_speed(rollouts)] if config.ac else [])

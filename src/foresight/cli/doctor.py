@@ -152,7 +152,7 @@ def check_bf16() -> Check:
 
 def check_native() -> Check:
     """Whether the encoder runs in C++ here."""
-    from foresight.perception.native import library, why_not
+    from foresight.native import library, why_not
 
     if library() is not None:
         return Check("native encoder", True, "compiled for AMX", needed=False)

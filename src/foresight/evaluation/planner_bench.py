@@ -51,7 +51,9 @@ class Bench:
         members: of the ensemble.
         dtype: of our products.
         clock: ``wall`` or ``cpu``.
-        compiled: compile our dynamics.
+
+    Attributes:
+        native: whether ours imagines in C++.
     """
 
     def __init__(
@@ -61,7 +63,6 @@ class Bench:
         members: int,
         dtype: torch.dtype,
         clock: str,
-        compiled: bool = False,
     ) -> None:
         generator = torch.Generator().manual_seed(0)
         self.search = search
@@ -73,8 +74,10 @@ class Bench:
         self.reference = LoopDynamics(self.networks)
         self.goal = imagine(self.reference, self.z0, known).mean(0)[:, 0, -1]
         high = torch.ones(ACTIONS)
-        self.fast = make_solver(search, fast_members(members, HIDDEN, dtype, compiled), -high, high)
-        self.uncompiled = make_solver(search, fast_members(members, HIDDEN, dtype), -high, high)
+        ours, plain = (fast_members(members, HIDDEN, dtype, native) for native in (True, False))
+        self.native = ours.native is not None
+        self.fast = make_solver(search, ours, -high, high)
+        self.uncompiled = make_solver(search, plain, -high, high)
         self.loop = make_solver(search, self.reference, -high, high)
         self.objective = self._objective(dtype if heads else None)
         self.loop_objective = self._objective(torch.float32 if heads else None)
@@ -100,7 +103,7 @@ class Bench:
         return self._timed(lambda: self.fast.plan(self.z0, self.objective))
 
     def decide_uncompiled(self) -> float:
-        """Seconds of one decision by our planner without compiled dynamics."""
+        """Seconds of one decision by our planner, imagining by torch's operations."""
         return self._timed(lambda: self.uncompiled.plan(self.z0, self.objective))
 
     def decide_in_a_loop(self) -> float:
@@ -141,10 +144,10 @@ class Bench:
 
 @cache
 def fast_members(
-    members: int, hidden: int, dtype: torch.dtype, compiled: bool = False
+    members: int, hidden: int, dtype: torch.dtype, native: bool = True
 ) -> FastDynamics:
-    """An ensemble of random networks; made once, as compiling takes a while."""
-    return FastDynamics([random_dynamics(seed, hidden) for seed in range(members)], dtype, compiled)
+    """An ensemble of random networks; made once, as several benches ask for it."""
+    return FastDynamics([random_dynamics(seed, hidden) for seed in range(members)], dtype, native)
 
 
 def random_dynamics(seed: int, hidden: int = HIDDEN) -> ResidualDynamics:

@@ -9,8 +9,6 @@ as one stacked product, whichever is faster for it.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -66,9 +64,6 @@ class PlannerSpeedConfig:
     that does other things beside."""
     peer: Path | None = None
     """Python of a virtual environment with stable-worldmodel; left out, it is not measured."""
-    compile: Literal["auto", "yes", "no"] = "auto"
-    """Measure our planner with its dynamics compiled, and beside it without; auto does so where
-    there is a C++ compiler."""
     scaling: bool = True
     """Also measure the cost against samples and horizon."""
 
@@ -81,11 +76,12 @@ def planner_speed(
     Rows for the tasks ``source-size`` and ``heads``: ``milliseconds`` of a decision (also of the
     conditions loop, stable-worldmodel and stable-worldmodel-same-dtype), ``gemm-peak-tflops`` and
     ``share-of-gemm-peak`` (the dynamics' products alone count as work), ``ratio-to-loop``,
-    ``ratio-to-stable-worldmodel`` (and ``same-dtype:`` of it); with compiled dynamics
-    the first two and the share also as ``uncompiled:``; ``action-difference``, the largest
-    between the first actions chosen by ours and by the loop as a share of the action range, and
-    ``cost-difference``, how much worse the loop judges our plan than its own, in standard
-    deviations of the first candidates' costs (both also with our products in ``float32``).
+    ``ratio-to-stable-worldmodel`` (and ``same-dtype:`` of it); where ours imagines in C++, time,
+    share and ratio of the same as torch's operations as ``uncompiled:``; ``action-difference``,
+    the largest between the first actions chosen by ours and by the loop as a share of the action
+    range, and ``cost-difference``, how much worse the loop judges our plan than its own, in
+    standard deviations of the first candidates' costs (both also with our products in
+    ``float32``).
     ``samples-<S>:milliseconds@<H>`` of the task ``scaling``; and ``milliseconds`` alone of the task
     ``default``.
 
@@ -110,7 +106,7 @@ def planner_speed(
                 add(_agent(config, dtype))
                 continue
             heads = size == "heads"
-            bench = Bench(SIZES[size], heads, config.members, dtype, config.clock, compiles(config))
+            bench = Bench(SIZES[size], heads, config.members, dtype, config.clock)
             add(bench.differences(TASKS[size]))
             with ExitStack() as stack:
                 sides = _sides(config, bench, size, dtype, stack)
@@ -126,7 +122,7 @@ def _sides(
 ) -> dict[str, Side]:
     """What takes turns, by condition; ours first."""
     sides: dict[str, Side] = {"": bench.decide, "loop": bench.decide_in_a_loop}
-    if compiles(config):
+    if bench.native:
         sides["uncompiled"] = bench.decide_uncompiled
     if config.peer is None or size != "source":
         return sides
@@ -182,10 +178,7 @@ def _turn(bench: Bench, sides: dict[str, Side], task: str, turn: int) -> list[Ro
 
 
 def _scaling(config: PlannerSpeedConfig, dtype: torch.dtype) -> list[Row]:
-    """Milliseconds of a decision with other numbers of samples or horizons than the sources'.
-
-    Without compiled dynamics: those take parts of one size, and their cost has steps.
-    """
+    """Milliseconds of a decision with other numbers of samples or horizons than the sources'."""
     sizes = [(samples, SOURCE_SEARCH.horizon) for samples in SAMPLES]
     sizes += [(SOURCE_SEARCH.samples, steps) for steps in HORIZONS]
     benches = {}
@@ -250,13 +243,6 @@ def _typical(runs: Sequence[Side]) -> list[float]:
     while len(taken) < 3 or (taken.sum() < SECOND * len(runs) and len(taken) < 1000):
         taken = np.vstack([taken, [run() for run in runs]])
     return [float(seconds) for seconds in np.median(taken, axis=0)]
-
-
-def compiles(config: PlannerSpeedConfig) -> bool:
-    """Whether our dynamics are compiled."""
-    if config.compile == "auto":
-        return shutil.which(os.environ.get("CXX", "g++")) is not None
-    return config.compile == "yes"
 
 
 def _checked(config: PlannerSpeedConfig) -> torch.dtype:

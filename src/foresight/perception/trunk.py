@@ -6,7 +6,7 @@
 - The rotary tables are computed once, in fp32, and written out for all heads.
 - Pixels go in as centred bytes: the ImageNet normalisation is folded into the patch embedding.
 - On a CPU the weights are laid out once as oneDNN's kernels want them, instead of at every call;
-  on one with AMX the blocks run in C++ of our own (`foresight.perception.native`).
+  on one with AMX the blocks run in C++ of our own (`foresight.perception.native_trunk`).
 
 In bfloat16 only the products and what lies between them are rounded; the patch embedding and the
 residual stream stay in fp32. What changes in one step of a robot is often no more than bfloat16's
@@ -23,7 +23,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.perception.native import NativeTrunk, can_run
+from foresight.perception.native_trunk import NativeTrunk, can_run
 from foresight.perception.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from foresight.perception.vit import Block, PatchEmbed, VisionTransformer
 
@@ -158,7 +158,7 @@ class Trunk(nn.Module):
             so that large models are not held twice.
         dtype: dtype of the blocks' products.
         device: where to run.
-        native: run in C++ where that can be (`native.can_run`).
+        native: run in C++ where that can be (`native_trunk.can_run`).
     """
 
     def __init__(

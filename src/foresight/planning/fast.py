@@ -2,6 +2,7 @@
 
 The same function as `ResidualDynamics`, one or an ensemble of them, for inference only:
 
+- On a processor with AMX a member's rollout is one function in C++ (`native_dynamics`). Elsewhere:
 - Weights are laid out once as oneDNN's kernels want them, instead of at every call.
 - A part of the work is one member and a few hundred candidates, rolled out over the whole horizon:
   the member's weights and the part's activations stay in a core's own cache. Parts run side by
@@ -29,11 +30,13 @@ from foresight.errors import ForesightError
 from foresight.perception.encoder import default_dtype
 from foresight.perception.lanes import run_in_lanes
 from foresight.perception.trunk import Linear
-from foresight.planning.compiled import ALIGNMENT, COMPILED_ROWS, CompiledDynamics, sizes_of
+from foresight.planning.native_dynamics import NATIVE_ROWS, NativeDynamics, can_roll
 from foresight.worldmodel.networks import ResidualDynamics
 
 ROWS = 512
 """Candidates in a part: enough for full speed, few enough for a core's cache."""
+ALIGNMENT = 32
+"""The first layer's input is padded to a multiple of this."""
 
 
 class FastDynamics:
@@ -42,29 +45,31 @@ class FastDynamics:
     Args:
         networks: the members, all of one size; they are not changed.
         dtype: of the products; the fastest of this machine if left out.
-        compiled: compile the step (see `foresight.planning.compiled`): some seconds a member, and
-            a sixth less time for a large search.
+        native: run in C++ where that can be.
 
     Attributes:
         members: how many there are. ``step`` takes and gives states with a leading E.
 
     Raises:
         ForesightError: no members, members of different sizes, weights that are not on the CPU,
-            non-finite weights, or they cannot be compiled here.
+            or non-finite weights.
     """
 
     def __init__(
         self,
         networks: Sequence[ResidualDynamics],
         dtype: torch.dtype | None = None,
-        compiled: bool = False,
+        native: bool = True,
     ) -> None:
         self.dtype = dtype or default_dtype(torch.device("cpu"))
         _refuse_unlike(networks)
         self.latent, self.actions = sizes_of(networks[0])
         self.members = len(networks)
-        self._stacks = [_Stack(network.net, self.dtype) for network in networks]
-        self._compiled = CompiledDynamics(networks, self.dtype) if compiled else None
+        self.native: NativeDynamics | None = None
+        if native and can_roll(networks[0], self.dtype):
+            self.native = NativeDynamics(networks)
+        stacked = () if self.native else networks
+        self._stacks = [_Stack(network.net, self.dtype) for network in stacked]
 
     @torch.no_grad()
     def imagine(
@@ -77,15 +82,15 @@ class FastDynamics:
         """
         scenes, samples, horizon, _ = actions.shape
         self._expect(z0, actions)
-        start = z0.repeat_interleave(samples, 0)
+        start = self._kept(z0).repeat_interleave(samples, 0)
         # Time before rows: each step is written to one piece of memory.
-        out = z0.new_empty(self.members, horizon + 1, len(start), self.latent)
+        out = start.new_empty(self.members, horizon + 1, len(start), self.latent)
         taken = actions.flatten(0, 1).transpose(0, 1).to(self.dtype).contiguous()
-        limit = COMPILED_ROWS if self._compiled else ROWS
+        limit = NATIVE_ROWS if self.native else ROWS
         parts = parts_of(self.members, len(start), torch.get_num_threads(), limit)
-        run_in_lanes(lambda part: self._fill(part, start, taken, out), parts)
+        run_in_lanes(lambda part: self._roll(part, start, taken, out), parts)
         _mark_non_finite(taken, out)
-        return out.transpose(1, 2).unflatten(1, (scenes, samples))
+        return out.transpose(1, 2).unflatten(1, (scenes, samples)).to(z0.dtype)
 
     @torch.no_grad()
     def step(
@@ -102,37 +107,26 @@ class FastDynamics:
                 "one for each."
             )
         self._expect(z, action)
-        rows = z.flatten(1, -2) if z.ndim > 2 else z[:, None]
+        rows = self._kept(z.flatten(1, -2) if z.ndim > 2 else z[:, None])
         taken = action.reshape(1, -1, self.actions).to(self.dtype)
-        out = z.new_empty(self.members, 2, rows.shape[1], self.latent)
+        out = rows.new_empty(self.members, 2, rows.shape[1], self.latent)
         for part in parts_of(self.members, rows.shape[1], 1):
             self._roll(part, rows[part.member], taken, out)
         _mark_non_finite(taken, out)
-        return out[:, 1].reshape(z.shape)
+        return out[:, 1].reshape(z.shape).to(z.dtype)
 
-    def _fill(self, part: Part, start: Tensor, actions: Tensor, out: Tensor) -> None:
-        """Fill the part of ``out [E, H+1, N, Z]``; start ``[N, Z]``, actions ``[H, N, A]``."""
-        # A compiled step always takes as many rows: few are done sooner without it.
-        if self._compiled and part.stop - part.start > COMPILED_ROWS // 4:
-            self._roll_compiled(self._compiled, part, start, actions, out)
-        else:
-            self._roll(part, start, actions, out)
-
-    @torch.inference_mode()
-    def _roll_compiled(
-        self, compiled: CompiledDynamics, part: Part, start: Tensor, actions: Tensor, out: Tensor
-    ) -> None:
-        rows = slice(part.start, part.stop)
-        states = out[part.member, :, rows]
-        states[0] = start[rows]
-        futures = compiled.roll(part.member, start[rows], actions[:, rows])
-        for there, state in zip(states[1:], futures, strict=True):
-            there.copy_(state)
+    def _kept(self, z: Tensor) -> Tensor:
+        """States in the dtype that they are summed in."""
+        return z if self.native is None else z.float()
 
     @torch.inference_mode()  # modes belong to a thread, and this runs in one of its own
     def _roll(self, part: Part, start: Tensor, actions: Tensor, out: Tensor) -> None:
-        stack = self._stacks[part.member]
+        """Fill the part of ``out [E, H+1, N, Z]``; start ``[N, Z]``, actions ``[H, N, A]``."""
         rows = slice(part.start, part.stop)
+        if self.native is not None:
+            self.native.roll(part.member, start[rows], actions[:, rows], out[part.member, :, rows])
+            return
+        stack = self._stacks[part.member]
         # Views are made once and sums written where they belong: beside products of this size
         # every operation costs tens of microseconds, whatever it does.
         states, taken = out[part.member, :, rows].unbind(0), actions[:, rows].unbind(0)
@@ -153,7 +147,7 @@ class FastDynamics:
             )
 
 
-def fast(dynamics: Any, dtype: torch.dtype | None = None, compiled: bool = False) -> FastDynamics:
+def fast(dynamics: Any, dtype: torch.dtype | None = None) -> FastDynamics:
     """The fast form of a `ResidualDynamics`, or of an ensemble whose ``member(i)`` gives them.
 
     Raises:
@@ -162,7 +156,7 @@ def fast(dynamics: Any, dtype: torch.dtype | None = None, compiled: bool = False
     networks = [dynamics]
     if hasattr(dynamics, "members") and hasattr(dynamics, "member"):
         networks = [dynamics.member(index) for index in range(dynamics.members)]
-    return FastDynamics(networks, dtype, compiled)
+    return FastDynamics(networks, dtype)
 
 
 @dataclass(frozen=True)
@@ -249,6 +243,13 @@ def relu_(x: Tensor) -> Tensor:
         x.view(torch.int16).clamp_min_(0)
         return x
     return x.relu_()
+
+
+def sizes_of(network: ResidualDynamics) -> tuple[int, int]:
+    """Numbers of a state and of an action."""
+    first, last = network.net[0], network.net[-1]
+    assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+    return last.out_features, first.in_features - last.out_features
 
 
 def _mark_non_finite(actions: Float[Tensor, "H N A"], out: Float[Tensor, "E H1 N Z"]) -> None:

@@ -3,19 +3,16 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
+#include "buffer.hpp"
 #include "tiles.hpp"
 
 namespace foresight {
 
 constexpr int CHUNK = 8;  // row blocks at most that go through a layer together
 
-constexpr int blocks_of(int count) { return (count + SIDE - 1) / SIDE; }
-
-// Sizes of an encoder; `foresight.perception.native.trunk.Sizes` has the same fields.
+// Sizes of an encoder; `foresight.perception.native_trunk.Sizes` has the same fields.
 struct Sizes {
   std::int32_t dim, depth, heads, head, hidden, inner, height, width, patch, tubelet;
   float eps, sharpness;  // sharpness: log2(e) / sqrt(head)
@@ -38,7 +35,7 @@ struct Layer {
   const float* fc2_bias;
 };
 
-// All weights, as `foresight.perception.native.trunk` lines up their addresses.
+// All weights, as `foresight.perception.native_trunk` lines up their addresses.
 struct Weights {
   const float *norm, *shift;  // of the last norm
   const bf16 *embed, *embed_rest;
@@ -52,37 +49,8 @@ struct Model {
   const float *cos, *sin;  // [tokens of a clip, filled up to blocks][head, the same]
 };
 
-// Memory at a page's start that only grows: fresh memory costs a fault for every page.
-template <class T>
-class Buffer {
-  T* data_ = nullptr;
-  std::size_t size_ = 0;
-
- public:
-  Buffer() = default;
-  Buffer(Buffer&& other) noexcept : data_(other.data_), size_(other.size_) {
-    other.data_ = nullptr, other.size_ = 0;
-  }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  ~Buffer() { std::free(data_); }
-
-  T* data() const { return data_; }
-
-  void grow(std::size_t size) {
-    constexpr std::size_t PAGE = 4096;
-    if (size <= size_) return;
-    std::free(data_);
-    size_ = 0;
-    data_ = static_cast<T*>(std::aligned_alloc(PAGE, (size * sizeof(T) + PAGE - 1) / PAGE * PAGE));
-    if (!data_) throw std::bad_alloc();
-    size_ = size;
-  }
-};
-
-// Blocks of scores and chances lie a line further apart than they are long: rows are read across
-// blocks, and at a power of two these would share a few sets of the first cache.
-constexpr int SCORES = BLOCK + 16, CHANCES = BLOCK + SIDE;
+// From one block of chances to the next, as `SPACED` for sums.
+constexpr int CHANCES = BLOCK + SIDE;
 
 // What a thread needs for itself.
 struct Desk {
@@ -98,7 +66,7 @@ struct Desk {
     patches.grow(rows * patch);
     bytes.grow(patch);
     std::memset(bytes.data(), 0, patch);
-    scores.grow(clip * SCORES);
+    scores.grow(clip * SPACED);
     chances.grow(clip * CHANCES);
     sums.grow(CHUNK * BLOCK);
   }
@@ -111,7 +79,7 @@ struct Table {
 
   void prepare(const Sizes& sizes, int clips, int tokens) {
     const std::size_t rows = static_cast<std::size_t>(clips) * blocks_of(tokens) * SIDE;
-    stream.grow(rows * sizes.dim);
+    stream.grow(rows / SIDE * (sizes.dim / SIDE) * SPACED);
     for (Buffer<bf16>* buffer : {&query, &key, &value}) buffer->grow(rows * sizes.wide());
   }
 };

@@ -17,7 +17,7 @@ import torch
 
 from foresight.home import foresight_home
 
-SOURCE = Path(__file__).parent / "encoder.cpp"
+SOURCE = Path(__file__).parent / "library.cpp"
 PARTS = (SOURCE, *sorted(SOURCE.parent.glob("*.hpp")))
 FLAGS = ("-std=c++20", "-O3", "-march=sapphirerapids", "-shared", "-fPIC", "-pthread")
 """Named, not ``native``: the file may lie in a folder that several machines share."""
@@ -66,6 +66,10 @@ def _load(path: Path) -> ctypes.CDLL:
     found.foresight_allowed.restype = ctypes.c_int
     found.foresight_encode.restype = ctypes.c_int
     found.foresight_encode.argtypes = [ctypes.c_void_p] * 7 + [ctypes.c_int] * 3
+    found.foresight_roll.restype = ctypes.c_int
+    found.foresight_roll.argtypes = (
+        [ctypes.c_void_p] * 5 + [ctypes.c_int] * 2 + [ctypes.c_int64] * 2
+    )
     if not found.foresight_allowed():
         raise _MissingError("the system does not lend AMX's registers")
     return found
@@ -76,7 +80,7 @@ def _built() -> Path:
     hashed = hashlib.sha256(" ".join(FLAGS).encode())
     for part in PARTS:
         hashed.update(part.read_bytes())
-    path = foresight_home() / "native" / f"encoder-{hashed.hexdigest()[:16]}.so"
+    path = foresight_home() / "native" / f"library-{hashed.hexdigest()[:16]}.so"
     if path.is_file():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)

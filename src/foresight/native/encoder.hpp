@@ -1,10 +1,12 @@
-// The frozen encoder on processors with AMX: what `foresight.perception.native` calls.
+// The frozen encoder: what `foresight.perception.native_trunk` calls.
 //
 // The same function as `trunk.Trunk`: products in bfloat16, the residual stream in fp32. Three
 // things make it faster than a sequence of operations. Numbers stay where the tile unit wants them
 // from one product to the next. Norms, rotation and GELU work on a block just multiplied while the
 // next one is under way. And a chunk of rows goes through attention, projection and MLP while it
 // lies in the core's own cache.
+
+#pragma once
 
 #include <atomic>
 #include <barrier>
@@ -147,26 +149,3 @@ void encode(const Call& call, int threads) {
 }
 
 }  // namespace foresight
-
-extern "C" {
-
-// Whether this process may use the tile registers.
-int foresight_allowed() { return foresight::tiles_allowed(); }
-
-// Tokens after all layers and the last norm; 0, or 1 where memory or threads ran out.
-//
-//   frames    bytes [clips][frames][height][width][3], or null
-//   tokens    fp32 [clips][clip_tokens][dim], embedded, where there are no frames
-//   out       fp32 [clips][clip_tokens][dim]
-int foresight_encode(const foresight::Sizes* sizes, const foresight::Weights* weights,
-                     const float* cos, const float* sin, const std::uint8_t* frames,
-                     const float* tokens, float* out, int clips, int clip_tokens, int threads) {
-  try {
-    foresight::encode({{*sizes, *weights, cos, sin}, frames, tokens, out, clips, clip_tokens},
-                      threads);
-    return 0;
-  } catch (const std::exception&) {
-    return 1;
-  }
-}
-}

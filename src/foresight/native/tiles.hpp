@@ -24,28 +24,38 @@ constexpr int SIDE = 32;            // rows and columns of a block
 constexpr int BLOCK = SIDE * SIDE;  // its numbers
 constexpr int TILE = BLOCK / 2;     // bfloat16 numbers of a tile
 constexpr int SUMS = BLOCK / 4;     // fp32 numbers of a tile
+// From one block of sums to the next. They lie a line further apart than they are long: rows are
+// read across blocks, and at a power of two these would share a few sets of the first cache.
+constexpr int SPACED = BLOCK + 16;
+
+constexpr int blocks_of(int count) { return (count + SIDE - 1) / SIDE; }
 
 // Tile registers: 0 to 3 hold the sums of a block, 4 and 5 its rows, 6 and 7 its columns.
+
+// Keeps the compiler from moving what reads or writes memory across: GCC does not know what its
+// tile instructions read and write.
+inline void in_order() { asm volatile("" ::: "memory"); }
 
 // The tile registers of this thread, set up for full tiles and afterwards put back as they were:
 // oneDNN sets its own and relies on finding them.
 class Tiles {
   struct alignas(64) Setting {
-    std::uint8_t palette = 0, start = 0, reserved[14] = {};
-    std::uint16_t bytes[16] = {};
-    std::uint8_t rows[16] = {};
+    std::uint8_t palette, start, reserved[14];
+    std::uint16_t bytes[16];
+    std::uint8_t rows[16];
   };
   Setting before_;
 
  public:
   Tiles() {
+    static const Setting full = {
+        1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
     _tile_storeconfig(&before_);
-    Setting ours;
-    ours.palette = 1;
-    for (int tile = 0; tile < 8; ++tile) ours.bytes[tile] = 64, ours.rows[tile] = 16;
-    _tile_loadconfig(&ours);
+    in_order();
+    _tile_loadconfig(&full);
   }
   ~Tiles() {
+    in_order();
     if (before_.palette)
       _tile_loadconfig(&before_);
     else
@@ -69,6 +79,7 @@ inline void zero_sums() {
 }
 
 inline void load_sums(const float* sums) {
+  in_order();
   _tile_loadd(0, sums, 64);
   _tile_loadd(1, sums + SUMS, 64);
   _tile_loadd(2, sums + 2 * SUMS, 64);
@@ -80,10 +91,12 @@ inline void store_sums(float* sums) {
   _tile_stored(1, sums + SUMS, 64);
   _tile_stored(2, sums + 2 * SUMS, 64);
   _tile_stored(3, sums + 3 * SUMS, 64);
+  in_order();
 }
 
 // Sums that begin as a row of 32 numbers in every row.
 inline void spread_sums(const float* row) {
+  in_order();
   _tile_loadd(0, row, 0);
   _tile_loadd(1, row + 16, 0);
   _tile_loadd(2, row, 0);
@@ -97,6 +110,7 @@ inline void spread_sums(const float* row) {
 // share, stay.
 template <class Beside>
 void multiply(const bf16* rows, const bf16* columns, int steps, int row_stride, Beside beside) {
+  in_order();
   for (int step = 0; step < steps; ++step, rows += row_stride, columns += BLOCK) {
     _tile_stream_loadd(4, rows, 64);
     _tile_loadd(6, columns, 64);
@@ -108,6 +122,7 @@ void multiply(const bf16* rows, const bf16* columns, int steps, int row_stride, 
     _tile_dpbf16ps(3, 5, 7);
     beside(step);
   }
+  in_order();
 }
 
 inline void multiply(const bf16* rows, const bf16* columns, int steps, int row_stride = BLOCK) {
@@ -180,12 +195,27 @@ void product(const bf16* left, int row_blocks, const bf16* right, const float* b
   for (int piece = 0; piece < PIECES; ++piece) take(held_row, held_column, held, piece);
 }
 
-// left x right added to [row block][column block] of sums.
+// left x right + bias, to [row block][column block] of sums, `SPACED`.
+inline void put_product(const bf16* left, int row_blocks, const bf16* right, const float* bias,
+                        int column_blocks, int steps, float* onto) {
+  for_blocks(left, row_blocks, right, column_blocks, steps,
+             [&](int row, int column, int part, int, auto multiply_part) {
+               float* sums = onto + (row * column_blocks + column) * SPACED;
+               if (part)
+                 load_sums(sums);
+               else
+                 spread_sums(bias + column * SIDE);
+               multiply_part([](int, int) {});
+               store_sums(sums);
+             });
+}
+
+// left x right added to [row block][column block] of sums, `SPACED`.
 inline void add_product(const bf16* left, int row_blocks, const bf16* right, int column_blocks,
                         int steps, float* onto) {
   for_blocks(left, row_blocks, right, column_blocks, steps,
              [&](int row, int column, int, int, auto multiply_part) {
-               float* sums = onto + (row * column_blocks + column) * BLOCK;
+               float* sums = onto + (row * column_blocks + column) * SPACED;
                load_sums(sums);
                multiply_part([](int, int) {});
                store_sums(sums);

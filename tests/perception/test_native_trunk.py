@@ -8,7 +8,9 @@ import torch
 from torch.nn import functional
 
 from foresight.errors import ForesightError
-from foresight.perception.native import NativeTrunk, can_run, library, trunk, why_not
+from foresight.native import library, why_not
+from foresight.perception import native_trunk
+from foresight.perception.native_trunk import NativeTrunk, can_run
 from foresight.perception.preprocess import normalise
 from foresight.perception.trunk import PatchEmbedding, Trunk
 from foresight.perception.vit import VisionTransformer, VitConfig, initialise
@@ -111,7 +113,7 @@ def test_a_clip_is_the_same_in_any_company_and_by_any_number_of_threads(monkeypa
     together = encoder.encode(given)
     assert torch.equal(torch.cat([encoder.encode(clip[None]) for clip in given]), together)
     assert torch.equal(encoder.encode(given[7:30]), together[7:30])
-    monkeypatch.setattr(trunk, "SHARED", 0.0)
+    monkeypatch.setattr(native_trunk, "SHARED", 0.0)
     for threads in (2, 3, 4):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         for clips in (1, 2, 5, 40):

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "memory.hpp"
+#include "rows.hpp"
 #include "tiles.hpp"
 #include "vectors.hpp"
 
@@ -48,7 +49,7 @@ class Group {
         for (int half = 0; half < 2; ++half) {
           const Vector x =
               token < tokens_ ? load(from + column * SIDE + half * 16) : _mm512_setzero_ps();
-          store(row + column * BLOCK + half * SUMS, x);
+          store(row + column * SPACED + half * SUMS, x);
         }
     });
   }
@@ -61,13 +62,13 @@ class Group {
     for_rows(begin, end, [&](int clip, int token, float* row) {
       for (int column = 0; column < column_blocks_; ++column)
         for (int half = 0; half < 2; ++half)
-          store(row + column * BLOCK + half * SUMS,
+          store(row + column * SPACED + half * SUMS,
                 load(weights_.embed_bias + column * SIDE + half * 16));
       const int block = clip * clip_blocks_ + token / SIDE - begin;
       bf16* to = desk.patches.data() + (block * steps * SIDE + token % SIDE) * SIDE;
       gather(frames, clip, std::min(token, tokens_ - 1), to, desk.bytes.data());
     });
-    float* stream = stream_ + static_cast<std::size_t>(begin) * column_blocks_ * BLOCK;
+    float* stream = stream_ + static_cast<std::size_t>(begin) * column_blocks_ * SPACED;
     for (const bf16* weights : {weights_.embed, weights_.embed_rest})
       add_product(desk.patches.data(), end - begin, weights, column_blocks_, steps, stream);
   }
@@ -77,12 +78,12 @@ class Group {
     const float *norm = weights_.norm, *shift = weights_.shift;
     for_rows(begin, end, [&](int clip, int token, float* row) {
       if (token >= tokens_) return;
-      const auto [mean, scale] = moments(row);
+      const Moments found = moments(row, column_blocks_, sizes_.eps);
       float* to = tokens + (static_cast<std::size_t>(clip) * tokens_ + token) * sizes_.dim;
       for (int column = 0; column < column_blocks_; ++column)
         for (int half = 0; half < 2; ++half) {
           const int channel = column * SIDE + half * 16;
-          store(to + channel, normed(load(row + column * BLOCK + half * SUMS), mean, scale,
+          store(to + channel, normed(load(row + column * SPACED + half * SUMS), found,
                                      load(norm + channel), load(shift + channel)));
         }
     });
@@ -110,7 +111,7 @@ class Group {
   void mix(int layer, int begin, int end, const Desk& desk) const {
     const Layer& weights = weights_.layers[layer];
     const int blocks = end - begin, inner = sizes_.inner / SIDE;
-    float* stream = stream_ + static_cast<std::size_t>(begin) * column_blocks_ * BLOCK;
+    float* stream = stream_ + static_cast<std::size_t>(begin) * column_blocks_ * SPACED;
     float* sums = desk.sums.data();
     bf16* rows = desk.normed.data();
     for (int head = 0; head < sizes_.heads; ++head)
@@ -140,8 +141,7 @@ class Group {
     for (int block = begin; block < end; ++block)
       for (int r = 0; r < SIDE; ++r)
         act(block / clip_blocks_, block % clip_blocks_ * SIDE + r,
-            stream_ + static_cast<std::size_t>(block) * column_blocks_ * BLOCK + r / 16 * 2 * SUMS +
-                r % 16 * 16);
+            row_of(stream_, block * SIDE + r, column_blocks_));
   }
 
   // One token's patch as a row of a left operand.
@@ -166,48 +166,20 @@ class Group {
       store_centred(to + step * BLOCK, bytes + step * SIDE);
   }
 
-  struct Moments {
-    Vector mean, scale;
-  };
-
-  Moments moments(const float* row) const {
-    Vector low = _mm512_setzero_ps(), high = low;
-    for (int column = 0; column < column_blocks_; ++column) {
-      low = _mm512_add_ps(low, load(row + column * BLOCK));
-      high = _mm512_add_ps(high, load(row + column * BLOCK + SUMS));
-    }
-    const float share = 1.0f / sizes_.dim;
-    const Vector mean = _mm512_set1_ps(_mm512_reduce_add_ps(_mm512_add_ps(low, high)) * share);
-    low = high = _mm512_setzero_ps();
-    for (int column = 0; column < column_blocks_; ++column) {
-      const Vector x = _mm512_sub_ps(load(row + column * BLOCK), mean);
-      const Vector y = _mm512_sub_ps(load(row + column * BLOCK + SUMS), mean);
-      low = _mm512_fmadd_ps(x, x, low);
-      high = _mm512_fmadd_ps(y, y, high);
-    }
-    const float variance = _mm512_reduce_add_ps(_mm512_add_ps(low, high)) * share;
-    return {mean, _mm512_set1_ps(1.0f / __builtin_sqrtf(variance + sizes_.eps))};
-  }
-
-  static Vector normed(Vector x, Vector mean, Vector scale, Vector norm, Vector shift) {
-    return _mm512_fmadd_ps(_mm512_mul_ps(_mm512_sub_ps(x, mean), scale), norm, shift);
-  }
-
   // Normed rows as a left operand. Adds `bias`, that of the next product onto the stream, to it.
   void normalise(const float* norm, const float* shift, const float* bias, bf16* rows, int begin,
                  int end) const {
     for_rows(begin, end, [&](int clip, int token, float* row) {
-      const auto [mean, scale] = moments(row);
+      const Moments found = moments(row, column_blocks_, sizes_.eps);
       const int block = clip * clip_blocks_ + token / SIDE - begin, r = token % SIDE;
       bf16* to = rows + static_cast<std::size_t>(block) * column_blocks_ * BLOCK + r * SIDE;
       for (int column = 0; column < column_blocks_; ++column) {
-        float* from = row + column * BLOCK;
+        float* from = row + column * SPACED;
         const int channel = column * SIDE;
         const Vector low = load(from), high = load(from + SUMS);
-        store_pair(
-            to + column * BLOCK,
-            normed(low, mean, scale, load(norm + channel), load(shift + channel)),
-            normed(high, mean, scale, load(norm + channel + 16), load(shift + channel + 16)));
+        store_pair(to + column * BLOCK,
+                   normed(low, found, load(norm + channel), load(shift + channel)),
+                   normed(high, found, load(norm + channel + 16), load(shift + channel + 16)));
         store(from, _mm512_add_ps(low, load(bias + channel)));
         store(from + SUMS, _mm512_add_ps(high, load(bias + channel + 16)));
       }
@@ -281,9 +253,9 @@ class Group {
     for (int other = 0; other < clip_blocks_; ++other) {
       zero_sums();
       multiply(query, keys + static_cast<std::size_t>(other) * parts_ * BLOCK, parts_);
-      store_sums(scores + other * SCORES);
+      store_sums(scores + other * SPACED);
     }
-    hide_missing(scores + (clip_blocks_ - 1) * SCORES);
+    hide_missing(scores + (clip_blocks_ - 1) * SPACED);
     alignas(64) float share[SIDE], mixed[BLOCK];
     for (int r = 0; r < SIDE; ++r) share[r] = softmax(scores, chances, r);
     for (int part = 0; part < parts_; ++part) {
@@ -315,14 +287,14 @@ class Group {
     const float* row = scores + r / 16 * 2 * SUMS + r % 16 * 16;
     Vector low = load(row), high = load(row + SUMS);
     for (int other = 1; other < clip_blocks_; ++other) {
-      low = _mm512_max_ps(low, load(row + other * SCORES));
-      high = _mm512_max_ps(high, load(row + other * SCORES + SUMS));
+      low = _mm512_max_ps(low, load(row + other * SPACED));
+      high = _mm512_max_ps(high, load(row + other * SPACED + SUMS));
     }
     const Vector highest = _mm512_set1_ps(_mm512_reduce_max_ps(_mm512_max_ps(low, high)));
     low = high = _mm512_setzero_ps();
     for (int other = 0; other < clip_blocks_; ++other) {
-      const Vector x = exp2(_mm512_sub_ps(load(row + other * SCORES), highest));
-      const Vector y = exp2(_mm512_sub_ps(load(row + other * SCORES + SUMS), highest));
+      const Vector x = exp2(_mm512_sub_ps(load(row + other * SPACED), highest));
+      const Vector y = exp2(_mm512_sub_ps(load(row + other * SPACED + SUMS), highest));
       low = _mm512_add_ps(low, x);
       high = _mm512_add_ps(high, y);
       store_pair(chances + other * CHANCES + r * SIDE, x, y);

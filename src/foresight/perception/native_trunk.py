@@ -1,4 +1,4 @@
-"""A frozen encoder, run by the compiled functions."""
+"""The frozen encoder in C++ (`foresight.native`)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import math
 from typing import cast
 
 import torch
-from jaxtyping import BFloat16, Float, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
 from foresight.errors import ForesightError
-from foresight.perception.native.build import library
+from foresight.native import SIDE, addresses, library, packed
 from foresight.perception.vit import Block, VisionTransformer, VitConfig
 
-SIDE = 32
-"""Rows and columns of the blocks that they multiply."""
 INNER = 1024
 """Hidden channels at most that are made and used at once, so that they stay in a core's cache."""
 SHARED = 2e9
@@ -78,8 +76,7 @@ class NativeTrunk:
             weights += _layer(cast(Block, encoder.blocks[index]), inner)
             encoder.blocks[index] = torch.nn.Identity()
         self._weights = [weight.detach().contiguous() for weight in weights]
-        places = [weight.data_ptr() for weight in self._weights]
-        self._places = (ctypes.c_void_p * len(places))(*places)
+        self._places = addresses(self._weights)
         self._tables: dict[int, tuple[Tensor, Tensor]] = {}
 
     def encode(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b n d"]:
@@ -152,22 +149,3 @@ def _layer(block: Block, inner: int) -> list[Tensor]:
         *(packed(mlp.fc1.weight), mlp.fc1.bias),
         *(packed(mlp.fc2.weight, inner), mlp.fc2.bias),
     ]
-
-
-def packed(
-    weight: Float[Tensor, "out in"], inner: int | None = None
-) -> BFloat16[Tensor, "parts columns steps 2 16 16 2"]:
-    """Weights as a right operand of tiles.hpp.
-
-    Args:
-        weight: of a linear map.
-        inner: inputs of a part; parts are multiplied one after the other. None takes all at once.
-    """
-    outputs, inputs = weight.shape
-    inner = inner or inputs
-    split = (
-        weight.detach()
-        .to(torch.bfloat16)
-        .view(outputs // SIDE, 2, 16, inputs // inner, inner // SIDE, 16, 2)
-    )
-    return split.permute(3, 0, 4, 1, 5, 2, 6).contiguous()
