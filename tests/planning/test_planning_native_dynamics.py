@@ -63,6 +63,11 @@ def test_members_parts_and_company():
         assert torch.equal(alone[:, 0], together[:, scene, start:stop])
     step = dynamics.step(together[:, :, :, 1], actions[:, :, 1])
     assert torch.equal(step, together[:, :, :, 2])
+    every_other = torch.randn(2, actions.shape[1], 4).bfloat16()[..., ::2]
+    assert dynamics.step(together[:, :, :, 1], every_other).isfinite().all()
+    for network in networks:  # what learns on later is another network
+        for weight in network.parameters():
+            weight.zero_()
     double = imagine(dynamics, z.double(), actions)
     assert double.dtype == torch.float64 and torch.equal(double.float(), together)
 

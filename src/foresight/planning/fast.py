@@ -2,7 +2,8 @@
 
 The same function as `ResidualDynamics`, one or an ensemble of them, for inference only:
 
-- On a processor with AMX a member's rollout is one function in C++ (`native_dynamics`). Elsewhere:
+- On a processor with AMX a member's rollout is one function in C++ (`native_dynamics`). What
+  follows about weights, inputs, norms and ReLU is what replaces it elsewhere.
 - Weights are laid out once as oneDNN's kernels want them, instead of at every call.
 - A part of the work is one member and a few hundred candidates, rolled out over the whole horizon:
   the member's weights and the part's activations stay in a core's own cache. Parts run side by
@@ -108,7 +109,7 @@ class FastDynamics:
             )
         self._expect(z, action)
         rows = self._kept(z.flatten(1, -2) if z.ndim > 2 else z[:, None])
-        taken = action.reshape(1, -1, self.actions).to(self.dtype)
+        taken = action.reshape(1, -1, self.actions).to(self.dtype).contiguous()
         out = rows.new_empty(self.members, 2, rows.shape[1], self.latent)
         for part in parts_of(self.members, rows.shape[1], 1):
             self._roll(part, rows[part.member], taken, out)

@@ -30,8 +30,9 @@ class Net(ctypes.Structure):
 
 def can_roll(network: ResidualDynamics, dtype: torch.dtype) -> bool:
     """Whether `NativeDynamics` can be made here of such networks; compiles at the first call."""
-    hidden = _linears(network)[0].out_features
-    return dtype == torch.bfloat16 and hidden % SIDE == 0 and library() is not None
+    linears = _linears(network)
+    fits = len(linears) > 1 and linears[0].out_features % SIDE == 0
+    return fits and dtype == torch.bfloat16 and library() is not None
 
 
 class NativeDynamics:
@@ -93,8 +94,9 @@ def _weights(network: ResidualDynamics) -> list[Tensor]:
     last = linears[-1]
     bias = functional.pad(last.bias, (0, -last.out_features % SIDE))
     found += [packed(_filled(last.weight)), bias]
+    # Copies: the network may learn on.
     return [
-        tensor.detach().contiguous() if tensor.dtype == torch.bfloat16 else tensor.detach().float()
+        tensor if tensor.dtype == torch.bfloat16 else tensor.detach().float().clone()
         for tensor in found
     ]
 
