@@ -13,6 +13,7 @@ from foresight.evaluation.peers.swm_cem import CLOCKS
 from foresight.evaluation.statistics import Row
 from foresight.planning.config import SearchConfig, make_solver
 from foresight.planning.fast import FastDynamics
+from foresight.planning.native_dynamics import linears
 from foresight.planning.objective import (
     Disagreement,
     GoalDistance,
@@ -161,8 +162,3 @@ def random_dynamics(seed: int, hidden: int = HIDDEN) -> ResidualDynamics:
                 norm.weight.uniform_(0.5, 1.5)
                 norm.bias.normal_(0, 0.1)
     return network
-
-
-def linears(network: ResidualDynamics) -> list[nn.Linear]:
-    """Its linear layers."""
-    return [module for module in network.net if isinstance(module, nn.Linear)]

@@ -46,7 +46,7 @@ class Rooms {
   }
 };
 
-Rooms& rooms() {
+inline Rooms& rooms() {
   static Rooms* all = new Rooms;  // never destroyed: a thread may end after the program's end began
   return *all;
 }
@@ -127,7 +127,7 @@ void at_once(int threads, Act act) {
   for (std::thread& other : others) other.join();
 }
 
-void encode(const Call& call, int threads) {
+inline void encode(const Call& call, int threads) {
   const int groups = call.groups();
   if (threads == 1 || groups % threads == 0 || groups > 4 * threads) {  // each its own groups
     Borrowed room(call, threads, 1);

@@ -103,6 +103,14 @@ inline void spread_sums(const float* row) {
   _tile_loadd(3, row + 16, 0);
 }
 
+// Sums of a product's part: what the parts before have left, or the bias.
+inline void begin_part(int part, const float* sums, const float* bias) {
+  if (part)
+    load_sums(sums);
+  else
+    spread_sums(bias);
+}
+
 // Adds a block's product over `steps` times 32 channels to the sums in the registers, and calls
 // beside(step) while they are at work: its arithmetic runs on other units.
 //
@@ -179,10 +187,7 @@ void product(const bf16* left, int row_blocks, const bf16* right, const float* b
   for_blocks(left, row_blocks, right, column_blocks, steps,
              [&](int row, int column, int part, int parts, auto multiply_part) {
                float* here = sums + (parts > 1 ? row : 0) * BLOCK;
-               if (part)
-                 load_sums(here);
-               else
-                 spread_sums(bias + column * SIDE);
+               begin_part(part, here, bias + column * SIDE);
                multiply_part([&](int step, int steps_of_part) {
                  if (held)
                    spread(step, steps_of_part,
@@ -201,10 +206,7 @@ inline void put_product(const bf16* left, int row_blocks, const bf16* right, con
   for_blocks(left, row_blocks, right, column_blocks, steps,
              [&](int row, int column, int part, int, auto multiply_part) {
                float* sums = onto + (row * column_blocks + column) * SPACED;
-               if (part)
-                 load_sums(sums);
-               else
-                 spread_sums(bias + column * SIDE);
+               begin_part(part, sums, bias + column * SIDE);
                multiply_part([](int, int) {});
                store_sums(sums);
              });

@@ -31,7 +31,7 @@ from foresight.errors import ForesightError
 from foresight.perception.encoder import default_dtype
 from foresight.perception.lanes import run_in_lanes
 from foresight.perception.trunk import Linear
-from foresight.planning.native_dynamics import NATIVE_ROWS, NativeDynamics, can_roll
+from foresight.planning.native_dynamics import NATIVE_ROWS, NativeDynamics, can_roll, sizes_of
 from foresight.worldmodel.networks import ResidualDynamics
 
 ROWS = 512
@@ -244,13 +244,6 @@ def relu_(x: Tensor) -> Tensor:
         x.view(torch.int16).clamp_min_(0)
         return x
     return x.relu_()
-
-
-def sizes_of(network: ResidualDynamics) -> tuple[int, int]:
-    """Numbers of a state and of an action."""
-    first, last = network.net[0], network.net[-1]
-    assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
-    return last.out_features, first.in_features - last.out_features
 
 
 def _mark_non_finite(actions: Float[Tensor, "H N A"], out: Float[Tensor, "E H1 N Z"]) -> None:

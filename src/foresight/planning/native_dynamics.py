@@ -15,8 +15,8 @@ from foresight.native import SIDE, addresses, library, packed
 from foresight.worldmodel.networks import ResidualDynamics
 
 NATIVE_ROWS = 256
-"""Candidates rolled out together: their activations and a member's weights stay in a core's cache
-of 2 MiB at the sources' width."""
+"""Candidates rolled out together: at the sources' width their activations and a member's weights
+are about the 2 MiB of a core's own cache; from 128 to 512 the time hardly changes."""
 
 
 class Net(ctypes.Structure):
@@ -30,8 +30,8 @@ class Net(ctypes.Structure):
 
 def can_roll(network: ResidualDynamics, dtype: torch.dtype) -> bool:
     """Whether `NativeDynamics` can be made here of such networks; compiles at the first call."""
-    linears = _linears(network)
-    fits = len(linears) > 1 and linears[0].out_features % SIDE == 0
+    layers = linears(network)
+    fits = len(layers) > 1 and layers[0].out_features % SIDE == 0
     return fits and dtype == torch.bfloat16 and library() is not None
 
 
@@ -48,12 +48,8 @@ class NativeDynamics:
         found = library()
         assert found is not None, "ask can_roll() first"
         self._functions = found
-        layers = [_linears(network) for network in networks]
-        first, last = layers[0][0], layers[0][-1]
-        latent, norm = last.out_features, _norms(networks[0])[0]
-        self._net = Net(
-            latent, first.in_features - latent, first.out_features, len(layers[0]) - 1, norm.eps
-        )
+        layers, norm = linears(networks[0]), _norms(networks[0])[0]
+        self._net = Net(*sizes_of(networks[0]), layers[0].out_features, len(layers) - 1, norm.eps)
         self._weights = [_weights(network) for network in networks]
         self._places = [addresses(weights) for weights in self._weights]
 
@@ -88,10 +84,9 @@ class NativeDynamics:
 def _weights(network: ResidualDynamics) -> list[Tensor]:
     """A member's weights in the order of rollout.hpp, sizes filled up to whole blocks."""
     found: list[Tensor] = []
-    linears = _linears(network)
-    for layer, norm in zip(linears[:-1], _norms(network), strict=True):
+    *hidden, last = linears(network)
+    for layer, norm in zip(hidden, _norms(network), strict=True):
         found += [packed(_filled(layer.weight)), layer.bias, norm.weight, norm.bias]
-    last = linears[-1]
     bias = functional.pad(last.bias, (0, -last.out_features % SIDE))
     found += [packed(_filled(last.weight)), bias]
     # Copies: the network may learn on.
@@ -106,7 +101,15 @@ def _filled(weight: Tensor) -> Tensor:
     return functional.pad(weight.detach(), (0, -inputs % SIDE, 0, -outputs % SIDE))
 
 
-def _linears(network: ResidualDynamics) -> list[nn.Linear]:
+def sizes_of(network: ResidualDynamics) -> tuple[int, int]:
+    """Numbers of a state and of an action."""
+    layers = linears(network)
+    latent = layers[-1].out_features
+    return latent, layers[0].in_features - latent
+
+
+def linears(network: ResidualDynamics) -> list[nn.Linear]:
+    """Its linear layers."""
     return [module for module in network.net if isinstance(module, nn.Linear)]
 
 
