@@ -22,8 +22,10 @@ import numpy as np
 import psutil
 import tyro
 
-from foresight.data.collect import collect
-from foresight.envs import EpisodeSpec, RenderSettings, resolve
+from foresight.envs.dmc.tasks import resolve
+from foresight.envs.render import RenderSettings
+from foresight.rollout.collect import collect
+from foresight.rollout.episode import EpisodeSpec
 
 BEHAVIOUR = "eps:0.3:expert"
 GIB = 2**30

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 import tyro
 
+from foresight.core.progress import track
 from foresight.data.cache import FeatureCache
 from foresight.data.windows import WindowLoader
 from foresight.evaluation.results import make_result
-from foresight.progress import track
 
 GIB = 2**30
 

@@ -10,8 +10,8 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def tiny_learned(tmp_path_factory):
     """The folder of a task that was learned for a moment, as ``foresight learn`` leaves it."""
-    from foresight.agents.imagining import ImagineConfig
-    from foresight.agents.improve import ImproveConfig, improve
+    from foresight.policies.mpc import ImagineConfig
+    from foresight.training.online import ImproveConfig, improve
     from foresight.worldmodel.joint import LearnConfig
 
     folder = tmp_path_factory.mktemp("learned") / "point_mass-easy"

@@ -84,7 +84,7 @@ def test_what_the_encoder_runs_as(monkeypatch, why, ok, fix):
 
 
 def test_the_wrong_pair_of_simulators(monkeypatch):
-    from foresight import provenance
+    from foresight.core import provenance
 
     found = provenance.versions() | {"mujoco": "4.0.0", "dm_control": "1.0.50"}
     monkeypatch.setattr(provenance, "versions", lambda: found)

@@ -9,14 +9,14 @@ import pytest
 from safetensors.torch import save_file
 
 from foresight import cli
-from foresight.data.collect import collect
 from foresight.data.video import encode_video
 from foresight.evaluation.results import load
 from foresight.perception.ac_checkpoint import random_ac_predictor, reorder_heads
 from foresight.perception.ac_layers import ACConfig
 from foresight.perception.encode import encode_dataset
 from foresight.perception.eyes import Eyes
-from foresight.recipes.stages import DataPlan, model_base
+from foresight.pipelines.stages import DataPlan, model_base
+from foresight.rollout.collect import collect
 from foresight.worldmodel.model import WorldModel
 
 STEPS = 8

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from benchmarks.encoder_speed import moving_squares
 from foresight.cli import main
-from foresight.evaluation.encoder_speed import moving_squares
 from foresight.evaluation.results import load
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from foresight import cli
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 
 @dataclass

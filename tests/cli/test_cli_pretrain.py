@@ -8,8 +8,8 @@ import pytest
 from foresight import load_encoder
 from foresight.cli import main, parse
 from foresight.data.store import EpisodeStore
-from foresight.envs.episode import Episode, EpisodeSpec
 from foresight.envs.render import RenderSettings
+from foresight.rollout.episode import Episode, EpisodeSpec
 
 TINY = [
     *("--updates", "2", "--batch", "2", "--frames", "2", "4", "--dim", "24", "--depth", "1"),

@@ -11,9 +11,9 @@ import sys
 import numpy as np
 import pytest
 
+from foresight.core.errors import ForesightError
 from foresight.data import cache as cache_module
 from foresight.data.cache import FeatureCache
-from foresight.errors import ForesightError
 
 LENGTHS = (4, 1, 6, 3)
 SHAPE = (2, 5)

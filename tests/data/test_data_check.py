@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from made_up import TIMESTEP, make_episode, tree
 
+from foresight.core.errors import ForesightError
 from foresight.data.check import check, info, repair
 from foresight.data.store import EpisodeStore
-from foresight.errors import ForesightError
+from made_up import TIMESTEP, make_episode, tree
 
 DATA = "data/chunk-000/file-001.parquet"
 VIDEO = "videos/observation.images.camera/chunk-000/file-001.mp4"

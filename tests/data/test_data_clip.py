@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from foresight.core.errors import ForesightError
 from foresight.data.clip import fit_frames, read_clip
 from foresight.data.video import encode_video
-from foresight.errors import ForesightError
 
 
 def frames(count=7, height=24, width=32):

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import TIMESTEP, make_episode, tree
 
 from foresight.data.check import check
 from foresight.data.store import EpisodeStore
+from made_up import TIMESTEP, make_episode, tree
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "helpers"
 MEMORY = Path("/dev/shm")
 
 
@@ -78,8 +78,8 @@ def test_a_repair_killed_at_any_step_can_be_run_again(folder):
 
 COLLECT = """
 import sys
-from foresight.data.collect import collect
-from foresight.envs.episode import EpisodeSpec
+from foresight.rollout.collect import collect
+from foresight.rollout.episode import EpisodeSpec
 from foresight.envs.render import RenderSettings
 
 if __name__ == "__main__":

@@ -18,9 +18,8 @@ QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    from made_up import TIMESTEP, make_episode
-
     from foresight.data.store import EpisodeStore
+    from made_up import TIMESTEP, make_episode
 
     root = tmp_path_factory.mktemp("format") / "d"
     tasks = ["cup-catch", "reacher-hard", "cup-catch", "cup-catch"]

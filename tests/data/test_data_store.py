@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up import TIMESTEP, make_episode, tree
 
+from foresight.core.errors import ForesightError
 from foresight.data.check import check
 from foresight.data.encoded import encode_episode
 from foresight.data.store import EpisodeStore
-from foresight.envs.episode import Episode
-from foresight.errors import ForesightError
+from foresight.rollout.episode import Episode
+from made_up import TIMESTEP, make_episode, tree
 
 
 def fill(path, seeds, **kwargs) -> EpisodeStore:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foresight.core.errors import ForesightError
 from foresight.data.video import decode_video, encode_video
-from foresight.errors import ForesightError
 
 
 @settings(max_examples=40, deadline=None)

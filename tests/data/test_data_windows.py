@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foresight.core.errors import ForesightError
 from foresight.data.windows import WindowLoader, split_episodes, window_starts
-from foresight.errors import ForesightError
 
 
 def offsets_of(lengths):

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from foresight.core.errors import ForesightError
 from foresight.envs import gl
-from foresight.errors import ForesightError
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems are native")
 pytestmark = linux
@@ -92,9 +92,9 @@ def run(code, **variables):
 
 def test_an_unknown_backend_in_a_fresh_process():
     code = """
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 try:
-    from foresight.envs import make
+    from foresight.envs.dmc.environment import make
     make("reacher-easy")
 except ForesightError as error:
     print(error)
@@ -108,8 +108,8 @@ def test_physics_runs_in_a_process_without_opengl():
     code = """
 from foresight.envs import gl
 gl._loads = lambda library: False
-from foresight.envs import make
-from foresight.errors import ForesightError
+from foresight.envs.dmc.environment import make
+from foresight.core.errors import ForesightError
 env = make("reacher-easy", render=None)
 env.reset(seed=0)
 env.step(env.action_space.sample())
@@ -129,8 +129,8 @@ mujoco.gl_context._MUJOCO_GL = "osmesa"  # as if the variable had been another a
 def broken(*_):
     raise RuntimeError("gladLoadGL error")
 mujoco.Renderer = broken
-from foresight.envs import make
-from foresight.errors import ForesightError
+from foresight.envs.dmc.environment import make
+from foresight.core.errors import ForesightError
 try:
     make("reacher-easy")
 except ForesightError as error:
@@ -145,7 +145,7 @@ def test_a_driver_that_fails_is_reported_with_the_packages(monkeypatch):
     gl.choose_gl()
     import mujoco
 
-    from foresight.envs import make
+    from foresight.envs.dmc.environment import make
 
     def broken(*_):
         raise RuntimeError("Cannot create an EGL context.")

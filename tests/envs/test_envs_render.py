@@ -5,21 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from foresight.envs import RenderSettings, make
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
+from foresight.envs.dmc.environment import make
+from foresight.envs.render import RenderSettings
 
 
 def first_frame(task, settings, seed=0):
     env = make(task, render=settings)
     observation, _ = env.reset(seed=seed)
     env.close()
-    return observation["pixels"]
+    return observation["images"]["camera"]
 
 
 @pytest.mark.parametrize("task", ["reacher-easy", "quadruped-escape", "cup-catch"])
 def test_full_quality_is_dm_controls_picture(task):
     env = make(task, render=RenderSettings(size=48, quality="full"))
-    frame = env.reset(seed=1)[0]["pixels"]
+    frame = env.reset(seed=1)[0]["images"]["camera"]
     assert np.array_equal(frame, env.physics.render(48, 48, camera_id=0))
     env.close()
 
@@ -50,7 +51,7 @@ def test_a_camera_has_a_number_and_a_name():
 def test_renderers_in_one_process_leave_each_other_alone():
     one, two = make("cartpole-swingup"), make("walker-walk")
     one.reset(seed=0)
-    frame = two.reset(seed=0)[0]["pixels"]
+    frame = two.reset(seed=0)[0]["images"]["camera"]
     theirs = two.physics.render(32, 32)
     one.render()
     assert np.array_equal(two.physics.render(32, 32), theirs)
@@ -64,7 +65,7 @@ def test_renderers_in_one_process_leave_each_other_alone():
 def test_new_terrain_reaches_the_renderer():
     env = make("quadruped-escape", render=RenderSettings(size=48))
     env.reset(seed=1)
-    again = env.reset(seed=2)[0]["pixels"]
+    again = env.reset(seed=2)[0]["images"]["camera"]
     env.close()
     assert np.array_equal(again, first_frame("quadruped-escape", RenderSettings(size=48), seed=2))
 
@@ -78,7 +79,7 @@ def test_rendering_leaves_the_model_as_it_was():
         ours = getattr(env.physics.model.vis.global_, field)
         assert ours == getattr(plain.physics.model.vis.global_, field)
     assert env.physics.model.vis.quality.shadowsize == plain.physics.model.vis.quality.shadowsize
-    assert env.reset(seed=0)[0]["pixels"].shape == (800, 800, 3)
+    assert env.reset(seed=0)[0]["images"]["camera"].shape == (800, 800, 3)
     env.close()
 
 

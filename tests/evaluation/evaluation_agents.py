@@ -7,7 +7,7 @@ import os
 import numpy as np
 import torch
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 
 class NoisyNetwork:
@@ -22,7 +22,7 @@ class NoisyNetwork:
         self.memory = []
 
     def act(self, observation: dict) -> np.ndarray:
-        self.memory.append(observation["proprio"])
+        self.memory.append(observation["state"])
         x = torch.from_numpy(np.mean(self.memory, axis=0))
         action = torch.tanh(self.weight @ x) + 0.3 * torch.randn(1) + 0.1 * np.random.randn()
         return action.clamp(-1, 1).numpy().astype(np.float32)
@@ -48,8 +48,8 @@ class Zero:
     """Zero, whatever is seen; keeps the keys it saw."""
 
     def reset(self, observation: dict) -> None:
-        assert set(observation) == {"pixels", "proprio"}
-        assert observation["pixels"].shape == (32, 32, 3)
+        assert set(observation) == {"images", "state"}
+        assert observation["images"]["camera"].shape == (32, 32, 3)
 
     def act(self, observation: dict) -> np.ndarray:
         return np.zeros(2, np.float32)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.evaluation import baselines
 from foresight.evaluation.baselines import (
     RowBook,
@@ -16,7 +16,7 @@ from foresight.evaluation.baselines import (
     paired_baselines,
 )
 from foresight.evaluation.results import load, make_result
-from foresight.recipes.baselines import BaselinesConfig, run
+from studies.baselines import BaselinesConfig, run
 
 
 @pytest.fixture

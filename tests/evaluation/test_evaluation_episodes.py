@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # spawned workers inherit the pa
 
 from evaluation_agents import Broken, Dying, NoisyNetwork, OwnGenerator, Zero, make_failing
 
-from foresight.envs import EpisodeSpec, RenderSettings, run_episode
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
+from foresight.envs.render import RenderSettings
 from foresight.evaluation import episodes
 from foresight.evaluation.episodes import (
     SUCCESS_RETURN,
@@ -23,6 +23,7 @@ from foresight.evaluation.episodes import (
     film_behaviour,
     success_threshold,
 )
+from foresight.rollout.episode import EpisodeSpec, run_episode
 
 TASK = "reacher-easy"
 SMALL = RenderSettings(size=32)

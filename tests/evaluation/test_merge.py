@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.evaluation.merge import beside, earlier
 from foresight.evaluation.results import Result, load, make_result, validate
 

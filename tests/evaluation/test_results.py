@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.evaluation.results import Result, config_hash, load, make_result, validate
 
 ROW = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.evaluation.statistics import (
     best_trivial,
     bootstrap_interval,

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from foresight.errors import ForesightError
-from foresight.files import file_fingerprint
+from foresight.core.errors import ForesightError
+from foresight.core.files import file_fingerprint
 from foresight.perception import ac
 from foresight.perception.ac import ACModel, load_ac, represent
 from foresight.perception.ac_checkpoint import (

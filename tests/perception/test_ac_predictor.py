@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 import foresight
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.ac_checkpoint import load_ac_predictor, random_ac_predictor
 from foresight.perception.ac_layers import ACConfig, frame_tables
 from foresight.perception.ac_predictor import ACPredictor, normalise

@@ -9,19 +9,18 @@ import pytest
 import torch
 
 import foresight
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception import bundled
 from foresight.perception.preprocess import normalise
-from foresight.recipes import foresight_small
+from studies import foresight_small
 
 FOLDER = Path(bundled.folder("foresight-small"))
 
 
 @pytest.fixture(scope="module")
 def frames():
-    from foresight.envs import EpisodeSpec
-    from foresight.envs.episode import run_episode
     from foresight.envs.render import RenderSettings
+    from foresight.rollout.episode import EpisodeSpec, run_episode
 
     render = RenderSettings(64, quality="smooth")
     return run_episode(EpisodeSpec("reacher-easy", 3, "smooth:0.9", render=render, steps=40)).frames

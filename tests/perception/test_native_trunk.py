@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.native import library, why_not
 from foresight.perception import native_trunk
 from foresight.perception.native_trunk import NativeTrunk, can_run

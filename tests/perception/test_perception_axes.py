@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception import axes
 from foresight.perception.axes import chosen_steps, mean_and_deviation, principal_axes
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from foresight.core.errors import ForesightError
 from foresight.data.cache import FeatureCache
-from foresight.errors import ForesightError
 from foresight.perception import conditioning
 from foresight.perception.conditioning import (
     ConditioningConfig,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_vjepa import save_tiny
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.encoder import load_encoder
 from foresight.perception.trunk import PatchEmbedding
 from foresight.perception.vit import PatchEmbed, VitConfig

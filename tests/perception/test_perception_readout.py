@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.readout import READOUTS, Readout
 from foresight.perception.readout_spec import parse_readout
 from foresight.perception.zoom import Zoom

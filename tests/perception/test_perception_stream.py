@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foresight.core.errors import ForesightError
 from foresight.data.cache import FeatureCache
-from foresight.errors import ForesightError
 from foresight.perception.encode import encode_dataset
 from foresight.perception.encoder import load_encoder
 from foresight.perception.readout import READOUTS, Readout

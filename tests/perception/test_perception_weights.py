@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny_vjepa import save_tiny
 
 import foresight
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.checkpoint import open_checkpoint
 from foresight.perception.export import save_encoder
 from foresight.perception.preprocess import normalise

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.readout import READOUTS, Readout
 from foresight.perception.readout_spec import parse_readout
 from foresight.perception.stream import FeatureStream

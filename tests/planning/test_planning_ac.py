@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.ac_checkpoint import random_ac_predictor
 from foresight.perception.ac_layers import ACConfig
 from foresight.perception.ac_predictor import normalise

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from naive_worlds import Integrator, random_network
 from torch import nn
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.planning import fast as fast_module
 from foresight.planning.config import SearchConfig, make_solver
 from foresight.planning.fast import FastDynamics, fast, fold_norm, parts_of, relu_

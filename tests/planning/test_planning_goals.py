@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.planning.goals import NearestGoal
 from foresight.planning.objective import GoalDistance
 from foresight.worldmodel.whitening import Whitening

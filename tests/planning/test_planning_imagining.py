@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_worlds import Gains, Integrator
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.planning.solvers import imagine, shift
 
 

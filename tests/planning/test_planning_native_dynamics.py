@@ -2,8 +2,8 @@ import pytest
 import torch
 from naive_worlds import random_network
 
-from foresight.errors import ForesightError
-from foresight.evaluation.planner_bench import LoopDynamics
+from benchmarks.planner_bench import LoopDynamics
+from foresight.core.errors import ForesightError
 from foresight.native import library, why_not
 from foresight.planning.fast import FastDynamics
 from foresight.planning.native_dynamics import NATIVE_ROWS, can_roll

@@ -2,7 +2,7 @@ import pytest
 import torch
 from naive_worlds import Gains, Integrator, random_network
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.planning.fast import FastDynamics
 from foresight.planning.objective import Effort, GoalDistance, Objective
 from foresight.planning.solvers import RandomShooting, Refined

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_worlds import Gains, Integrator
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.planning.config import SOURCE_SEARCH, SearchConfig, make_solver
 from foresight.planning.objective import Effort, GoalDistance, Objective
 from foresight.planning.solvers import (

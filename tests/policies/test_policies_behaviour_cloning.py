@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from foresight.errors import ForesightError
-from foresight.policies.behaviour_cloning import ClonedPolicy, CloningConfig
+from foresight.core.errors import ForesightError
+from foresight.policies.cloned import ClonedPolicy, CloningConfig
 from foresight.worldmodel.model import count_parameters
 
 

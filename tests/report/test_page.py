@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.evaluation.results import Result, make_result
 from foresight.report.page import (
     Plot,

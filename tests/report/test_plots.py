@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.evaluation.results import Result, make_result
 from foresight.report.plots import (
     condition_colours,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.evaluation.results import make_result
 from foresight.report.summary import BEGIN, END, readme_block, write_results
 

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.report.videos import encode_mp4, side_by_side, upscale
 
 

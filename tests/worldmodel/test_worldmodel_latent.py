@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.worldmodel.latent import LatentConfig, LatentState, encode_latents, stack_history
 
 

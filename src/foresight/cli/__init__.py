@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 # The sentences live here, not in the modules, so that `foresight --help` imports none of them.
 VERBS = {
@@ -38,6 +38,9 @@ VERBS = {
     "bench": "measure how fast this machine is, beside the usual route",
     "reproduce": "run one of the experiments by its name",
 }
+
+FROM_CHECKOUT = {"reproduce": "studies", "bench": "benchmarks", "teach": "studies"}
+"""Verbs that need a folder of the repository beside the package."""
 
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -90,6 +93,10 @@ def parse(words: Sequence[str]) -> tuple[ModuleType, Any]:
         raise ForesightError(f"unknown verb {verb!r}: {hint}; `foresight --help` lists them all.")
     import tyro
 
+    if verb in FROM_CHECKOUT:
+        from foresight.core.checkout import use_checkout
+
+        use_checkout(FROM_CHECKOUT[verb])
     module = importlib.import_module(f"foresight.cli.{verb}")
     config = tyro.cli(
         module.Config,

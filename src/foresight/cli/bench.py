@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from foresight.evaluation.encoder_speed import SpeedConfig
-from foresight.evaluation.planner_speed import PlannerSpeedConfig
-from foresight.evaluation.train_speed import TrainSpeedConfig
+from benchmarks.encoder_speed import SpeedConfig
+from benchmarks.planner_speed import PlannerSpeedConfig
+from benchmarks.train_speed import TrainSpeedConfig
 
 if TYPE_CHECKING:
     from foresight.evaluation.statistics import Row
@@ -79,8 +79,8 @@ def main(config: Config) -> None:
 
 
 def _encoder(config: EncoderBench) -> None:
-    from foresight.evaluation.ac_speed import ACSpeedConfig, ac_speed
-    from foresight.evaluation.encoder_speed import encoder_speed
+    from benchmarks.ac_speed import ACSpeedConfig, ac_speed
+    from benchmarks.encoder_speed import encoder_speed
     from foresight.native import why_not
 
     rollouts = ACSpeedConfig(rounds=config.speed.rounds, device=config.speed.device)
@@ -93,7 +93,7 @@ def _encoder(config: EncoderBench) -> None:
 
 
 def _train(config: TrainBench) -> None:
-    from foresight.evaluation.train_speed import train_speed
+    from benchmarks.train_speed import train_speed
 
     rows = train_speed(config.speed, _say)
     extra = {"threads": 1} if config.speed.clock == "cpu" else {}
@@ -103,7 +103,7 @@ def _train(config: TrainBench) -> None:
 def _planner(config: PlannerBench) -> None:
     from dataclasses import replace
 
-    from foresight.evaluation.planner_speed import planner_speed
+    from benchmarks.planner_speed import planner_speed
 
     rows = planner_speed(config.speed, _say)
     # Where the peer is installed is nobody's business but this machine's.
@@ -113,7 +113,7 @@ def _planner(config: PlannerBench) -> None:
         extra["threads"] = 1
     _finish("Planner speed", "planner-speed", settings, rows, config.out, extra)
     if config.out is not None and config.speed.scaling:
-        from foresight.report.planner import scaling_chart
+        from benchmarks.planner_chart import scaling_chart
 
         scaling_chart(rows, config.out.with_suffix(".png"))
 

@@ -43,8 +43,8 @@ class Config:
 
 def main(config: Config) -> None:
     """Collect and say what is there."""
-    from foresight.data.collect import collect
-    from foresight.recipes.stages import DataPlan, default_workers
+    from foresight.pipelines.stages import DataPlan, default_workers
+    from foresight.rollout.collect import collect
 
     plan = DataPlan(
         task=config.task,

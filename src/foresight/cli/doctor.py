@@ -104,7 +104,7 @@ def check_python() -> Check:
 
 def check_packages() -> Check:
     """Every package is there, and MuJoCo and dm_control are the pair that works together."""
-    from foresight.provenance import PACKAGES, versions
+    from foresight.core.provenance import PACKAGES, versions
 
     found = versions()
     absent = [package for package in PACKAGES if found[package] == "absent"]
@@ -206,7 +206,7 @@ def check_encoders() -> Check:
     """Which V-JEPA 2 encoders lie in the local model cache; the small one is made on the spot."""
     from huggingface_hub import constants
 
-    from foresight.home import foresight_home
+    from foresight.core.home import foresight_home
 
     cache = Path(constants.HF_HUB_CACHE)
     models = sorted(
@@ -223,7 +223,7 @@ def check_encoders() -> Check:
 
 def check_git() -> Check:
     """Git lets every result name the commit that made it."""
-    from foresight.provenance import git_revision
+    from foresight.core.provenance import git_revision
 
     if shutil.which("git") is None:
         return Check("git", False, "not installed", _apt("git"), needed=False)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from foresight.recipes.drift import DriftConfig
+from foresight.pipelines.drift import DriftConfig
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def main(config: Config) -> None:
     """Measure, print the tables and write them."""
     from rich.console import Console
 
-    from foresight.recipes.drift import measure
+    from foresight.pipelines.drift import measure
     from foresight.report.drift import drift_tables, write_drift
     from foresight.report.tables import to_rich
 

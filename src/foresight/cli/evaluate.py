@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from foresight.agents.factory import PlannerConfig
 from foresight.envs.render import RenderSettings
 from foresight.perception.eyes import Eyes
+from foresight.policies.factory import PlannerConfig
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Config:
 
 def main(config: Config) -> None:
     """Evaluate, write the result file and print the table."""
-    from foresight.agents.factory import PlannerFactory
-    from foresight.errors import ForesightError
+    from foresight.core.errors import ForesightError
+    from foresight.evaluation.assess import Trial, assess_agent, assess_baselines
     from foresight.evaluation.baselines import RowBook
     from foresight.evaluation.results import make_result
-    from foresight.recipes.assess import Trial, assess_agent, assess_baselines
-    from foresight.recipes.stages import default_workers
+    from foresight.pipelines.stages import default_workers
+    from foresight.policies.factory import PlannerFactory
     from foresight.report.tables import print_result
     from foresight.worldmodel.model import WorldModel
 

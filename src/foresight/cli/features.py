@@ -10,7 +10,7 @@ import tyro
 
 if TYPE_CHECKING:
     from foresight.data.store import EpisodeStore
-    from foresight.evaluation.features import Health
+    from foresight.diagnostics.feature_health import Health
     from foresight.report.tables import Table
 
 HELD_OUT = 0.2
@@ -49,7 +49,7 @@ def main(config: Config) -> None:
     from rich.console import Console
 
     from foresight.data.store import EpisodeStore
-    from foresight.evaluation.features import health_rows, warnings_of
+    from foresight.diagnostics.feature_health import health_rows, warnings_of
     from foresight.evaluation.results import make_result
     from foresight.report.tables import to_rich
 
@@ -69,7 +69,7 @@ def main(config: Config) -> None:
 
 def _measure(config: Config, store: EpisodeStore, spec: str) -> dict[str, Health]:
     from foresight.data.windows import split_episodes
-    from foresight.evaluation.features import feature_health
+    from foresight.diagnostics.feature_health import feature_health
     from foresight.perception.conditioning import ConditioningConfig, cached_conditioning
     from foresight.perception.encode import encode_dataset
     from foresight.perception.eyes import Eyes

@@ -46,8 +46,8 @@ class Config:
 def main(config: Config) -> None:
     """Learn, measure and print the table."""
     from foresight.evaluation.merge import beside, earlier
-    from foresight.recipes import planning
-    from foresight.recipes.stages import default_workers
+    from foresight.pipelines import learn as planning
+    from foresight.pipelines.stages import default_workers
     from foresight.report.tables import print_result
 
     sizes = planning.presets()[config.preset]

@@ -31,8 +31,8 @@ class Config:
 
 def main(config: Config) -> None:
     """Pretrain and write the encoder."""
+    from foresight.core.home import foresight_home
     from foresight.data.store import EpisodeStore
-    from foresight.home import foresight_home
     from foresight.perception.export import check_square, save_encoder
     from foresight.perception.pretraining.frames import FrameBank
     from foresight.perception.pretraining.train import pretrain

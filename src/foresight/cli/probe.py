@@ -52,8 +52,8 @@ class Config:
 
 def main(config: Config) -> None:
     """Probe, print the table, write the result file and the chart."""
-    from foresight.evaluation.probes.run import ProbeSettings, run_probes
-    from foresight.recipes.stages import default_workers
+    from foresight.diagnostics.probes.run import ProbeSettings, run_probes
+    from foresight.pipelines.stages import default_workers
     from foresight.report.probes import probe_chart, probe_table
     from foresight.report.tables import Console, to_rich
 

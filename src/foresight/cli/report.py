@@ -24,9 +24,9 @@ class Config:
 
 def main(config: Config) -> None:
     """Write the page or the tables and say where."""
-    from foresight.recipes.pages import road_page
-    from foresight.report.findings import write_findings
+    from foresight.report.run_page import road_page
     from foresight.report.summary import write_results
+    from studies.findings import write_findings
 
     is_run = (config.folder / "result.json").exists() or not config.folder.is_dir()
     if is_run:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.evaluation.results import Result
 
 
@@ -85,8 +85,8 @@ class Config:
 
 def main(config: Config) -> None:
     """Run it, write the result file and print our figures beside the sources'."""
-    from foresight.recipes.phases import PHASES
-    from foresight.recipes.phases.learned import NEEDS
+    from studies.phases import PHASES
+    from studies.phases.learned import NEEDS
 
     if config.out is not None and (config.name == "all" or config.name in NEEDS):
         raise ForesightError(
@@ -105,8 +105,8 @@ def _reproduce(config: Config) -> None:
     from rich.console import Console
 
     from foresight.report.drift import drift_tables
-    from foresight.report.sources import SOURCES
     from foresight.report.tables import print_result, to_rich
+    from studies.sources import SOURCES
 
     smoke = config.preset == "smoke"
     kinds = {"phase": "phases", "day36": "ac", "day37": "ac"}
@@ -132,10 +132,10 @@ def _print_phase(name: str, results: Path, result: Result | None = None) -> None
     """Figures and verdicts, from a phase's own result and those of other experiments."""
     from rich.console import Console
 
-    from foresight.report.findings import count_line, figure_table, missing_line, verdict_lines
-    from foresight.report.readings import Readings
-    from foresight.report.sources import SOURCES
     from foresight.report.tables import to_rich
+    from studies.findings import count_line, figure_table, missing_line, verdict_lines
+    from studies.readings import Readings
+    from studies.sources import SOURCES
 
     phase = SOURCES[name]
     known = Readings(results).about(name, phase) | (result.summary if result else {})
@@ -148,8 +148,8 @@ def _print_phase(name: str, results: Path, result: Result | None = None) -> None
 
 def _learned_phase(config: Config) -> None:
     """A phase that the files of other experiments answer."""
-    from foresight.recipes.phases.learned import LearnedPlace, answer
-    from foresight.recipes.stages import default_workers
+    from foresight.pipelines.stages import default_workers
+    from studies.phases.learned import LearnedPlace, answer
 
     smoke = config.preset == "smoke"
     runs = config.run or Path("runs") / ("learned-smoke" if smoke else "")
@@ -178,7 +178,7 @@ def _result_path(name: str) -> Path:
 
 
 def _run(config: Config, folder: Path, out: Path) -> Result:
-    from foresight.recipes.stages import default_workers
+    from foresight.pipelines.stages import default_workers
 
     workers = config.workers or default_workers()
     smoke = config.preset == "smoke"
@@ -187,9 +187,9 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
             f"{config.name} has no preset short, only the phases have: choose full or smoke."
         )
     if config.name in ("calibration", "ablation", "cost", "dmc1000"):
+        from foresight.core.files import write_text
         from foresight.evaluation.merge import beside, earlier
-        from foresight.files import write_text
-        from foresight.recipes import dmc1000, evidence
+        from studies import dmc1000, evidence
 
         field = config.name == "dmc1000"
         before = earlier(out, config.name, dmc1000.PROTOCOL) if field else None
@@ -209,7 +209,7 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
             write_text(out.with_suffix(".csv"), dmc1000.curve_csv(result.rows))
         return result
     if config.name == "baselines":
-        from foresight.recipes import baselines
+        from studies import baselines
 
         settings = baselines.BaselinesConfig(
             preset="smoke" if smoke else "full",
@@ -220,22 +220,22 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
         )
         return baselines.run(settings)
     if config.name == "experts":
-        from foresight.recipes import experts
+        from studies import experts
 
         result = experts.run(experts.presets()[config.preset], (), folder)
     elif config.name == "faults":
-        from foresight.recipes import faults
+        from studies import faults
 
         small = faults.FaultsConfig(moments=1, episodes=4, steps=40, epochs=3)
         result = faults.run(small if smoke else faults.FaultsConfig(), folder)
     elif config.name == "foresight-small":
-        from foresight.recipes import foresight_small
+        from studies import foresight_small
 
         result = foresight_small.run(config.preset, folder, workers, config.device)
     elif config.name == "teach":
         result = _teach(config, folder, workers, out)
     elif config.name.startswith("day"):
-        from foresight.recipes import ac
+        from studies import ac
 
         own = config.encoder == "foresight-small"  # the checkpoint's own, if there is one
         shown = replace(
@@ -255,7 +255,7 @@ def _run(config: Config, folder: Path, out: Path) -> Result:
 
 
 def _run_phase(config: Config, folder: Path, workers: int) -> Result:
-    from foresight.recipes import phases
+    from studies import phases
 
     sizes = phases.presets()[config.preset]
     sizes = replace(sizes, encoder=config.encoder, device=config.device)
@@ -273,7 +273,8 @@ def _run_phase(config: Config, folder: Path, workers: int) -> Result:
 
 def _teach(config: Config, folder: Path, workers: int, out: Path) -> Result:
     from foresight.evaluation.merge import beside, earlier
-    from foresight.recipes import planning, teach
+    from foresight.pipelines import learn as planning
+    from studies import teach
 
     sizes = replace(teach.presets()[config.preset], encoder=config.encoder)
     if config.seeds is not None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.evaluation.results import Result
 from foresight.perception.eyes import Eyes
 
@@ -44,8 +44,8 @@ class Config:
 
 def main(config: Config) -> None:
     """Go the road and print the table."""
-    from foresight.envs.tasks import canonical
-    from foresight.recipes.stages import default_workers
+    from foresight.envs.dmc.tasks import canonical
+    from foresight.pipelines.stages import default_workers
     from foresight.report.tables import print_result
 
     ending = "" if config.agent == "imagining" else f"-{config.agent}"
@@ -57,7 +57,7 @@ def main(config: Config) -> None:
 
 
 def _imagining(config: Config, folder: Path, workers: int) -> Result:
-    from foresight.recipes.planning import road, road_config
+    from foresight.pipelines.learn import road, road_config
 
     usual = Eyes()
     for name, given, known in (
@@ -80,7 +80,7 @@ def _imagining(config: Config, folder: Path, workers: int) -> Result:
 
 
 def _goal_image(config: Config, folder: Path, workers: int) -> Result:
-    from foresight.recipes.road import make_config, run
+    from foresight.pipelines.goal_image import make_config, run
 
     sizes = replace(make_config(config.task, config.preset), eyes=config.eyes)
     if config.episodes is not None:

@@ -42,8 +42,9 @@ class Config:
 
 def main(config: Config) -> None:
     """Show, act, film and say how it went."""
-    from foresight.envs.tasks import canonical, resolve
-    from foresight.recipes import teach, teach_play
+    from foresight.envs.dmc.tasks import canonical, resolve
+    from foresight.pipelines import teach as teach_play
+    from studies import teach
 
     resolve(config.task)
     task = canonical(config.task)

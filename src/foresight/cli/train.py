@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from foresight.perception.eyes import Eyes
-from foresight.worldmodel.train import TrainConfig
+from foresight.training.offline import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def main(config: Config) -> None:
     """Train and print the error at each horizon beside persistence."""
     from foresight.data.store import EpisodeStore
     from foresight.perception.encode import encode_dataset
-    from foresight.recipes.stages import learn
+    from foresight.pipelines.stages import learn
 
     store = EpisodeStore.open(config.dataset)
     encoder, readout = config.eyes.load()

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from foresight.errors import ForesightError
-from foresight.files import disk_errors, fingerprint, read_json, write_json
+from foresight.core.errors import ForesightError
+from foresight.core.files import disk_errors, fingerprint, read_json, write_json
 
 VERSION = 1
 MANIFEST, FEATURES, DONE = "manifest.json", "features.bin", "done.bin"

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from foresight.core.errors import ForesightError
 from foresight.data.index import is_dataset, load_index
 from foresight.data.repair import repair
 from foresight.data.store import EpisodeStore
@@ -16,7 +17,6 @@ from foresight.data.verify import (
     survey,
     video_problems,
 )
-from foresight.errors import ForesightError
 
 __all__ = ["check", "info", "repair"]
 

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from foresight.core.errors import ForesightError
 from foresight.data.video import check_frames
-from foresight.errors import ForesightError
 
 
 def read_clip(path: Path | str, every: int = 1, most: int | None = None) -> np.ndarray:

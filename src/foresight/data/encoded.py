@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from foresight.core.errors import ForesightError
 from foresight.data.stats import histogram
 from foresight.data.video import check_frames, encode_video
-from foresight.errors import ForesightError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from foresight.envs.episode import Episode, EpisodeSpec
+    from foresight.rollout.episode import Episode, EpisodeSpec
 
 
 @dataclass

@@ -22,6 +22,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from foresight.core.errors import ForesightError
+from foresight.core.files import atomic_write, read_json, write_json
 from foresight.data.records import (
     LEVELS_COLUMN,
     Record,
@@ -46,8 +48,6 @@ from foresight.data.schema import (
     temporary_files,
 )
 from foresight.data.stats import image_stats, numeric_stats
-from foresight.errors import ForesightError
-from foresight.files import atomic_write, read_json, write_json
 
 ROWS_AT_ONCE = 500
 VECTORS = ("action", "observation.state", "sim.state")  # two axes, also with one value a step

@@ -21,10 +21,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from foresight.core.errors import ForesightError
 from foresight.data.schema import SUCCESS_FRACTION, VIDEO_KEY, EpisodeMeta, Schema, place
 from foresight.data.stats import NAMES, Stats
-from foresight.envs.protocol import get_protocol
-from foresight.errors import ForesightError
+from foresight.envs.dmc.protocol import get_protocol
 
 FOOTER = b"foresight"
 STORED = ("action", "observation.state", "sim.state", "next.reward")

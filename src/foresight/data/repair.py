@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from foresight.core.errors import ForesightError
+from foresight.core.files import disk_errors, write_bytes
 from foresight.data.index import Index, is_dataset, load_index, next_file, table_of, write_meta
 from foresight.data.records import Record, columns_of, data_bytes, read_columns, read_footer
 from foresight.data.schema import (
@@ -26,8 +28,6 @@ from foresight.data.stats import histogram, image_stats, numeric_stats
 from foresight.data.verify import content_problems, meta_problems, place_problems, survey
 from foresight.data.video import decode_video
 from foresight.data.writing import FolderLock
-from foresight.errors import ForesightError
-from foresight.files import disk_errors, write_bytes
 
 
 def repair(path: Path | str) -> list[str]:

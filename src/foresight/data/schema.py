@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 CODEBASE_VERSION = "v3.0"
 CHUNKS_SIZE = 1000
@@ -229,7 +229,7 @@ def numbered_files(root: Path, kind: str) -> dict[int, Path]:
 
 
 def temporary_files(root: Path) -> list[Path]:
-    """What killed writers left half written (see ``foresight.files.atomic_write``)."""
+    """What killed writers left half written (see ``foresight.core.files.atomic_write``)."""
     folders = ("data/*", f"videos/{VIDEO_KEY}/*", "meta", "meta/episodes/*")
     return sorted(path for folder in folders for path in root.glob(f"{folder}/.*.tmp"))
 

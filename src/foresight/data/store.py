@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
+from foresight.core.errors import ForesightError
+from foresight.core.files import disk_errors, fingerprint
 from foresight.data.encoded import EncodedEpisode, encode_episode
 from foresight.data.index import (
     Index,
@@ -28,12 +30,10 @@ from foresight.data.records import STORED
 from foresight.data.schema import EpisodeMeta, Schema, fps_of, temporary_files, video_path
 from foresight.data.video import decode_video
 from foresight.data.writing import FolderLock, check_fits, clean, schema_of, write_episode
-from foresight.errors import ForesightError
-from foresight.files import disk_errors, fingerprint
 
 if TYPE_CHECKING:
-    from foresight.envs.episode import Episode, EpisodeSpec
     from foresight.envs.render import RenderSettings
+    from foresight.rollout.episode import Episode, EpisodeSpec
 
 
 class EpisodeStore:
@@ -240,7 +240,7 @@ class EpisodeStore:
         Raises:
             ForesightError: no such episode or a damaged file.
         """
-        from foresight.envs.episode import Episode
+        from foresight.rollout.episode import Episode
 
         meta = self._meta(i)
         arrays = self._arrays([meta], list(STORED))
@@ -255,7 +255,7 @@ class EpisodeStore:
 
     def spec(self, i: int) -> EpisodeSpec:
         """The spec that gives episode ``i`` again."""
-        from foresight.envs.episode import EpisodeSpec
+        from foresight.rollout.episode import EpisodeSpec
 
         meta = self._meta(i)
         return EpisodeSpec(

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from foresight.core.errors import ForesightError
+from foresight.core.files import file_fingerprint, read_json
 from foresight.data.index import Index, read_episodes
 from foresight.data.records import (
     STORED,
@@ -32,8 +34,6 @@ from foresight.data.schema import (
 )
 from foresight.data.stats import NAMES
 from foresight.data.video import decode_video
-from foresight.errors import ForesightError
-from foresight.files import file_fingerprint, read_json
 
 
 def content_problems(root: Path, meta: EpisodeMeta, schema: Schema) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 # qp 0 on libx264rgb is mathematically lossless and keeps RGB as planes (no YUV rounding).
 # One thread keeps the bytes independent of the machine's core count; a key frame every 10 frames

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 # index_select copies a row with one memcpy and spreads rows over threads, but only for rows of
 # less than torch's grain of 32,768 elements; larger ones go element by element.

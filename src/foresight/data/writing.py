@@ -7,6 +7,8 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
+from foresight.core.errors import ForesightError
+from foresight.core.files import disk_errors, fingerprint, write_bytes
 from foresight.data.encoded import EncodedEpisode
 from foresight.data.index import Index
 from foresight.data.records import Record, columns_of, data_bytes, hash_arrays, success_flags
@@ -19,8 +21,6 @@ from foresight.data.schema import (
     video_path,
 )
 from foresight.data.stats import image_stats, numeric_stats
-from foresight.errors import ForesightError
-from foresight.files import disk_errors, fingerprint, write_bytes
 
 
 class FolderLock:

@@ -10,7 +10,7 @@ import ctypes
 import os
 import sys
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 DEBIAN_PACKAGES = (
     "libegl1 libgl1 libgles2 libegl-mesa0 libgl1-mesa-dri libosmesa6"  # as `apt-get install` wants

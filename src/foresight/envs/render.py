@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from foresight.core.errors import ForesightError
 from foresight.envs.gl import choose_gl, missing_gl
-from foresight.envs.looks import Looks
-from foresight.errors import ForesightError
+from foresight.envs.visual_randomization import Looks
 
 if TYPE_CHECKING:
     import mujoco
@@ -36,7 +36,8 @@ class RenderSettings:
             averaged, so that a thing's place is seen to a fraction of a pixel (about a quarter
             slower); ``full`` equals dm_control's own pictures.
         look: ``plain`` shows the model as it is; ``varied`` draws colours, light and a camera a
-            little beside the model's own from each episode's seed (see `foresight.envs.looks`).
+            little beside the model's own from each episode's seed (see
+            `foresight.envs.visual_randomization`).
     """
 
     size: int = 64

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from foresight.envs.behaviours import make_behaviour
-from foresight.envs.constant import TRAINING_SEED, best_constant, constant_spec
-from foresight.envs.tasks import canonical
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
+from foresight.core.files import fingerprint
+from foresight.core.metrics import append_json_line, mend_json_lines, read_json_lines
+from foresight.envs.dmc.tasks import canonical
+from foresight.evaluation.constant import TRAINING_SEED, best_constant, constant_spec
 from foresight.evaluation.episodes import behaviour_hash, evaluate_behaviour, simulator_version
 from foresight.evaluation.results import load
 from foresight.evaluation.statistics import Row
-from foresight.files import fingerprint
-from foresight.metrics import append_json_line, mend_json_lines, read_json_lines
+from foresight.policies.scripted import make_behaviour
 
 CONDITIONS = ("zero", "random", "constant", "expert", "oracle")
 

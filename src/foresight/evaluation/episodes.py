@@ -13,17 +13,17 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from foresight.envs import dm_env
-from foresight.envs.behaviours import Behaviour, make_behaviour
-from foresight.envs.oracle_settings import oracle_settings
-from foresight.envs.protocol import get_protocol
+from foresight.core.errors import ForesightError
+from foresight.core.provenance import git_revision
+from foresight.envs.dmc import environment as dm_env
+from foresight.envs.dmc.protocol import get_protocol
+from foresight.envs.dmc.tasks import canonical, resolve
 from foresight.envs.render import FrameRenderer, RenderSettings
-from foresight.envs.tasks import canonical, resolve
-from foresight.errors import ForesightError
 from foresight.evaluation.results import config_hash
 from foresight.evaluation.statistics import Row
-from foresight.evaluation.workers import run_jobs
-from foresight.provenance import git_revision
+from foresight.experts.oracle_settings import oracle_settings
+from foresight.policies.scripted import Behaviour, make_behaviour
+from foresight.rollout.jobs import run_jobs
 
 SUCCESS_RETURN = {"seed200": 150.0, "dmc1000": 750.0}
 """An episode is a success if its return is above this.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.evaluation.results import Result, load
 
 ORIGIN = ("created", "git", "command", "versions")

@@ -20,10 +20,10 @@ from typing import Any
 
 import jsonschema
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
+from foresight.core.files import fingerprint, plain_json, read_json, write_text
+from foresight.core.provenance import git_revision, versions
 from foresight.evaluation.statistics import Row, Summary, summarise
-from foresight.files import fingerprint, plain_json, read_json, write_text
-from foresight.provenance import git_revision, versions
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 Row = dict[str, Any]
 Summary = dict[str, dict[str, float]]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from foresight.home import foresight_home
+from foresight.core.home import foresight_home
 
 SOURCE = Path(__file__).parent / "library.cpp"
 PARTS = (SOURCE, *sorted(SOURCE.parent.glob("*.hpp")))

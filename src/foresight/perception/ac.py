@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from foresight.errors import ForesightError
-from foresight.files import file_fingerprint
+from foresight.core.errors import ForesightError
+from foresight.core.files import file_fingerprint
 from foresight.perception.ac_checkpoint import load_ac_predictor
 from foresight.perception.ac_predictor import ACPredictor, normalise
 from foresight.perception.encoder import Encoder, load_encoder

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foresight.errors import ForesightError
-from foresight.files import file_fingerprint, read_json
+from foresight.core.errors import ForesightError
+from foresight.core.files import file_fingerprint, read_json
 from foresight.perception.ac_layers import ACConfig
 from foresight.perception.ac_predictor import ACPredictor
 from foresight.perception.encoder import _device, _dtype

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.ac_cache import FrameCache
 from foresight.perception.ac_layers import EXTRINSICS, ACConfig, Block, frame_tables
 from foresight.perception.pose import integrate_pose

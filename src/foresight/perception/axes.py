@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 Rows = Callable[[], Iterable[Float[Tensor, "n F"]]]
 

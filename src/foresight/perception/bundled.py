@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.random_small import NAME as RANDOM_SMALL
 from foresight.perception.random_small import random_small_folder
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from foresight.errors import ForesightError
-from foresight.files import file_fingerprint, fingerprint, read_json
+from foresight.core.errors import ForesightError
+from foresight.core.files import file_fingerprint, fingerprint, read_json
 from foresight.perception import bundled
 from foresight.perception.vit import VisionTransformer, VitConfig
 from foresight.perception.weights import State, build, encoder_part, infer_config, meta_names

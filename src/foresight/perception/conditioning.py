@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from foresight.core.errors import ForesightError
+from foresight.core.files import atomic_write, fingerprint, read_json, write_json
 from foresight.data.cache import FeatureCache
-from foresight.errors import ForesightError
-from foresight.files import atomic_write, fingerprint, read_json, write_json
 from foresight.perception.axes import (
     FIT_ROWS,
     chosen_steps,

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from foresight.core.progress import track
 from foresight.data.cache import FeatureCache
 from foresight.data.store import EpisodeStore
 from foresight.perception.encoder import Encoder
 from foresight.perception.readout import Readout
 from foresight.perception.stream import FeatureStream
-from foresight.progress import track
 
 
 def encode_dataset(

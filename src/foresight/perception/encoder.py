@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from foresight.errors import ForesightError
-from foresight.files import fingerprint
+from foresight.core.errors import ForesightError
+from foresight.core.files import fingerprint
+from foresight.core.thread_pool import run_in_lanes
 from foresight.perception.checkpoint import Size, open_checkpoint
-from foresight.perception.lanes import run_in_lanes
 from foresight.perception.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from foresight.perception.trunk import Trunk
 from foresight.perception.vit import VisionTransformer, initialise

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from foresight.errors import ForesightError
-from foresight.files import atomic_write, disk_errors, write_json
+from foresight.core.errors import ForesightError
+from foresight.core.files import atomic_write, disk_errors, write_json
 from foresight.perception.vit import VitConfig
 from foresight.perception.weights import State, transformers_names
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.native import SIDE, addresses, library, packed
 from foresight.perception.vit import Block, VisionTransformer, VitConfig
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from foresight.errors import ForesightError
-from foresight.files import disk_errors
-from foresight.home import foresight_home
+from foresight.core.errors import ForesightError
+from foresight.core.files import disk_errors
+from foresight.core.home import foresight_home
 from foresight.perception.export import save_encoder
 from foresight.perception.vit import VisionTransformer, VitConfig
 

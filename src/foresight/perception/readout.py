@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from foresight.errors import ForesightError
-from foresight.files import fingerprint
+from foresight.core.errors import ForesightError
+from foresight.core.files import fingerprint
 from foresight.perception.encoder import Encoder
 from foresight.perception.zoom import Zoom
 

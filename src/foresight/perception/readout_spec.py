@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.readout import READOUTS, Readout
 from foresight.perception.zoom import Zoom
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
+from foresight.core.thread_pool import lane_pool, run_in_lanes
 from foresight.perception.encoder import CPU_TOKENS, Encoder
-from foresight.perception.lanes import lane_pool, run_in_lanes
 from foresight.perception.readout import Readout
 
 # Tokens per encoder call: a GPU wants more work at once than a CPU, but a live step may have to be

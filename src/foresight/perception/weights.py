@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.vit import Attention, VisionTransformer, VitConfig
 
 State = dict[str, Tensor]

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.ac_cache import FrameCache
 from foresight.perception.ac_predictor import ACPredictor
 from foresight.perception.pose import WIDTH, integrate_pose

@@ -8,7 +8,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.planning.solvers import CEM, ICEM, MPPI, Dynamics, Prior, RandomShooting, Refined
 from foresight.planning.solvers.search import Options, Search
 

@@ -27,9 +27,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
+from foresight.core.thread_pool import run_in_lanes
 from foresight.perception.encoder import default_dtype
-from foresight.perception.lanes import run_in_lanes
 from foresight.perception.trunk import Linear
 from foresight.planning.native_dynamics import NATIVE_ROWS, NativeDynamics, can_roll, sizes_of
 from foresight.worldmodel.networks import ResidualDynamics

@@ -10,7 +10,7 @@ from jaxtyping import BFloat16, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.native import SIDE, addresses, library, packed
 from foresight.worldmodel.networks import ResidualDynamics
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.worldmodel.whitening import Whitening
 
 Cost = Float[Tensor, "B S"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from foresight.evaluation.drift import LOOPS
+from foresight.core.files import write_text
+from foresight.diagnostics.drift import LOOPS
 from foresight.evaluation.results import Result
-from foresight.files import write_text
 from foresight.report.page import Plot, Section, TableBlock, write_page
 from foresight.report.plots import Entry, horizon_panels, standalone
 from foresight.report.tables import Cell, Table, interval, number, provenance_table

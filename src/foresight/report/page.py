@@ -12,9 +12,9 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from foresight.core.files import write_text
+from foresight.core.metrics import Row
 from foresight.evaluation.results import Result
-from foresight.files import write_text
-from foresight.metrics import Row
 from foresight.report.plots import (
     error_per_horizon,
     horizon_series,

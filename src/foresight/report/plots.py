@@ -13,10 +13,10 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
+from foresight.core.metrics import Row, curve
 from foresight.evaluation.results import Result
 from foresight.evaluation.statistics import measure_key
-from foresight.metrics import Row, curve
 
 # Colours are written as stand-ins that become CSS variables of the page (style.css names them).
 _INK, _MUTED, _GRID = "#010101", "#010102", "#010103"
@@ -76,7 +76,7 @@ def learning_curves(rows: Sequence[Row], names: Sequence[str] | None = None) -> 
     ``validation/loss``) share a panel.
 
     Args:
-        rows: what :func:`foresight.metrics.read_metrics` returns.
+        rows: what :func:`foresight.core.metrics.read_metrics` returns.
         names: metrics to draw; all numbers if left out.
 
     Raises:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from foresight.core.files import atomic_write
 from foresight.evaluation.results import Result
-from foresight.files import atomic_write
 from foresight.report.tables import Cell, Table, interval
 
 PREFIXES = ("", "random-weights:", "pixel-pca:", "dinov2:")

@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
+from foresight.core.files import write_text
 from foresight.evaluation.results import Result, load
 from foresight.evaluation.statistics import summarise
-from foresight.files import write_text
 from foresight.report.probes import probe_table
 from foresight.report.speed import speed_table
 from foresight.report.tables import (

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from foresight.evaluation.claims import NOTHING
 from foresight.evaluation.results import Result
 from foresight.evaluation.statistics import TRIVIAL, measure_key
+from studies.claims import NOTHING
 
 INTERVAL_NOTE = (
     "Brackets are 95 % intervals: bootstrap for means, Wilson for rates. Differences are paired by "

@@ -9,7 +9,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 GAP = 8
 

@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from foresight.errors import ForesightError
-from foresight.files import atomic_write, read_json, write_json
+from foresight.core.errors import ForesightError
+from foresight.core.files import atomic_write, read_json, write_json
 from foresight.worldmodel.latent import LatentConfig
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"

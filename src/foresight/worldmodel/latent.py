@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.axes import (
     chosen_steps,
     mean_and_deviation,

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.nn import functional
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 Kind = Literal["smooth_l1", "mse"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.worldmodel.checkpoint import load_checkpoint, save_checkpoint
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.dynamics.ensemble import build_dynamics

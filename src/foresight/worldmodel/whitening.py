@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 FLOOR = 1e-3
 """Least variance of a direction that `whitening_matrix` believes in, as a share of the mean one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.pretraining.config import PredictorConfig, PretrainConfig, Weights
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from tiny_pretraining import make_store, numbered, squares
 
+from foresight.core.errors import ForesightError
 from foresight.data.store import EpisodeStore
-from foresight.errors import ForesightError
 from foresight.perception.pretraining import frames as module
 from foresight.perception.pretraining.frames import Clips, FrameBank
 

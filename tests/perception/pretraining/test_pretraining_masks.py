@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.pretraining.masks import (
     CLOSE,
     LONG,

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from tiny_pretraining import make_store, squares, tiny_config
 
 from foresight import load_encoder
-from foresight.errors import ForesightError
-from foresight.metrics import curve, read_metrics
+from foresight.core.errors import ForesightError
+from foresight.core.metrics import curve, read_metrics
 from foresight.perception.export import save_encoder
 from foresight.perception.preprocess import normalise
 from foresight.perception.pretraining import train

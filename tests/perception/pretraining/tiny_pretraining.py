@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from foresight.data.store import EpisodeStore
-from foresight.envs.episode import Episode, EpisodeSpec
 from foresight.envs.render import RenderSettings
 from foresight.perception.pretraining.config import PredictorConfig, PretrainConfig
+from foresight.rollout.episode import Episode, EpisodeSpec
 
 SIZE = 16
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.worldmodel.dynamics.attention import causal
 from foresight.worldmodel.dynamics.history import HistoryDynamics, Remembering
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.worldmodel.heads.reward import RidgeReward, train_reward
 from foresight.worldmodel.heads.scalar import ScalarConfig, ScalarHead
 from foresight.worldmodel.heads.training import HeadTraining, Latents

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 MASK_NAMES = ("short", "long", "close", "wide")
 """Kinds of masks, see `foresight.perception.pretraining.masks`."""

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from foresight.core.errors import ForesightError
+from foresight.core.files import disk_errors, fingerprint, read_json, write_json
+from foresight.core.progress import track
 from foresight.data.store import EpisodeStore
 from foresight.data.windows import split_episodes
-from foresight.errors import ForesightError
-from foresight.files import disk_errors, fingerprint, read_json, write_json
-from foresight.progress import track
 
 HELD_OUT = 0.1
 SPLIT_SEED = 0

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.perception.pretraining.config import MASK_NAMES
 
 ASPECT = (0.75, 1.5)

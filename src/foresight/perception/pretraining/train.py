@@ -17,9 +17,11 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from foresight.errors import ForesightError
-from foresight.files import disk_errors, fingerprint
-from foresight.metrics import MetricsLog
+from foresight.core.errors import ForesightError
+from foresight.core.files import disk_errors, fingerprint
+from foresight.core.metrics import MetricsLog
+from foresight.core.progress import console
+from foresight.core.training_state import load_training, save_training
 from foresight.perception.checkpoint import open_checkpoint
 from foresight.perception.encoder import default_dtype
 from foresight.perception.preprocess import normalise
@@ -29,8 +31,6 @@ from foresight.perception.pretraining.health import RunningProbe, effective_rank
 from foresight.perception.pretraining.masks import MASKS, draw_masks
 from foresight.perception.pretraining.objective import MaskedPrediction, Target
 from foresight.perception.vit import VisionTransformer, VitConfig, initialise
-from foresight.progress import console
-from foresight.training_state import load_training, save_training
 
 STATE = "pretraining.safetensors"
 

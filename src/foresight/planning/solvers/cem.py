@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.planning.objective import Objective
 from foresight.planning.solvers.contracts import Dynamics, Iteration, Plan
 from foresight.planning.solvers.ranking import Ranked, best_of

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.planning.solvers.contracts import Dynamics
 from foresight.planning.solvers.imagining import members_of
 

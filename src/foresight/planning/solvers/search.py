@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.planning.objective import Objective
 from foresight.planning.solvers.contracts import Dynamics, NonFiniteFuturesError, Plan, Prior
 from foresight.planning.solvers.imagining import imagine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.worldmodel.dynamics.history import HistoryDynamics
 from foresight.worldmodel.dynamics.residual import ResBlockDynamics, ResidualDynamics
 

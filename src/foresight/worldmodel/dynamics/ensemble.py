@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.worldmodel.dynamics.config import DynamicsConfig, Single, build_single
 from foresight.worldmodel.dynamics.history import History, HistoryDynamics, Remembering, no_history
 from foresight.worldmodel.dynamics.stacked import stack, unstack

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.worldmodel.dynamics.attention import Block, KeysValues, modulate
 from foresight.worldmodel.dynamics.rollout import cut
 from foresight.worldmodel.dynamics.stacked import Positions

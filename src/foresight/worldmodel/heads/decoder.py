@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 from foresight.worldmodel.heads.training import (
     HeadTraining,
     Latents,

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 Record = dict[str, float]
 

@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import Tensor
 
+from foresight.core.errors import ForesightError
 from foresight.data.windows import window_starts
-from foresight.errors import ForesightError
 from foresight.worldmodel.heads.scalar import ScalarHead, td_lambda
 from foresight.worldmodel.heads.training import HeadTraining, Latents, Record, train_head
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from foresight.errors import ForesightError
+from foresight.core.errors import ForesightError
 
 GROUP = 8
 """Dimensions of z that share one softmax (SimNorm)."""

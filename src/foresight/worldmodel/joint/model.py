@@ -15,14 +15,14 @@ from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from foresight.errors import ForesightError
-from foresight.files import atomic_write, read_json, write_json
+from foresight.core.errors import ForesightError
+from foresight.core.files import atomic_write, read_json, write_json
 from foresight.worldmodel.checkpoint import CONFIG, WEIGHTS, load_weights
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.heads.scalar import ScalarConfig, ScalarHead
 from foresight.worldmodel.joint.config import GROUP, JointConfig
-from foresight.worldmodel.places import PlaceAxes
+from foresight.worldmodel.patches import PlaceAxes
 
 BINS = 51
 VALUES = 2

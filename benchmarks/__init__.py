@@ -1,0 +1,1 @@
+"""Speed, ours and others', measured side by side."""

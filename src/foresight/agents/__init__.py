@@ -1,1 +1,0 @@
-"""Closed-loop agents: see, imagine, act."""

@@ -1,0 +1,100 @@
+"""What is seen and felt at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from foresight.core.errors import ForesightError
+from foresight.core.spec import Spec
+
+IMAGE_PREFIX = "observation.images."
+STATE_KEY = "observation.state"
+NO_STATE = np.zeros(0, np.float32)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One moment of a robot, real or simulated.
+
+    Attributes:
+        images: camera name to upright RGB pictures, uint8 ``[H, W, 3]`` of any sizes.
+        state: the robot's own numbers (joints, gripper), float32 ``[P]``; P may be 0.
+        task: what is to be done, in words, where somebody says so.
+        timestamp: seconds since the episode began.
+    """
+
+    images: Mapping[str, UInt8[np.ndarray, "H W 3"]] = field(default_factory=dict)
+    state: Float32[np.ndarray, " P"] = field(default_factory=lambda: NO_STATE)
+    task: str | None = None
+    timestamp: float = 0.0
+
+    @classmethod
+    def of(
+        cls, raw: Mapping[str, Any], task: str | None = None, timestamp: float = 0.0
+    ) -> Observation:
+        """An environment's dict: ``images`` (name to picture) and ``state``, each optional."""
+        return cls(
+            images=dict(raw.get("images", {})),
+            state=np.asarray(raw.get("state", NO_STATE), np.float32),
+            task=task,
+            timestamp=timestamp,
+        )
+
+    @classmethod
+    def from_lerobot(cls, row: Mapping[str, Any]) -> Observation:
+        """LeRobot's keys: ``observation.images.NAME``, ``observation.state``, ``task``."""
+        return cls(
+            images={
+                k[len(IMAGE_PREFIX) :]: v for k, v in row.items() if k.startswith(IMAGE_PREFIX)
+            },
+            state=np.asarray(row.get(STATE_KEY, NO_STATE), np.float32),
+            task=row.get("task"),
+            timestamp=float(row.get("timestamp", 0.0)),
+        )
+
+    def to_lerobot(self) -> dict[str, Any]:
+        """The same under LeRobot's keys."""
+        found: dict[str, Any] = {IMAGE_PREFIX + name: v for name, v in self.images.items()}
+        found[STATE_KEY] = self.state
+        found["timestamp"] = self.timestamp
+        return found if self.task is None else {**found, "task": self.task}
+
+    def check(self, spec: Spec, whose: str) -> None:
+        """Refuse what a spec does not promise.
+
+        Args:
+            spec: what is expected.
+            whose: for the sentence, for example ``the environment my/robot``.
+
+        Raises:
+            ForesightError: a camera is missing or has another size or type; a state of another
+                length, or one that is not finite.
+        """
+        for name, (height, width) in spec.cameras.items():
+            picture = self.images.get(name)
+            if picture is None:
+                seen = ", ".join(map(repr, self.images)) or "none"
+                raise ForesightError(
+                    f"{whose} gave no picture of camera {name!r} (it has {seen}): name the cameras "
+                    "as the spec does."
+                )
+            if picture.dtype != np.uint8 or picture.shape != (height, width, 3):
+                raise ForesightError(
+                    f"{whose} gave a picture of camera {name!r} as {picture.dtype} "
+                    f"{list(picture.shape)} where uint8 [{height}, {width}, 3] was expected."
+                )
+        if self.state.shape != (len(spec.state),):
+            raise ForesightError(
+                f"{whose} gave a state of shape {list(self.state.shape)} where "
+                f"{len(spec.state)} numbers were expected."
+            )
+        if not np.isfinite(self.state).all():
+            first = int(np.flatnonzero(~np.isfinite(self.state))[0])
+            raise ForesightError(
+                f"{whose} gave {self.state[first]} as {spec.state[first].name!r}: check the sensor."
+            )

@@ -1,0 +1,86 @@
+"""Everything that acts: scripted, planned, cloned, learned, or a user's own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32
+from torch import Tensor
+
+from foresight.core.observation import Observation
+
+Action = Float32[np.ndarray, " A"]
+
+
+class Policy(ABC):
+    """Chooses an action for each observation.
+
+    A policy belongs to one robot at a time. :class:`BatchPolicy` is for those that can serve
+    several at once.
+    """
+
+    def reset(self, observation: Observation, seed: int) -> None:  # noqa: B027 (optional)
+        """Begin an episode: forget the last one.
+
+        Args:
+            observation: the first one; ``act`` will be asked about it, too.
+            seed: all randomness of the episode follows from it.
+        """
+
+    @abstractmethod
+    def act(self, observation: Observation) -> Action:
+        """The next action, float32 ``[A]``, in the environment's units and within its bounds."""
+
+    def notes(self) -> dict[str, Any]:
+        """Plain values measured during the episode; they join its row of results."""
+        return {}
+
+    def close(self) -> None:  # noqa: B027 (optional)
+        """Free what the policy holds: processes, simulators, connections."""
+
+
+class BatchPolicy(Policy):
+    """A policy that acts for several robots at once, each with an episode of its own."""
+
+    @abstractmethod
+    def reset_batch(self, observations: Sequence[Observation], seeds: Sequence[int]) -> None:
+        """Begin an episode for each observation; the batch keeps its size until the next reset."""
+
+    @abstractmethod
+    def act_batch(
+        self, observations: Sequence[Observation], active: Sequence[bool] | None = None
+    ) -> Float32[np.ndarray, "N A"]:
+        """The next actions.
+
+        Args:
+            observations: one for each robot, in the order of ``reset_batch``; a robot whose episode
+                is over repeats its last one.
+            active: False for robots whose episode is over; their actions are not used.
+        """
+
+    def reset(self, observation: Observation, seed: int) -> None:
+        """Begin an episode of one robot."""
+        self.reset_batch([observation], [seed])
+
+    def act(self, observation: Observation) -> Action:
+        """The action of one robot."""
+        return self.act_batch([observation])[0]
+
+
+@runtime_checkable
+class ChunkPolicy(Protocol):
+    """A policy that decides several actions ahead."""
+
+    def predict_action_chunk(self, observation: Observation) -> Float32[np.ndarray, "K A"]:
+        """The next K actions."""
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A policy that learns from batches."""
+
+    def forward(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """The loss of a batch, and numbers to log."""

@@ -1,0 +1,1 @@
+"""What a model or an encoder knows, judged apart from any return."""

@@ -1,0 +1,124 @@
+"""World models as forecasters, and clips or episodes as tracks for them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from foresight.core.errors import ForesightError
+from foresight.diagnostics.drift import Track
+from foresight.perception.ac import ACModel
+from foresight.perception.ac_predictor import normalise
+from foresight.perception.pose import WIDTH, pose_difference
+from foresight.worldmodel.dynamics.rollout import context_of, mean_rollout, mean_step
+from foresight.worldmodel.latent import LatentState
+from foresight.worldmodel.model import WorldModel
+
+
+class WorldModelForecaster:
+    """A trained world model; what it predicts is led back to features and compared there.
+
+    An ensemble counts as the mean of its members. A model with a history is given the present
+    alone, so its context is the longest horizon.
+    """
+
+    def __init__(self, model: WorldModel) -> None:
+        self.model = model
+
+    @property
+    def limit(self) -> int | None:
+        """The context of a model with a history."""
+        return context_of(self.model.dynamics)
+
+    def open_loop(
+        self, start: Float[Tensor, "B Z"], controls: Float[Tensor, "B L A"]
+    ) -> Float[Tensor, "B L 1 F"]:
+        """Imagine from one latent state."""
+        imagined = mean_rollout(self.model.dynamics, start, controls)
+        return present_features(self.model.latent, imagined[:, 1:])
+
+    def closed_loop(
+        self, seen: Float[Tensor, "B L Z"], controls: Float[Tensor, "B L A"]
+    ) -> Float[Tensor, "B L 1 F"]:
+        """One step from each latent state."""
+        return present_features(self.model.latent, mean_step(self.model.dynamics, seen, controls))
+
+    def track(self, features: np.ndarray, actions: np.ndarray) -> Track:
+        """A track of one episode's features ``[T, F]`` and actions ``[T, A]``.
+
+        What the latent state does not keep (``pca``) is taken out of the true features too.
+        """
+        wanted = self.model.config.actions
+        if actions.shape != (len(features), wanted):
+            raise ForesightError(
+                f"Actions of shape {list(actions.shape)} do not fit {len(features)} steps of this "
+                f"world model, which takes {wanted} numbers each: give the task it was trained on."
+            )
+        with torch.no_grad():
+            z = self.model.latent.episode(torch.as_tensor(np.array(features)).float())
+            shown = present_features(self.model.latent, z)
+        return Track(z, shown, torch.as_tensor(np.array(actions)).float())
+
+
+class ACForecaster:
+    """V-JEPA 2-AC; controls are action and pose, 14 numbers."""
+
+    def __init__(self, model: ACModel) -> None:
+        self.model = model
+
+    @property
+    def limit(self) -> int:
+        """A horizon of h steps needs h frames."""
+        return self.model.predictor.config.max_frames
+
+    def open_loop(
+        self, start: Float[Tensor, "B N D"], controls: Float[Tensor, "B L 14"]
+    ) -> Float[Tensor, "B L N D"]:
+        """Autoregressive from one frame; later poses follow from the actions."""
+        actions, states = controls.split(WIDTH, dim=-1)
+        out = self.model.predictor.rollout(start, actions, states[:, :1])
+        return out.unflatten(1, (-1, start.shape[1]))
+
+    def closed_loop(
+        self, seen: Float[Tensor, "B L N D"], controls: Float[Tensor, "B L 14"]
+    ) -> Float[Tensor, "B L N D"]:
+        """Teacher forcing: every prediction from the true frames up to it."""
+        actions, states = controls.split(WIDTH, dim=-1)
+        out = self.model.predictor(seen.flatten(1, 2), actions, states)
+        return normalise(out).view(seen.shape)
+
+    def track(self, frames: UInt8[np.ndarray, "T H W 3"], poses: np.ndarray | None = None) -> Track:
+        """A track of one clip.
+
+        Args:
+            frames: uint8 RGB at the encoder's size.
+            poses: ``[T, 7]``; actions are their differences. None: constant zero pose and zero
+                actions.
+
+        Raises:
+            ForesightError: frames or poses do not fit.
+        """
+        tokens = self.model.represent(frames[None])[0].view(len(frames), -1, self.model.encoder.dim)
+        path = torch.zeros(len(frames), WIDTH)
+        if poses is not None:
+            if poses.shape != (len(frames), WIDTH) or not np.isfinite(poses).all():
+                raise ForesightError(
+                    f"Poses of shape {list(poses.shape)} do not fit the clip: expected "
+                    f"[{len(frames)}, {WIDTH}] finite numbers, one pose for each frame."
+                )
+            path = torch.as_tensor(poses).float()
+        following = torch.cat([path[1:], path[-1:]])  # nothing is known after the last frame
+        controls = torch.cat([pose_difference(path, following), path], dim=1)
+        return Track(tokens, tokens, controls.to(tokens.device))
+
+
+def present_features(
+    latent: LatentState, z: Float[Tensor, "*batch Z"]
+) -> Float[Tensor, "*batch 1 F"]:
+    """The newest feature that a latent state stands for."""
+    stacked = z / latent.scale
+    if latent.projection is not None:
+        stacked = stacked @ latent.projection.T
+    return (stacked + latent.mean)[..., None, -latent.features :]

@@ -1,0 +1,235 @@
+"""What probes are asked: windows of frames with true labels, split by episode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from foresight.core.errors import ForesightError
+from foresight.core.files import fingerprint
+from foresight.core.progress import track
+from foresight.data.store import EpisodeStore
+from foresight.diagnostics.probes.quantities import Gauge
+from foresight.envs.dmc.scene_model import CLASSES
+from foresight.envs.dmc.scenes import DIRECTIONS, SceneRenderer, draw_scene, scene_labels
+
+SCENES = "scenes"
+SHARES = (0.7, 0.1)
+"""Shares of the episodes that probes are fitted on and chosen by; the rest is the test."""
+FEWEST = 5
+"""Episodes without which there is no split."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing that a probe shall tell.
+
+    Attributes:
+        name: for example ``ball x``.
+        measure: the result that it counts towards, for example ``position-r2``.
+        classes: number of classes, 0 for a number.
+    """
+
+    name: str
+    measure: str
+    classes: int = 0
+
+
+@dataclass(frozen=True)
+class ProbeData:
+    """Windows of frames and what is true of their last frame.
+
+    Attributes:
+        name: task id, or ``scenes``.
+        targets: what is asked, one for each column of the labels.
+        labels: float64 ``[N, Q]``; classes as whole numbers.
+        episodes: the episode of each window ``[N]``; a scene is an episode of its own.
+        clips: gives the windows again in their order, in batches uint8 ``[B, T, H, W, 3]``.
+        fingerprint: of everything above.
+    """
+
+    name: str
+    targets: tuple[Target, ...]
+    labels: np.ndarray
+    episodes: np.ndarray
+    clips: Callable[[], Iterator[np.ndarray]]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def measures(self) -> list[str]:
+        """The results that the targets count towards."""
+        return list(dict.fromkeys(target.measure for target in self.targets))
+
+    def columns(self, measure: str) -> list[int]:
+        """The label columns of a result."""
+        return [i for i, target in enumerate(self.targets) if target.measure == measure]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Numbers of the windows to fit on, to choose by and to report on; no episode is in two."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def split_by_episode(episodes: Int[np.ndarray, " n"], seed: int = 0) -> Split:
+    """Divide windows by their episodes, at random.
+
+    Args:
+        episodes: the episode of each window ``[N]``.
+        seed: of the division.
+
+    Raises:
+        ForesightError: fewer than five episodes.
+    """
+    names = np.unique(episodes)
+    if len(names) < FEWEST:
+        raise ForesightError(
+            f"{len(names)} episodes are too few to probe: at least {FEWEST} are needed to fit, to "
+            "choose and to test on different ones, collect more."
+        )
+    order = np.random.default_rng(seed).permutation(names)
+    chosen = max(1, round(SHARES[1] * len(names)))
+    fitted = min(max(1, round(SHARES[0] * len(names))), len(names) - chosen - 1)
+    parts = np.split(order, [fitted, fitted + chosen])
+    train, validation, test = (np.flatnonzero(np.isin(episodes, part)) for part in parts)
+    return Split(train, validation, test)
+
+
+def task_data(
+    store: EpisodeStore, windows: int = 20, frames: int = 4, stride: int = 2, seed: int = 0
+) -> ProbeData:
+    """Windows of a dataset of one source task, labelled by the simulator.
+
+    Args:
+        store: the episodes, with frames.
+        windows: of each episode, at random steps; fewer where it is short.
+        frames: of each window; the last one shows the present step.
+        stride: environment steps from one frame to the next.
+        seed: of the choice of steps.
+
+    Raises:
+        ForesightError: several tasks, one without quantities, or episodes shorter than a window.
+    """
+    check_window(frames, stride, windows)
+    back = stride * np.arange(1 - frames, 1)
+    steps = [_steps(store, number, -int(back[0]), windows, seed) for number in range(len(store))]
+    gauges: dict[str, Gauge] = {}
+    task, rows, starts = store.task, [], np.cumsum([0, *store.lengths])
+    states = store.column("sim.state")
+    for number, meta in enumerate(track(store.metas, f"{task}: measuring")):
+        gauge = gauges.setdefault(meta.protocol, Gauge(task, meta.protocol))
+        rows.append(gauge.measure(meta.seed, states[starts[number] + steps[number]]))
+    for gauge in gauges.values():
+        gauge.close()
+
+    def clips() -> Iterator[UInt8[np.ndarray, "b t h w 3"]]:
+        for number in range(len(store)):
+            yield store.frames(number)[steps[number][:, None] + back]
+
+    positions = [Target(name, "position-r2") for name in gauge.position]
+    velocities = [Target(name, "velocity-r2") for name in gauge.velocity]
+    return ProbeData(
+        name=task,
+        targets=(*positions, *velocities),
+        labels=np.concatenate(rows),
+        episodes=np.repeat(np.arange(len(store)), [len(chosen) for chosen in steps]),
+        clips=clips,
+        fingerprint=fingerprint([store.fingerprint, windows, frames, stride, seed]),
+    )
+
+
+def scene_data(count: int, frames: int = 4, size: int = 64, seed: int = 0) -> ProbeData:
+    """Rendered scenes, one window each.
+
+    Args:
+        count: number of scenes.
+        frames: of each clip.
+        size: height and width in pixels.
+        seed: of the set.
+
+    Raises:
+        ForesightError: fewer than five scenes, an odd number of frames, or no renderer.
+    """
+    check_window(frames, 1, 1)
+    if count < FEWEST:
+        raise ForesightError(f"{count} scenes are too few to probe: ask for at least {FEWEST}.")
+    labels = np.stack([scene_labels(draw_scene(seed, i, frames)) for i in range(count)])
+
+    def clips() -> Iterator[UInt8[np.ndarray, "b t h w 3"]]:
+        renderer = SceneRenderer(size)
+        try:
+            for i in range(count):
+                yield renderer.render(draw_scene(seed, i, frames))[None]
+        finally:
+            renderer.close()
+
+    targets = (
+        Target("object x", "object-xy-r2"),
+        Target("object y", "object-xy-r2"),
+        Target("object size", "object-size-r2"),
+        Target("object depth", "object-depth-r2"),
+        Target("object class", "object-class-accuracy", len(CLASSES)),
+        Target("direction", "motion-direction-accuracy", len(DIRECTIONS)),
+    )
+    # The labels and some pixels: whatever changes the scenes changes the name of the set.
+    look = next(clips())
+    return ProbeData(
+        name=SCENES,
+        targets=targets,
+        labels=labels,
+        episodes=np.arange(count),
+        clips=clips,
+        fingerprint=fingerprint([fingerprint(labels.tobytes()), fingerprint(look.tobytes())]),
+    )
+
+
+def check_window(frames: int, stride: int, windows: int) -> None:
+    """Refuse windows that no encoder can take.
+
+    Raises:
+        ForesightError: an odd number of frames, or a number below 1.
+    """
+    if frames < 2 or frames % 2:
+        raise ForesightError(
+            f"A window of {frames} frames cannot be probed: encoders take two frames at a time, "
+            "choose an even number from 2."
+        )
+    if stride < 1 or windows < 1:
+        raise ForesightError(
+            f"A stride of {stride} and {windows} windows of an episode are not possible: choose "
+            "numbers from 1."
+        )
+
+
+def _steps(
+    store: EpisodeStore, number: int, first: int, windows: int, seed: int
+) -> Int[np.ndarray, " k"]:
+    """Random steps of an episode at which a whole window ends, in order."""
+    length = store.lengths[number]
+    if length <= first:
+        raise ForesightError(
+            f"Episode {number} of {store.path} has {length} steps but a window reaches {first} "
+            "steps back: collect longer episodes, or take fewer frames or a smaller stride."
+        )
+    random = np.random.default_rng([seed, number])
+    count = min(windows, length - first)
+    return np.sort(random.choice(np.arange(first, length), count, replace=False))
+
+
+def standardised(
+    labels: Float[np.ndarray, "n q"], train: Int[np.ndarray, " m"]
+) -> tuple[Float[np.ndarray, "n q"], np.ndarray, np.ndarray]:
+    """Labels with mean 0 and spread 1 over the training windows, and that mean and spread."""
+    mean = labels[train].mean(axis=0)
+    spread = labels[train].std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    return (labels - mean) / spread, mean, spread

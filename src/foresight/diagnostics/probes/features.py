@@ -1,0 +1,134 @@
+"""The features that probes compare: an encoder's tokens, random weights, PCA of raw pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from foresight.core.errors import ForesightError
+from foresight.core.progress import track
+from foresight.diagnostics.probes.components import principal_scores
+from foresight.diagnostics.probes.data import ProbeData, Split
+from foresight.perception.encoder import CPU_TOKENS, Encoder, load_encoder
+from foresight.perception.stream import GPU_TOKENS
+
+RANDOM_SEED = 1
+
+
+class Eye(Protocol):
+    """What can be probed: the interface of `foresight.perception.encoder.Encoder`."""
+
+    name: str
+    fingerprint: str
+    image_size: int
+
+    def encode(self, frames: Any) -> Float[Tensor, "b t h w d"]:
+        """Tokens ``[B, T', h, w, D]`` of uint8 frames ``[B, T, H, W, 3]``."""
+        ...
+
+
+def encode_windows(eye: Eye, data: ProbeData) -> Float[Tensor, "n t h w d"]:
+    """Tokens of all windows, each encoded once.
+
+    They are kept in half precision, less the mean of the first batch: a step of a robot often
+    changes a token by less than half precision resolves of the whole token. No probe minds a
+    constant.
+
+    Args:
+        eye: the frozen encoder.
+        data: the windows.
+
+    Returns:
+        float16 ``[N, T', h, w, D]`` on the CPU.
+
+    Raises:
+        ForesightError: frames that do not fit, or features that are not finite.
+    """
+    kept: Tensor | None = None
+    offset: Tensor | None = None
+    done = 0
+    for clips in track(_batches(eye, data), f"{data.name}: {eye.name}"):
+        tokens = eye.encode(clips).float().cpu()
+        if kept is None or offset is None:
+            offset = tokens.mean(dim=0)
+            kept = torch.empty(len(data), *tokens.shape[1:], dtype=torch.float16)
+        part = (tokens - offset).half()
+        if not torch.isfinite(part.sum(dtype=torch.float32)):
+            raise ForesightError(
+                f"The features of {eye.name} on {data.name} are not finite: its weights are "
+                "damaged, check them or use dtype float32."
+            )
+        kept[done : done + len(part)] = part
+        done += len(part)
+    if kept is None or done != len(data):
+        raise ForesightError(
+            f"{data.name} gave {done} of {len(data)} windows: its data have changed meanwhile, run "
+            "the command again."
+        )
+    return kept
+
+
+def randomised(encoder: str, device: str = "cpu", seed: int = RANDOM_SEED) -> Encoder:
+    """An encoder of the same architecture with random weights.
+
+    Args:
+        encoder: what `load_encoder` takes.
+        device: where it shall run.
+        seed: of the weights.
+
+    Raises:
+        ForesightError: there is no such encoder.
+    """
+    return load_encoder(encoder, device=device, random_weights=seed)
+
+
+class PixelPca:
+    """Principal components of the raw pixels of a window.
+
+    Fitted on training windows by randomised subspace iteration (Halko et al. 2011, algorithm
+    4.4), which reads the pixels a few times and keeps them as bytes.
+
+    Args:
+        components: how many at most.
+        passes: of power iteration.
+        seed: of the random start.
+    """
+
+    name = "pixel PCA"
+
+    def __init__(self, components: int = 256, passes: int = 2, seed: int = 0) -> None:
+        self.components = components
+        self.passes = passes
+        self.seed = seed
+
+    def features(self, data: ProbeData, split: Split) -> Float[Tensor, "n k"]:
+        """Scores ``[N, K]`` (fp32) of all windows, scaled to mean square 1."""
+        pixels = _pixels(data)
+        train = torch.from_numpy(split.train)
+        return principal_scores(pixels, train, self.components, self.passes, self.seed)
+
+
+def _pixels(data: ProbeData) -> UInt8[Tensor, "n p"]:
+    rows = [np.reshape(clips, (len(clips), -1)) for clips in data.clips()]
+    return torch.from_numpy(np.concatenate(rows))
+
+
+def _batches(eye: Eye, data: ProbeData) -> Iterator[UInt8[np.ndarray, "b t h w 3"]]:
+    """The clips in batches of a size that suits the encoder's device."""
+    device = getattr(eye, "device", torch.device("cpu"))
+    budget = CPU_TOKENS if device.type == "cpu" else GPU_TOKENS
+    side = max(1, eye.image_size // int(getattr(eye, "patch", 16)))
+    waiting: list[np.ndarray] = []
+    for clips in data.clips():
+        size = max(1, budget // max(1, clips.shape[1] // 2 * side**2))
+        waiting.extend(clips)
+        while len(waiting) >= size:
+            yield np.stack(waiting[:size])
+            waiting = waiting[size:]
+    if waiting:
+        yield np.stack(waiting)

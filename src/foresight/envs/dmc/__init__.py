@@ -1,0 +1,1 @@
+"""The dm_control suite."""

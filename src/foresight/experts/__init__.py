@@ -1,0 +1,1 @@
+"""Privileged: what may look into a simulator. Controllers, feedback laws, the oracle."""

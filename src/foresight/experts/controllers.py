@@ -1,0 +1,131 @@
+"""Experts that read the true simulator: scripted ones, and feedback laws that were searched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from foresight.core.errors import ForesightError
+from foresight.envs.dmc.environment import DMControlEnv
+from foresight.experts.feedback import FeedbackExpert, known_laws
+from foresight.policies.scripted import Behaviour
+
+
+class ReacherExpert:
+    """Two-link inverse kinematics, then a PD controller on the joints.
+
+    Both elbow solutions are tried; the one that the joints reach sooner is kept for the episode.
+    """
+
+    name = "expert"
+    stiffness = np.array([12.0, 12.0])
+    damping = np.array([1.6, 1.0])
+
+    def __init__(self) -> None:
+        self._goal = np.zeros(2)
+
+    def reset(self, env: DMControlEnv, seed: int) -> None:
+        """Choose the joint angles that put the finger on the target."""
+        angles = env.physics.data.qpos[:2].copy()
+        solutions = _reacher_solutions(env.physics)
+        # A revolute shoulder takes the short way round; the limited elbow cannot.
+        for solution in solutions:
+            solution[0] = angles[0] + _wrapped(solution[0] - angles[0])
+        self._goal = min(solutions, key=lambda goal: float(np.abs(goal - angles).max()))
+
+    def act(self, env: DMControlEnv, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """Joint torques as control values, float32 ``[2]``."""
+        data = env.physics.data
+        error = self._goal - data.qpos[:2]
+        control = self.stiffness * error - self.damping * data.qvel[:2]
+        return np.clip(control, -1, 1).astype(np.float32)
+
+
+class PointMassExpert:
+    """A PD controller in the plane, undone through the actuators' mixing of the two axes."""
+
+    name = "expert"
+    stiffness = 60.0
+    damping = 12.0
+
+    def __init__(self) -> None:
+        self._unmix: np.ndarray = np.eye(2)
+
+    def reset(self, env: DMControlEnv, seed: int) -> None:
+        """Read which axes each actuator pulls (``point_mass-hard`` draws this anew)."""
+        mixing = np.array(env.physics.model.wrap_prm[:4], np.float64).reshape(2, 2).T
+        self._unmix = np.linalg.inv(mixing)
+
+    def act(self, env: DMControlEnv, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """Control values, float32 ``[2]``."""
+        physics = env.physics
+        error = physics.mass_to_target()[:2]
+        force = self.stiffness * error - self.damping * physics.data.qvel[:2]
+        return np.clip(self._unmix @ force, -1, 1).astype(np.float32)
+
+
+class SourceReacher:
+    """The controller of the source documents, which they call an expert.
+
+    It applies the Cartesian direction to the target straight to the joint torques, which is
+    wrong for most poses; kept so that their data can be made again.
+    """
+
+    name = "source"
+    gain = 5.0
+
+    def reset(self, env: DMControlEnv, seed: int) -> None:
+        """Nothing to prepare."""
+
+    def act(self, env: DMControlEnv, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """Control values, float32 ``[2]``."""
+        to_target = -env.physics.finger_to_target()  # dm_control's vector points to the finger
+        return np.clip(self.gain * to_target, -1, 1).astype(np.float32)
+
+
+EXPERTS: dict[tuple[str, str], Callable[[], Behaviour]] = {
+    ("expert", "reacher-easy"): ReacherExpert,
+    ("expert", "reacher-hard"): ReacherExpert,
+    ("expert", "point_mass-easy"): PointMassExpert,
+    ("expert", "point_mass-hard"): PointMassExpert,
+    ("source", "reacher-easy"): SourceReacher,
+    ("source", "reacher-hard"): SourceReacher,
+}
+
+
+def make_expert(kind: str, task: str) -> Behaviour:
+    """The expert of a task.
+
+    Raises:
+        ForesightError: nobody has written one.
+    """
+    if kind == "expert" and (kind, task) not in EXPERTS and task in known_laws():
+        return FeedbackExpert(task)
+    if (kind, task) not in EXPERTS:
+        laws = known_laws() if kind == "expert" else ()
+        have = ", ".join([*(name for found, name in EXPERTS if found == kind), *laws])
+        raise ForesightError(
+            f"There is no {kind!r} behaviour for {task}: use oracle, or one of the tasks {have}."
+        )
+    return EXPERTS[kind, task]()
+
+
+def _reacher_solutions(physics: Any) -> list[np.ndarray]:
+    """Joint angles ``[2]`` that reach the target, elbow up and elbow down, where limits allow."""
+    model = physics.named.model
+    upper, lower = float(model.body_pos["hand", "x"]), float(model.body_pos["finger", "x"])
+    x, y = physics.named.data.geom_xpos["target", :2]
+    cosine = (x * x + y * y - upper**2 - lower**2) / (2 * upper * lower)
+    low, high = model.jnt_range["wrist"]
+    bend = min(float(np.arccos(np.clip(cosine, -1, 1))), float(min(-low, high)))
+    return [
+        np.array([np.arctan2(y, x) - np.arctan2(lower * np.sin(w), upper + lower * np.cos(w)), w])
+        for w in (bend, -bend)
+    ]
+
+
+def _wrapped(angle: float) -> float:
+    """The same angle within ±π."""
+    return float((angle + np.pi) % (2 * np.pi) - np.pi)

@@ -1,0 +1,1 @@
+"""Roads through several rooms, one for each verb that needs one."""

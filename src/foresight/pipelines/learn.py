@@ -1,0 +1,328 @@
+"""Learn tasks from pixels by acting in them, then measure the agent beside its baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from foresight.core.files import read_json, write_json
+from foresight.core.machine import peak_gib
+from foresight.core.metrics import read_metrics
+from foresight.core.progress import console
+from foresight.core.stopwatch import Stopwatch
+from foresight.envs.dmc.tasks import SOURCE_TASKS, canonical
+from foresight.evaluation.assess import Trial, assess_agent, assess_baselines, camera
+from foresight.evaluation.baselines import CONDITIONS, TRAINING_SEEDS, RowBook, borrow_baselines
+from foresight.evaluation.results import Result, make_result
+from foresight.evaluation.statistics import Row
+from foresight.pipelines import teach as teach_play
+from foresight.policies.mpc import ImagineConfig, ImaginingFactory
+from foresight.policies.taught import TaughtConfig
+from foresight.report.run_page import film_path, road_page, save_films
+from foresight.training.online import ImproveConfig, improve
+from foresight.worldmodel.joint import LearnConfig
+from studies import teach
+
+LAW: dict[str, object] = {
+    "teacher": "expert",
+    "start": 32,
+    "demonstrations": 96,
+    "relabel": 1.0,
+    "updates": 0.4,
+    "steps": 60_000,
+}
+"""Settings of a task whose teacher is a feedback law: cheap, so it is always asked."""
+TASKS: dict[str, dict[str, object]] = {
+    "reacher-easy": {
+        "teacher": "expert",
+        "length": 40,
+        "start": 960,
+        "demonstrations": 960,
+        "relabel": 1.0,
+        "updates": 0.3,
+        "learn": LearnConfig(own=1.0),
+    },
+    "point_mass-easy": {
+        "teacher": "expert",
+        "start": 80,
+        "demonstrations": 280,
+        "relabel": 1.0,
+    },
+    "cartpole-swingup": LAW,
+    "walker-walk": LAW,
+    "cheetah-run": LAW,
+    "finger-spin": LAW,
+    "hopper-hop": LAW,
+    "cup-catch": {**LAW, "length": 100, "demonstrations": 240},
+}
+"""What differs from `ImproveConfig` for a task. Where a goal is drawn for each episode, many short
+episodes show many goals: an adapter learns a few hundred by heart and reads any of 2,000."""
+
+ALONE: dict[str, object] = {"teacher": None, "demonstrations": 0, "start": 64}
+"""Settings of a task for which there is no teacher."""
+DEMO_STEPS = 80_000
+"""Environment steps of a demonstration."""
+
+
+@dataclass(frozen=True)
+class PlanningConfig:
+    """What is learned, and on how many seeds it is measured."""
+
+    learn: ImproveConfig = field(default_factory=ImproveConfig)
+    search: ImagineConfig = field(default_factory=ImagineConfig)
+    """The search of the evaluated agent."""
+    seeds: int = 20
+    """Evaluation episodes, seeds 0, 1, …"""
+    baselines: tuple[str, ...] = CONDITIONS
+    """Conditions beside the agent."""
+    measured: Path | None = None
+    """A result whose baseline episodes on the same seeds are taken, not run again."""
+    inverse: bool = False
+    """Measure the inverse model that follows demonstrations, too: a rival without a planner."""
+    heads: TaughtConfig = field(default_factory=TaughtConfig)
+    """The rival's inverse model and its sense of distance."""
+    shown: int = 10
+    """Demonstrations of the task's teacher, on training seeds, that the rival knows."""
+    show: bool = False
+    """Show the task once on video, too, and film how the agent does it after that (`road`)."""
+    film: int = 2
+    """Episodes of the agent that are filmed."""
+    steps: int | None = None
+    """Cut evaluation episodes short (smoke runs)."""
+
+
+def task_config(task: str, **changes: object) -> ImproveConfig:
+    """The settings of a task, with changes.
+
+    Raises:
+        ForesightError: there is no such task.
+    """
+    name = canonical(task)
+    own = {**TASKS.get(name, ALONE), **changes}
+    return replace(ImproveConfig(task=name), **own)  # type: ignore[arg-type]
+
+
+def presets() -> dict[str, PlanningConfig]:
+    """The named sizes."""
+    full = PlanningConfig()
+    tiny = ImproveConfig(
+        steps=320,
+        start=2,
+        length=40,
+        parallel=2,
+        demonstrations=2,
+        lessons=4,
+        updates=0.05,
+        settle=4,
+        latent=32,
+        hidden=32,
+        members=2,
+        save_every=2,
+    )
+    small = ImagineConfig(samples=16, elites=4, iterations=2, prior_samples=4)
+    smoke = PlanningConfig(
+        learn=replace(tiny, search=small),
+        search=small,
+        seeds=2,
+        baselines=("zero", "random"),
+        heads=teach.presets()["smoke"].heads,
+        shown=2,
+        film=1,
+        steps=20,
+    )
+    return {"full": full, "smoke": smoke}
+
+
+def road_config(task: str, preset: str) -> PlanningConfig:
+    """Sizes of `road` for one task: ``full`` as in the results, ``demo`` a little less, ``smoke``.
+
+    Raises:
+        ForesightError: there is no such task.
+    """
+    sizes = presets()["smoke" if preset == "smoke" else "full"]
+    learn = task_config(task)
+    sizes = replace(sizes, show=learn.teacher is not None)
+    if preset == "smoke":
+        return replace(sizes, learn=_small(sizes.learn, task))
+    if preset == "demo":
+        steps = min(DEMO_STEPS, learn.steps)
+        updates, settle = learn.updates / 6, learn.settle // 4
+        learn = replace(learn, steps=steps, updates=updates, settle=settle)
+    return replace(sizes, learn=learn)
+
+
+def _small(learn: ImproveConfig, task: str) -> ImproveConfig:
+    """Sizes of a smoke run with the teacher that the task has."""
+    known = task_config(task)
+    led = min(learn.demonstrations, known.demonstrations)
+    return replace(learn, task=known.task, teacher=known.teacher, demonstrations=led)
+
+
+def road(config: PlanningConfig, folder: Path, workers: int = 1) -> Result:
+    """Learn one task and show it; run again after a stop, it goes on where it was.
+
+    Writes ``model/``, ``rows.jsonl``, ``videos/``, ``shown/`` where a task was shown,
+    ``result.json`` and ``report.html``.
+
+    Raises:
+        ForesightError: as `learn_task`.
+    """
+    rows = learn_task(config, folder, workers)
+    if config.show:
+        rows += _shown_rows(config, folder)
+    name = f"road-{canonical(config.learn.task)}"
+    result = make_result(name, asdict(config), config.learn.protocol, rows)
+    result.save(folder / "result.json")
+    road_page(folder)
+    return result
+
+
+def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[Row]:
+    """Learn one task in ``folder`` and measure it; a killed run goes on where it was.
+
+    Returns:
+        Rows of the agent (condition ``mpc``), of its rival (``inverse-model``) if that is asked
+        for, of the baselines, the learning curve, wall seconds of each stage and the peak memory.
+
+    Raises:
+        ForesightError: whatever a stage has to say about its input.
+    """
+    task, protocol = canonical(config.learn.task), config.learn.protocol
+    if config.inverse:
+        teach.teacher_of(task)  # refused now, not after hours of learning
+    watch = Stopwatch()
+    console.print(f"[bold]{task}[/]: learn for {config.learn.steps:,} steps")
+    improve(config.learn, folder / "model")
+    trial = Trial(task, tuple(range(config.seeds)), protocol, config.steps, workers)
+    book = RowBook(folder / "rows.jsonl")
+    if config.measured is not None:
+        borrow_baselines(book, config.measured)
+    with watch.stage("evaluate"):
+        rows = _agent_rows(config, trial, folder, book)
+    if config.inverse:
+        with watch.stage("inverse"):
+            rows += _rival_rows(config, trial, folder, book)
+    rows += assess_baselines(trial, config.baselines, book)
+    log = read_metrics(folder / "model" / "metrics.jsonl")
+    rows += _curve(task, log)
+    # Learning keeps its own count, through all processes of a run that was stopped.
+    parts = {f"learn-{name}": float(log[-1][f"seconds/{name}"]) for name in ("collect", "learn")}
+    seconds = {"learn": sum(parts.values()), **parts}
+    seconds |= _first_seconds(folder / "seconds.json", watch.seconds)
+    rows += [{"measure": f"seconds:{k}", "task": task, "value": v} for k, v in seconds.items()]
+    rows.append({"measure": "peak-gib", "task": task, "value": peak_gib()})
+    return rows
+
+
+def _agent_rows(config: PlanningConfig, trial: Trial, folder: Path, book: RowBook) -> list[Row]:
+    """Episodes of the agent; those that are to be filmed are."""
+    learn = config.learn
+    factory = ImaginingFactory(str(folder / "model"), learn.encoder, config.search, learn.protocol)
+    films = {seed: f"mpc-seed-{seed}" for seed in range(config.film)}
+    unfilmed = [s for s, film in films.items() if not film_path(folder, film).exists()]
+    agent = assess_agent(trial, "mpc", factory, camera(learn.encoder), book, film=unfilmed)
+    save_films(folder, {films[seed]: frames for seed, frames in agent.films.items()})
+    return agent.rows
+
+
+def _rival_rows(config: PlanningConfig, trial: Trial, folder: Path, book: RowBook) -> list[Row]:
+    """Episodes of the inverse model, which follows demonstrations and imagines nothing."""
+    shown = TRAINING_SEEDS[: config.shown]
+    console.print(f"{trial.task}: learn to follow, record {len(shown)} demonstrations")
+    place = folder / "demonstrations"
+    return teach.inverse_rows(_teaching(config), trial, folder / "model", place, book, shown)
+
+
+def _teaching(config: PlanningConfig) -> teach.TeachConfig:
+    """How a learned model follows what it is shown."""
+    learn = config.learn
+    return teach.TeachConfig(
+        heads=config.heads, protocol=learn.protocol, encoder=learn.encoder, steps=config.steps
+    )
+
+
+def _shown_rows(config: PlanningConfig, folder: Path) -> list[Row]:
+    """One video is shown, and followed without reward; what came of it is filmed."""
+    task, kept = canonical(config.learn.task), folder / "shown" / "played.json"
+    if not kept.exists():
+        watch = Stopwatch()
+        console.print(f"{task}: learn to follow, then show it once")
+        lesson = teach_play.Lesson(task, folder / "model", seed=0, sizes=_teaching(config))
+        with watch.stage("teach"):
+            film = film_path(folder, "taught-seed-0")
+            played = teach_play.teach_once(lesson, film, kept.parent, _say)
+        found = {"taught-return": played.return_, "taught-progress": played.progress}
+        write_json(kept, found | {"seconds:teach": watch.seconds["teach"]})
+    return [
+        {"measure": name, "task": task, "value": float(value)}
+        for name, value in read_json(kept).items()
+    ]
+
+
+def _say(sentence: str) -> None:
+    console.print(sentence, soft_wrap=True, markup=False)
+
+
+def tiny_model(task: str, models: Path) -> None:
+    """Learn the smallest model of a task into ``models``, as ``foresight learn --preset smoke``."""
+    name, learn = canonical(task), presets()["smoke"].learn
+    improve(replace(learn, task=name), models / name / "model")
+
+
+def run(
+    config: PlanningConfig,
+    tasks: Sequence[str],
+    folder: Path,
+    workers: int = 1,
+    steps: int | None = None,
+) -> Result:
+    """Learn and measure several tasks, one after the other.
+
+    Args:
+        config: sizes; each task's own settings replace its defaults.
+        tasks: ids; the eight source tasks if empty.
+        folder: each task has a folder of its own in it.
+        workers: processes that evaluate.
+        steps: environment steps of every task, if not those of its own settings.
+
+    Raises:
+        ForesightError: as `learn_task`.
+    """
+    rows: list[Row] = []
+    names = [canonical(task) for task in tasks] or list(SOURCE_TASKS)
+    for name in names:
+        known = TASKS.get(name, ALONE)
+        own = {"teacher": known.get("teacher", "oracle")} if config.steps is not None else known
+        learn = replace(config.learn, task=name, **own)  # type: ignore[arg-type]
+        rows += learn_task(replace(config, learn=learn), folder / name, workers)
+    settings = {
+        **asdict(config),
+        "tasks": names,
+        "own": {name: TASKS.get(name, ALONE) for name in names},
+    }
+    return make_result("planning", settings, config.learn.protocol, rows)
+
+
+def _first_seconds(path: Path, seconds: dict[str, float]) -> dict[str, float]:
+    """Wall seconds of the run that did each stage; later ones only read what it left."""
+    kept = read_json(path) if path.exists() else {}
+    found = {name: float(value) for name, value in {**seconds, **kept}.items()}
+    if found != kept:
+        write_json(path, found)
+    return found
+
+
+def _curve(task: str, log: list[Row]) -> list[Row]:
+    """Mean training return along the steps, about twenty points."""
+    size = max(1, len(log) // 20)
+    parts = [log[i : i + size] for i in range(0, len(log), size)]
+    return [
+        {
+            "measure": "training-return",
+            "task": task,
+            "steps": part[-1]["steps"],
+            "value": sum(line["return"] for line in part) / len(part),
+        }
+        for part in parts
+    ]

@@ -1,0 +1,197 @@
+"""Build agents from checkpoint folders, in whatever process they are to act."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from foresight.core.errors import ForesightError
+from foresight.envs.render import RenderSettings
+from foresight.perception.encoder import default_dtype
+from foresight.perception.eyes import Eyes
+from foresight.perception.stream import FeatureStream
+from foresight.planning.fast import fast
+from foresight.planning.objective import (
+    Disagreement,
+    Effort,
+    GoalDistance,
+    Objective,
+    PredictedReward,
+    Term,
+)
+from foresight.planning.solvers import CEM, Dynamics, RandomShooting
+from foresight.policies.cloned import ClonedPolicy
+from foresight.policies.latent import PolicyAgent
+from foresight.policies.planner import PlanningAgent
+from foresight.policies.sight import Sight
+from foresight.rollout.episode import EpisodeSpec, run_episode
+from foresight.worldmodel.dynamics.config import DynamicsConfig
+from foresight.worldmodel.model import WorldModel
+
+
+@dataclass(frozen=True)
+class PlannerConfig:
+    """How the agent searches and what for."""
+
+    solver: Literal["cem", "shooting"] = "cem"
+    """cem refines its samples, shooting draws them once."""
+    samples: int = 500
+    """Candidates per iteration."""
+    elites: int = 50
+    """Candidates that CEM refits to."""
+    iterations: int = 5
+    """Refinements per decision of CEM."""
+    horizon: int = 10
+    """Imagined steps."""
+    warm_start: bool = True
+    """Begin each search from the last plan, one step on."""
+    objective: Literal["reward", "goal", "both"] = "reward"
+    """Maximise predicted reward, come close to a goal image's latent state, or both at once."""
+    reward_weight: float = 1.0
+    """Weight of the predicted reward."""
+    disagreement: float = 0.0
+    """Cost of one unit of disagreement between the members of an ensemble (raw latent units)."""
+    goal: str = "expert"
+    """The behaviour whose best frame is the goal image."""
+    goal_seeds: tuple[int, ...] = ()
+    """Episodes that show the goals, taken in turn; none given: the scene's own, so that start and
+    target are those of the episode that is to be solved."""
+    goal_steps: int | None = None
+    """Cut the episodes that show the goals short; for trial runs."""
+    effort: float = 0.0
+    """Weight of the mean squared action."""
+
+
+@dataclass(frozen=True)
+class PlannerFactory:
+    """Makes the planning agent of a trained world model; picklable."""
+
+    checkpoint: str
+    eyes: Eyes
+    planner: PlannerConfig
+    protocol: str
+    render: RenderSettings
+
+    def __call__(self) -> PlanningAgent:
+        """Load everything and build the agent.
+
+        Raises:
+            ForesightError: the world model belongs to another encoder or readout, or is damaged.
+        """
+        model = WorldModel.load(self.checkpoint)
+        encoder, readout = self.eyes.load()
+        model.expect_encoder(encoder.fingerprint, readout.fingerprint)
+        config = self.planner
+        dtype = default_dtype(torch.device("cpu"))  # candidates are many: the fastest products win
+        dynamics = imagining_form(model.dynamics, model.config.dynamics, dtype)
+        reward = deepcopy(model.reward).to(dtype)
+        low = torch.tensor(model.config.action_low)
+        high = torch.tensor(model.config.action_high)
+        solver: CEM | RandomShooting
+        if config.solver == "cem":
+            solver = CEM(
+                dynamics,
+                low,
+                high,
+                horizon=config.horizon,
+                samples=config.samples,
+                elites=config.elites,
+                iterations=config.iterations,
+            )
+        else:
+            solver = RandomShooting(dynamics, low, high, config.horizon, config.samples)
+        extra: list[Term] = [Effort(config.effort)] if config.effort else []
+        if config.disagreement:
+            extra.append(Disagreement(config.disagreement))
+        if config.objective != "goal":
+            extra.append(PredictedReward(reward, config.reward_weight))
+        sight = Sight(FeatureStream(encoder, readout), model.latent)
+        if config.objective == "reward":
+            fixed = Objective(*extra)
+            return PlanningAgent(sight, solver, lambda _: fixed, config.warm_start)
+        goal = partial(
+            goal_state,
+            sight,
+            task=model.config.task,
+            behaviour=config.goal,
+            protocol=self.protocol,
+            render=self.render,
+            steps=config.goal_steps,
+        )
+        shown = config.goal_seeds
+
+        def objective(seed: int) -> Objective:
+            from_seed = shown[seed % len(shown)] if shown else seed
+            return Objective(GoalDistance(goal(seed=from_seed)), *extra)
+
+        return PlanningAgent(sight, solver, objective, config.warm_start)
+
+
+def imagining_form(dynamics: Any, config: DynamicsConfig, dtype: torch.dtype) -> Dynamics:
+    """A trained dynamics, single or ensemble, for imagining in ``dtype`` only; itself unchanged."""
+    if config.kind == "mlp":
+        return fast(dynamics, dtype)
+    return deepcopy(dynamics).to(dtype)
+
+
+@dataclass(frozen=True)
+class PolicyFactory:
+    """Makes the agent of a cloned policy; picklable."""
+
+    checkpoint: str
+    eyes: Eyes
+
+    def __call__(self) -> PolicyAgent:
+        """Load everything and build the agent.
+
+        Raises:
+            ForesightError: the policy belongs to another encoder or readout, or is damaged.
+        """
+        policy = ClonedPolicy.load(self.checkpoint)
+        encoder, readout = self.eyes.load()
+        config = policy.config
+        expected = (config.encoder_fingerprint, config.readout_fingerprint)
+        if expected != (encoder.fingerprint, readout.fingerprint):
+            raise ForesightError(
+                f"The policy in {Path(self.checkpoint)} was trained on other features "
+                f"({expected[0]}, {expected[1]}) than {self.eyes.encoder} with readout "
+                f"{self.eyes.readout}: use the eyes it was trained with, or train again."
+            )
+        return PolicyAgent(Sight(FeatureStream(encoder, readout), policy.latent), policy)
+
+
+@torch.inference_mode()
+def goal_state(
+    sight: Sight,
+    task: str,
+    seed: int,
+    behaviour: str,
+    protocol: str,
+    render: RenderSettings,
+    steps: int | None = None,
+) -> Float[Tensor, "1 Z"]:
+    """The latent state at the best moment of a behaviour's episode of a seed.
+
+    The last of the frames with the highest reward, seen with its own history. Of the very seed that
+    is to be solved, scene and target are those of that episode.
+    """
+    frames = _demonstration(EpisodeSpec(task, seed, behaviour, protocol, render, steps))
+    features = torch.as_tensor(sight.stream.episode(frames)).float()
+    return sight.latent.episode(features)[-1:]
+
+
+@lru_cache(maxsize=64)
+def _demonstration(spec: EpisodeSpec) -> np.ndarray:
+    """Frames up to the best one; kept, as agents of several views are shown the same."""
+    episode = run_episode(spec)
+    assert episode.frames is not None
+    best = np.flatnonzero(episode.rewards == episode.rewards.max())[-1]
+    return episode.frames[: best + 1]

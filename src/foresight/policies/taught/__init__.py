@@ -1,0 +1,51 @@
+"""Teach by showing: one demonstration video, and the robot does it too."""
+
+from foresight.policies.taught.agent import NearestFactory, TaughtAgent, TaughtFactory, Way
+from foresight.policies.taught.album import Album
+from foresight.policies.taught.demonstration import (
+    Demonstration,
+    Recorded,
+    Shown,
+    from_episode,
+    from_video,
+    open_demonstration,
+    watch,
+)
+from foresight.policies.taught.heads import TaughtConfig, TaughtHeads, load_heads
+from foresight.policies.taught.planner import FollowConfig, Follower
+from foresight.policies.taught.progress import Progress, ProgressConfig
+from foresight.policies.taught.rivals import (
+    ConstantAgent,
+    ConstantFactory,
+    ReplayAgent,
+    ReplayFactory,
+)
+from foresight.training.taught import TaughtReport, taught_heads
+
+__all__ = [
+    "Album",
+    "ConstantAgent",
+    "ConstantFactory",
+    "Demonstration",
+    "FollowConfig",
+    "Follower",
+    "NearestFactory",
+    "Progress",
+    "ProgressConfig",
+    "Recorded",
+    "ReplayAgent",
+    "ReplayFactory",
+    "Shown",
+    "TaughtAgent",
+    "TaughtConfig",
+    "TaughtFactory",
+    "TaughtHeads",
+    "TaughtReport",
+    "Way",
+    "from_episode",
+    "from_video",
+    "load_heads",
+    "open_demonstration",
+    "taught_heads",
+    "watch",
+]

@@ -1,0 +1,164 @@
+"""What it takes to follow a demonstration: a space, a distance in time, an inverse model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from foresight.core.errors import ForesightError
+from foresight.core.files import atomic_write, file_fingerprint, fingerprint, read_json, write_json
+from foresight.policies.taught.space import Kind, Space
+from foresight.worldmodel.checkpoint import WEIGHTS, load_weights
+from foresight.worldmodel.heads import InverseModel, Reachability
+from foresight.worldmodel.heads.inverse import InverseConfig
+from foresight.worldmodel.heads.reachability import ReachabilityConfig
+
+HEADS, HEADS_CONFIG = "teach.safetensors", "teach.json"
+
+
+@dataclass(frozen=True)
+class TaughtConfig:
+    """How the heads are built and trained. No reward enters anywhere."""
+
+    space: Kind = "latent"
+    """Where states are compared: latent (z as it is), white (its whitened principal axes), places
+    (what z says about the picture), or control (what the inverse model reads off z)."""
+    dims: int = 32
+    """Numbers of that space; latent takes all of z."""
+    longest: int = 16
+    """Most decisions between a state and its goal."""
+    hidden: int = 256
+    """Width of both heads."""
+    updates: int = 4000
+    """Updates of each head."""
+    batch: int = 256
+    """Pairs of an update."""
+    lr: float = 1e-3
+    """Peak learning rate."""
+    validation: float = 0.1
+    """Share of episodes never learned from."""
+    seed: int = 0
+    """Of weights, draws and the split."""
+
+    def __post_init__(self) -> None:
+        if self.dims < 1 or self.longest < 2 or self.updates < 1 or not 0 < self.validation < 1:
+            raise ForesightError(
+                f"Heads of {self.dims} dimensions and {self.longest} decisions, trained for "
+                f"{self.updates} updates with {self.validation} held out, are refused: choose at "
+                "least 1, 2 and 1, and a share between 0 and 1."
+            )
+
+
+class TaughtHeads(nn.Module):
+    """Space, distance in time and inverse model of one learned task, on frozen latent states.
+
+    Actions are in [-1, 1], steps are decisions.
+
+    Args:
+        latent: Z.
+        actions: A.
+        config: sizes.
+    """
+
+    centre: Float[Tensor, " Z"]
+    scale: Float[Tensor, ""]
+    known: Float[Tensor, "n Z"]
+    loudest: Float[Tensor, ""]
+
+    def __init__(self, latent: int, actions: int, config: TaughtConfig, known: int = 256) -> None:
+        super().__init__()
+        self.config = config
+        dims = latent if config.space == "latent" else min(config.dims, latent)
+        self.space = Space(latent, dims)
+        shape = InverseConfig(config.hidden, 2, config.longest)
+        self.inverse = InverseModel(dims, (-1.0,) * actions, (1.0,) * actions, shape)
+        far = ReachabilityConfig(config.hidden, 2, config.longest)
+        self.reach = Reachability(latent, far)
+        self.register_buffer("centre", torch.zeros(latent))
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("known", torch.zeros(known, latent))
+        self.register_buffer("loudest", torch.zeros(()))
+
+    def standard(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch Z"]:
+        """States in units of its deviation, as `reach` takes it."""
+        return (z.float() - self.centre) * self.scale
+
+    def decisions(
+        self, z: Float[Tensor, "*batch Z"], goal: Float[Tensor, "*batch Z"]
+    ) -> Float[Tensor, "*batch"]:
+        """About how many decisions lead from ``z`` to ``goal``; unreliable beyond ``longest``."""
+        return self.reach(self.standard(z), self.standard(goal)) * self.config.longest
+
+    def action(
+        self,
+        z: Float[Tensor, "*batch Z"],
+        goal: Float[Tensor, "*batch Z"],
+        steps: Float[Tensor, "*batch"] | float,
+    ) -> Float[Tensor, "*batch A"]:
+        """The decision that leads from ``z`` to ``goal`` in so many decisions, in [-1, 1]."""
+        here, there = self.space(z), self.space(goal)
+        return self.inverse(here, there, torch.as_tensor(steps).to(here))[0]
+
+    def strangeness(self, features: Float[Tensor, "n F"]) -> float:
+        """How far pictures are from what the model has seen, 1 at the edge of it.
+
+        The largest mean square of the place numbers of a picture over the largest in training.
+        """
+        return float(features.float().square().mean(-1).amax() / self.loudest)
+
+    def remoteness(self, goal: Float[Tensor, " Z"]) -> float:
+        """Distance in time of a state from the nearest of those seen in training, in decisions."""
+        return float(self.decisions(self.known, goal).amin())
+
+
+def save_heads(heads: TaughtHeads, folder: Path, report: dict[str, Any], identity: str) -> None:
+    """Write ``teach.safetensors`` and ``teach.json`` beside the model, each atomically."""
+    tensors = {name: value.contiguous() for name, value in heads.state_dict().items()}
+    atomic_write(folder / HEADS, lambda path: save_file(tensors, path))
+    sizes = {"latent": heads.known.shape[1], "actions": len(heads.inverse.low)}
+    stored = {"config": asdict(heads.config), **sizes, "known": len(heads.known)}
+    write_json(folder / HEADS_CONFIG, {**stored, "report": report, "identity": identity})
+
+
+def load_heads(folder: Path | str) -> TaughtHeads:
+    """Read what `save_heads` wrote, in eval mode.
+
+    Raises:
+        ForesightError: a file is missing, damaged, or belongs to another model.
+    """
+    folder = Path(folder)
+    raw = read_json(folder / HEADS_CONFIG)
+    try:
+        config = TaughtConfig(**raw["config"])
+        heads = TaughtHeads(raw["latent"], raw["actions"], config, raw["known"])
+        identity = raw["identity"]
+    except (KeyError, TypeError) as error:
+        raise ForesightError(
+            f"{folder / HEADS_CONFIG} does not describe heads for teaching ({error}): remove it "
+            "and run `foresight teach` again."
+        ) from error
+    if identity != heads_identity(folder, config):
+        raise ForesightError(
+            f"The heads for teaching in {folder} belong to other weights of the model: remove "
+            f"{HEADS_CONFIG} and run `foresight teach` again."
+        )
+    load_weights(heads, folder / HEADS)
+    return heads.eval().requires_grad_(False)
+
+
+def heads_identity(folder: Path | str, config: TaughtConfig) -> str:
+    """Hash of the model's weights, the number of its rounds and the heads' configuration."""
+    folder = Path(folder)
+    weights = folder / WEIGHTS
+    if not weights.exists():
+        raise ForesightError(
+            f"{folder} holds no learned model: run `foresight learn` and give its folder."
+        )
+    rounds = len(list((folder / "rounds").glob("*.safetensors")))
+    return fingerprint([file_fingerprint(weights), rounds, asdict(config)])

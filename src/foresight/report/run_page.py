@@ -1,0 +1,37 @@
+"""The page of a run, made from what the run left in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from foresight.core.files import write_bytes
+from foresight.core.metrics import read_metrics
+from foresight.evaluation.results import load
+from foresight.report.page import Video, write_result_page
+from foresight.report.videos import encode_mp4
+
+
+def film_path(folder: Path, name: str) -> Path:
+    """Where the film of an episode lies."""
+    return folder / "videos" / f"{name}.mp4"
+
+
+def save_films(folder: Path, films: dict[str, np.ndarray]) -> None:
+    """Write frames uint8 `[T, H, W, 3]` as films."""
+    for name, frames in films.items():
+        write_bytes(film_path(folder, name), encode_mp4(frames))
+
+
+def road_page(folder: Path) -> Path:
+    """Write ``report.html`` from ``result.json``, ``model/metrics.jsonl`` and ``videos/``.
+
+    Raises:
+        ForesightError: the folder holds no finished run.
+    """
+    result = load(folder / "result.json")
+    films = sorted((folder / "videos").glob("*.mp4"))
+    videos = [Video(film.read_bytes(), film.stem.replace("-", " ")) for film in films]
+    metrics = read_metrics(folder / "model" / "metrics.jsonl")
+    return write_result_page(folder / "report.html", result, metrics, videos)

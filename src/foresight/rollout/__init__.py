@@ -1,0 +1,1 @@
+"""Episodes: run, in one process or many, and collected into datasets."""

@@ -1,0 +1,1 @@
+"""Learning from datasets (offline), from acting (online), from demonstrations."""

@@ -1,0 +1,98 @@
+"""Train a cloned policy on encoded demonstrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from foresight.core.files import fingerprint
+from foresight.data.windows import WindowLoader
+from foresight.policies.cloned import ClonedPolicy, CloningConfig
+from foresight.training.experience import Experience
+from foresight.training.loop import Batch, FitConfig, Record, fit
+from foresight.worldmodel.latent import LatentState, encode_latents
+
+
+@dataclass(frozen=True)
+class CloningTraining:
+    """How a cloned policy is trained; the sources used 100 epochs and a cosine schedule."""
+
+    fit: FitConfig = field(default_factory=lambda: FitConfig(epochs=100, batch=256))
+    validation: float = 0.1
+    """Share of episodes held out."""
+
+
+def train_cloning(
+    experience: Experience, config: CloningConfig, training: CloningTraining, folder: Path | str
+) -> tuple[ClonedPolicy, list[Record]]:
+    """Fit the network to (latent state, shown action) pairs; resumable.
+
+    Returns:
+        The policy at the epoch of lowest held-out error, and one record per epoch; beside the
+        held-out error stands that of always giving the mean action.
+    """
+    folder = Path(folder)
+    torch.manual_seed(training.fit.seed)
+    policy = ClonedPolicy(config)
+    statistics = LatentState.fit(
+        experience.features,
+        experience.offsets,
+        experience.train,
+        config.latent,
+        training.fit.seed,
+    )
+    policy.latent.load_state_dict(statistics.state_dict())
+    z = encode_latents(policy.latent, experience.features, experience.offsets)
+    arrays = {"z": z, "action": experience.actions}
+
+    def loader(episodes: list[int]) -> WindowLoader:
+        return WindowLoader(
+            arrays,
+            experience.offsets,
+            episodes,
+            window=1,
+            batch=training.fit.batch,
+            shuffle=True,
+            seed=training.fit.seed,
+        )
+
+    def loss(batch: Batch) -> tuple[Tensor, Record]:
+        return policy({"z": batch["z"][:, 0], "action": batch["action"][:, 0]})
+
+    train = loader(experience.train)
+
+    def batches(epoch: int) -> Iterator[Batch]:
+        train.set_epoch(epoch)
+        yield from train
+
+    rows = torch.cat(
+        [
+            torch.arange(int(experience.offsets[e]), int(experience.offsets[e + 1]))
+            for e in experience.validation
+        ]
+    )
+    held_out = {"z": z[rows], "action": experience.actions[rows]}
+    mean_action = experience.actions.mean(0)
+
+    def validate() -> Record:
+        _, logs = policy(held_out)
+        constant = (held_out["action"] - mean_action).square().mean()
+        return {"validation/loss": logs["loss"], "validation/mean_action": float(constant)}
+
+    history = fit(
+        policy,
+        batches,
+        len(train),
+        loss,
+        validate,
+        training.fit,
+        folder,
+        fingerprint({"training": training, "policy": config}),
+        select="validation/loss",
+    )
+    policy.save(folder)
+    return policy, history

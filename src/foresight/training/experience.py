@@ -1,0 +1,62 @@
+"""Encoded experience of one task: features, actions and rewards, split by episode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from foresight.core.errors import ForesightError
+from foresight.data.cache import FeatureCache
+from foresight.data.store import EpisodeStore
+from foresight.data.windows import split_episodes
+
+
+@dataclass(frozen=True)
+class Experience:
+    """What a world model learns from; N counts the steps of all episodes."""
+
+    features: np.ndarray
+    """`[N, F]`, usually a memory map."""
+    actions: Float[Tensor, "N A"]
+    rewards: Float[Tensor, " N"]
+    offsets: np.ndarray
+    """`[episodes + 1]`, where each episode starts."""
+    train: list[int]
+    """Episodes to learn from."""
+    validation: list[int]
+    """Episodes never learned from."""
+
+    @classmethod
+    def load(
+        cls, store: EpisodeStore, cache: FeatureCache, validation: float, seed: int
+    ) -> Experience:
+        """Join a store with its features and split it by episode.
+
+        Raises:
+            ForesightError: the cache is not finished, or there are too few episodes to split.
+        """
+        if not cache.complete:
+            raise ForesightError(
+                f"The feature cache holds {int(cache.done.sum())} of {len(cache.done)} episodes: "
+                "finish `foresight encode` first."
+            )
+        if len(store) < 2:
+            raise ForesightError(
+                f"Training needs at least 2 episodes and {store.path} has {len(store)}: collect "
+                "more."
+            )
+        train, held_out = split_episodes(len(store), validation, seed)
+        return cls(
+            features=cache.array.reshape(len(cache.array), -1),
+            actions=torch.from_numpy(np.array(store.column("action"), dtype=np.float32)),
+            rewards=torch.from_numpy(
+                np.array(store.column("next.reward"), dtype=np.float32)
+            ).reshape(-1),
+            offsets=np.asarray(cache.offsets),
+            train=list(train),
+            validation=list(held_out),
+        )

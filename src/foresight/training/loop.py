@@ -1,0 +1,186 @@
+"""The training loop: epochs of batches, a cosine schedule, and a state that survives a kill."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from foresight.core.errors import ForesightError
+from foresight.core.metrics import MetricsLog
+from foresight.core.progress import track
+from foresight.core.training_state import load_training, save_training
+from foresight.worldmodel.dynamics.ensemble import clip_gradients
+
+Batch = dict[str, Tensor]
+Record = dict[str, float]
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How long and how fast to learn."""
+
+    epochs: int = 30
+    """Passes over the training windows; with `updates` the number of checks on held-out data."""
+    updates: int = 0
+    """Updates in all, rounded up to a multiple of the epochs, however many windows there are: the
+    same budget for trainings that differ in horizon or data. 0 trains for whole passes."""
+    batch: int = 512
+    """Windows per update."""
+    lr: float = 1e-3
+    """Peak learning rate; it falls to zero along a cosine."""
+    weight_decay: float = 1e-4
+    """AdamW's decoupled weight decay."""
+    clip: float = 10.0
+    """Largest gradient norm; every member of an ensemble is clipped on its own."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the products; weights, sums and the optimiser stay float32. bfloat16 is faster where the
+    machine has it (`foresight bench train`)."""
+    seed: int = 0
+    """Seeds initial weights, split and the order of windows."""
+
+    def steps_per_epoch(self, batches: int) -> int:
+        """Updates between two checks, where a pass over the data has so many batches."""
+        return math.ceil(self.updates / self.epochs) if self.updates else batches
+
+
+def fit(
+    model: nn.Module,
+    batches: Callable[[int], Iterator[Batch]],
+    steps_per_epoch: int,
+    loss: Callable[[Batch], tuple[Tensor, Record]],
+    validate: Callable[[], Record],
+    config: FitConfig,
+    folder: Path,
+    identity: str,
+    select: str,
+    tensorboard: bool = False,
+) -> list[Record]:
+    """Train ``model`` in place and leave it at its best epoch.
+
+    After each epoch the weights, the best weights, the optimiser and the history are renamed into
+    place as one file. A run killed at any moment goes on from the last finished epoch and ends at
+    the same weights as an undisturbed one on the same machine.
+
+    Args:
+        model: trained in place.
+        batches: yields the batches of an epoch; the order may depend on the epoch's number only.
+        steps_per_epoch: number of batches in an epoch, for the schedule.
+        loss: a batch to its loss and numbers to log.
+        validate: numbers on held-out episodes, called with the model in eval mode.
+        config: length and speed.
+        folder: where ``training.safetensors`` and ``metrics.jsonl`` go.
+        identity: fingerprint of data and configuration; a state of another identity is refused.
+        select: key of ``validate`` whose minimum is the best epoch.
+        tensorboard: log there as well.
+
+    Returns:
+        One record per epoch.
+
+    Raises:
+        ForesightError: the folder holds another training's state, or the loss is not finite.
+    """
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.lr, weight_decay=config.weight_decay
+    )
+    state = _State(folder / "training.safetensors", identity, model, optimizer)
+    history = state.resume()
+    log = MetricsLog(folder / "metrics.jsonl", tensorboard=tensorboard)
+    log.rewind(len(history) - 1)
+    total = max(1, config.epochs * steps_per_epoch)
+    for epoch in track(range(len(history), config.epochs), "train"):
+        started = time.perf_counter()
+        record = _epoch(
+            model, batches(epoch), loss, optimizer, epoch * steps_per_epoch, total, config
+        )
+        model.eval()
+        with torch.inference_mode():
+            record |= validate()
+        record |= {"epoch": float(epoch), "seconds": time.perf_counter() - started}
+        history.append(record)
+        log.write(epoch, **{k: v for k, v in record.items() if k != "epoch"})
+        state.store(history, is_best=record[select] == min(r[select] for r in history))
+    state.load_best()
+    model.eval()
+    return history
+
+
+def _epoch(
+    model: nn.Module,
+    batches: Iterator[Batch],
+    loss: Callable[[Batch], tuple[Tensor, Record]],
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    total: int,
+    config: FitConfig,
+) -> Record:
+    """One pass of updates; the mean of what ``loss`` logged."""
+    model.train()
+    sums: Record = {}
+    count = 0
+    device = next(model.parameters()).device.type
+    for batch in batches:
+        rate = config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(device, torch.bfloat16, enabled=config.dtype == "bfloat16"):
+            value, logs = loss(batch)
+        if not torch.isfinite(value):
+            raise ForesightError(
+                f"The training loss became {float(value)} at update {step}: lower the learning "
+                f"rate (now {config.lr}) or check the data with `foresight data check`."
+            )
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        clip_gradients(model, config.clip)
+        optimizer.step()
+        step += 1
+        count += 1
+        for name, number in logs.items():
+            sums[name] = sums.get(name, 0.0) + number
+    return {f"train/{name}": number / max(1, count) for name, number in sums.items()}
+
+
+class _State:
+    """Weights, best weights, optimiser moments and history in one safetensors file."""
+
+    def __init__(
+        self, path: Path, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self.path = path
+        self.identity = identity
+        self.model = model
+        self.optimizer = optimizer
+        self.best = self._weights()
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {k: v.detach().clone().contiguous() for k, v in self.model.state_dict().items()}
+
+    def store(self, history: list[Record], is_best: bool) -> None:
+        weights = self._weights()
+        if is_best:
+            self.best = weights
+        parts = {"now": weights, "best": self.best}
+        notes = {"history": json.dumps(history)}
+        save_training(self.path, self.identity, parts, self.optimizer, notes)
+
+    def resume(self) -> list[Record]:
+        """Load the last finished epoch; an empty history when there is none."""
+        state = load_training(self.path, self.identity)
+        if state is None:
+            return []
+        self.model.load_state_dict(state.part("now"))
+        self.best = state.part("best")
+        state.restore(self.optimizer)
+        history: list[Record] = json.loads(state.notes["history"])
+        return history
+
+    def load_best(self) -> None:
+        self.model.load_state_dict(self.best)

@@ -1,0 +1,243 @@
+"""Training the heads for teaching on what the agent saw while it learned; no reward is read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foresight.core.errors import ForesightError
+from foresight.core.files import read_json
+from foresight.core.machine import torch_threads
+from foresight.policies.taught.heads import (
+    HEADS_CONFIG,
+    TaughtConfig,
+    TaughtHeads,
+    heads_identity,
+    load_heads,
+    save_heads,
+)
+from foresight.policies.taught.space import latent_axes, place_axes
+from foresight.training.memory import latents
+from foresight.training.rounds import read_parts, round_files
+from foresight.worldmodel.heads import (
+    HeadTraining,
+    InverseModel,
+    Latents,
+    train_inverse,
+    train_reachability,
+)
+from foresight.worldmodel.heads.training import Pairs, episode_rows, train_head
+from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.losses import inverse_dynamics_loss
+from foresight.worldmodel.ranks import auc, spearman
+
+FITTED = 20_000
+"""States at most that the axes of a space are fitted on."""
+QUIET = 0.999
+"""Share of pictures below the loudness that counts as the edge of the data."""
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Everything seen while learning, episodes after each other."""
+
+    features: Float[Tensor, "N F"]
+    """Place numbers, in half precision."""
+    actions: Float[Tensor, "N A"]
+    """In [-1, 1]; the last picture of an episode has zeros, which nobody reads."""
+    offsets: np.ndarray
+    """``[episodes + 1]``."""
+
+
+@dataclass(frozen=True)
+class TaughtReport:
+    """What the heads are worth on held-out episodes."""
+
+    inverse_r2: float
+    """Share of the actions' variance that the inverse model explains."""
+    reach_rank: float
+    """Spearman's correlation of the learned distance and the true gap."""
+    reach_auc: float
+    """Chance that a pair of two episodes is further apart than a pair within one."""
+    space_rank: float
+    """The first of these for the plain distance in the space."""
+    space_auc: float
+    """The second."""
+
+
+def read_rounds(folder: Path, model: JointModel) -> Rounds:
+    """The rounds that `foresight learn` left in a model's folder.
+
+    Raises:
+        ForesightError: there are none, too few, or they are of another model.
+    """
+    features, actions, lengths = [], [], []
+    for file in round_files(folder):
+        seen, done = read_parts(file, "features", "actions")
+        features.append(seen.flatten(0, 1))
+        actions.append(nn.functional.pad(done, (0, 0, 0, 1)).flatten(0, 1))
+        lengths += [seen.shape[1]] * len(seen)
+    if len(lengths) < 4:
+        raise ForesightError(
+            f"{folder} holds {len(lengths)} recorded episodes and teaching learns from at least 4: "
+            "give the folder of a model that `foresight learn` made, with its rounds."
+        )
+    numbers = features[0].shape[-1]
+    with torch.no_grad():
+        try:
+            model.encode(features[0][:1])
+        except RuntimeError as error:
+            raise ForesightError(
+                f"The rounds in {folder} hold {numbers} numbers of a picture and the model takes "
+                "another count: learn the task again."
+            ) from error
+    return Rounds(torch.cat(features), torch.cat(actions), np.cumsum([0, *lengths]))
+
+
+@torch.no_grad()
+def to_latents(model: JointModel, rounds: Rounds, config: TaughtConfig) -> Latents:
+    """Frozen states of all pictures, split by episode."""
+    z = latents(model, rounds.features)
+    order = np.random.default_rng(config.seed).permutation(len(rounds.offsets) - 1)
+    held = max(2, round(config.validation * len(order)))
+    return Latents(z, rounds.offsets, order[held:].tolist(), order[:held].tolist(), rounds.actions)
+
+
+def taught_heads(folder: Path, config: TaughtConfig) -> tuple[TaughtHeads, TaughtReport]:
+    """The heads of a learned model, trained now if they are not at hand.
+
+    Raises:
+        ForesightError: the folder holds no learned model with its rounds.
+    """
+    identity = heads_identity(folder, config)
+    stored = read_json(folder / HEADS_CONFIG) if (folder / HEADS_CONFIG).exists() else {}
+    if stored.get("identity") == identity:
+        return load_heads(folder), TaughtReport(**stored["report"])
+    model = JointModel.load(folder)
+    rounds = read_rounds(folder, model)
+    with torch_threads(1):
+        heads, report = train_heads(model, rounds, config)
+    save_heads(heads, folder, asdict(report), identity)
+    return heads, report
+
+
+def train_heads(
+    model: JointModel, rounds: Rounds, config: TaughtConfig
+) -> tuple[TaughtHeads, TaughtReport]:
+    """Fit the space, then learn the inverse model in it and the distance in time on z.
+
+    Args:
+        model: frozen.
+        rounds: what it has seen.
+        config: sizes and length.
+
+    Raises:
+        ForesightError: too few episodes, or states that never move.
+    """
+    latents = to_latents(model, rounds, config)
+    training = HeadTraining(config.updates, config.batch, config.lr, seed=config.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        heads = TaughtHeads(latents.z.shape[1], rounds.actions.shape[1], config)
+        _fit_scales(heads, latents, rounds)
+        _fit_space(heads, latents, rounds, training)
+        seen = Latents(
+            heads.space(latents.z), latents.offsets, latents.train, latents.validation,
+            latents.actions,
+        )  # fmt: skip
+        inverse = train_inverse(heads.inverse, seen, training)
+        wide = Latents(
+            heads.standard(latents.z), latents.offsets, latents.train, latents.validation
+        )
+        reach = train_reachability(heads.reach, wide, training)
+    plain = _space_scores(seen, config)
+    report = TaughtReport(inverse.r_squared, reach.rank_correlation, reach.auc, *plain)
+    return heads.eval().requires_grad_(False), report
+
+
+def _fit_scales(heads: TaughtHeads, latents: Latents, rounds: Rounds) -> None:
+    rows = episode_rows(latents.offsets, latents.train)
+    z = latents.z[rows]
+    heads.centre.copy_(z.mean(0))
+    heads.scale.copy_(z.var(0).mean().clamp(min=1e-12).rsqrt())
+    picks = torch.linspace(0, len(rows) - 1, len(heads.known)).long()
+    heads.known.copy_(z[picks])
+    loud = torch.cat([f.float().square().mean(-1) for f in rounds.features[rows].split(4096)])
+    heads.loudest.copy_(torch.quantile(loud[:: max(1, len(loud) // 100_000)], QUIET))
+
+
+def _fit_space(
+    heads: TaughtHeads, latents: Latents, rounds: Rounds, training: HeadTraining
+) -> None:
+    rows = episode_rows(latents.offsets, latents.train)
+    rows = rows[:: max(1, len(rows) // FITTED)]
+    z, kind = latents.z[rows], heads.config.space
+    if kind in ("latent", "white"):
+        matrix = latent_axes(z)
+    elif kind == "places":
+        matrix = place_axes(z, rounds.features[rows], heads.space.matrix.shape[1])
+    else:
+        matrix = control_axes(heads, latents, training)
+    heads.space.settle(z, matrix, kind in ("white", "places"))
+
+
+def control_axes(
+    heads: TaughtHeads, latents: Latents, training: HeadTraining
+) -> Float[Tensor, "Z K"]:
+    """Directions of z from which actions between two states can be told.
+
+    A linear map in front of an inverse model, learned together with it over gaps of 1 to
+    ``longest`` decisions: it keeps what actions change and drops what they do not (multi-step
+    inverse models; Lamb et al. 2022, arXiv 2207.08229).
+    """
+    probe = _ControlProbe(heads)
+    actions = latents.actions
+    assert actions is not None
+    longest = heads.config.longest
+    learn = Pairs(latents.offsets, latents.train, longest)
+    z = heads.standard(latents.z)
+
+    def loss(generator: torch.Generator, pairs: Pairs = learn, count: int = 0) -> Tensor:
+        start, gap, _ = pairs.near(count or training.batch, generator)
+        mean, log = probe(z[start], z[start + gap], gap)
+        return inverse_dynamics_loss(mean, actions[start], log)
+
+    held_out = Pairs(latents.offsets, latents.validation, longest)
+
+    def validate() -> float:
+        generator = torch.Generator().manual_seed(training.seed + 1)
+        return float(loss(generator, held_out, 4096))
+
+    train_head(probe, loss, validate, training)
+    return heads.scale * probe.map.weight.detach().T
+
+
+class _ControlProbe(nn.Module):
+    """The linear map and the inverse model behind it."""
+
+    def __init__(self, heads: TaughtHeads) -> None:
+        super().__init__()
+        latent, dims = heads.space.matrix.shape
+        self.map = nn.Linear(latent, dims, bias=False)
+        like = heads.inverse
+        bounds = tuple(like.low.tolist()), tuple(like.high.tolist())
+        self.inverse = InverseModel(dims, *bounds, like.config)
+
+    def forward(self, z: Tensor, goal: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+        return self.inverse(self.map(z), self.map(goal), steps)
+
+
+@torch.no_grad()
+def _space_scores(seen: Latents, config: TaughtConfig, count: int = 4096) -> tuple[float, float]:
+    """How well plain distances in the space order gaps, and tell one episode from two."""
+    pairs = Pairs(seen.offsets, seen.validation, config.longest)
+    generator = torch.Generator().manual_seed(config.seed + 2)
+    anchor, gap, episode = pairs.near(count, generator)
+    near = (seen.z[anchor] - seen.z[anchor + gap]).norm(dim=-1)
+    far = (seen.z[anchor] - seen.z[pairs.far(episode, generator)]).norm(dim=-1)
+    return spearman(near, gap), auc(far, near)

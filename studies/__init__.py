@@ -1,0 +1,1 @@
+"""Experiments on the product: the source documents' phases, ablations, claims."""

@@ -1,0 +1,105 @@
+"""Recipe ``ablation``: one learned model, used with and without each of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+from foresight.core.progress import console
+from foresight.diagnostics.held_out import HeldOutConfig
+from foresight.evaluation.assess import Trial, assess_agent, assess_baselines, camera
+from foresight.evaluation.baselines import RowBook
+from foresight.evaluation.results import Result, make_result
+from foresight.evaluation.statistics import Row, returns_by_seed
+from foresight.policies.mpc import ImagineConfig
+from studies.calibration import SMALL
+from studies.learned import Learned
+from studies.variants import VariantFactory, variant
+
+
+@dataclass(frozen=True)
+class AblationConfig:
+    """Which variants, on how many seeds."""
+
+    variants: tuple[str, ...] = ("FULL", "SINGLE", "NO_UNCERT", "NO_REWARD", "NO_TRUST", "PRIOR")
+    """Names from `studies.variants.VARIANTS`; the first is compared with the others."""
+    seeds: int = 20
+    """Evaluation episodes, seeds 0, 1, …, the same for all."""
+    baselines: tuple[str, ...] = ("zero", "random", "constant")
+    """Conditions beside them."""
+    search: ImagineConfig = field(default_factory=ImagineConfig)
+    """The search that all variants share."""
+    held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
+    """Episodes that β is calibrated on."""
+    steps: int | None = None
+    """Cut evaluation episodes short (smoke runs)."""
+
+
+def presets() -> dict[str, AblationConfig]:
+    """The named sizes."""
+    few = HeldOutConfig(episodes=4, parallel=4, length=40)
+    smoke = AblationConfig(
+        seeds=2, baselines=("zero", "random"), search=SMALL, held_out=few, steps=20
+    )
+    return {"full": AblationConfig(), "smoke": smoke}
+
+
+def run(config: AblationConfig, learned: Sequence[Learned], workers: int = 1) -> Result:
+    """Evaluate every variant of every learned model; finished episodes are not run again.
+
+    Rows: the episodes (condition = variant or baseline); for each seed the paired difference
+    ``<first>-minus-<other>``; ``beta``; and ``goal-reward``, the mean reward of the decisions that
+    led to the goal states (with 0 there, NO_REWARD has nothing to aim at).
+
+    Raises:
+        ForesightError: an unknown variant, or a model that does not fit.
+    """
+    chosen = {name: variant(name) for name in config.variants}
+    rows: list[Row] = []
+    for one in learned:
+        console.print(f"[bold]{one.task}[/]: use its parts, one by one")
+        search, protocol = config.search, config.held_out.protocol
+        beta = 0.0
+        if any(each.doubt for each in chosen.values()):
+            beta = one.beta(one.held_out(config.held_out, search), search).mean
+            rows.append({"measure": "beta", "task": one.task, "value": beta})
+        reached = float(one.grounds.rewards.mean())
+        rows.append({"measure": "goal-reward", "task": one.task, "value": reached})
+        trial = Trial(one.task, tuple(range(config.seeds)), protocol, config.steps, workers)
+        book = RowBook(one.work / "rows.jsonl")
+        base = VariantFactory(
+            str(one.checkpoint),
+            str(one.grounds_path),
+            search=search,
+            encoder=one.model.config.encoder,
+            protocol=protocol,
+        )
+        render = camera(one.model.config.encoder)
+        found: list[Row] = []
+        for name, each in chosen.items():
+            factory = replace(base, chosen=each, beta=beta if each.doubt else 0.0)
+            found += assess_agent(trial, name, factory, render, book).rows
+        rows += found + assess_baselines(trial, config.baselines, book)
+        rows += differences(found, one.task, config.variants)
+    models = {one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned}
+    settings = {**asdict(config), "models": models, "definitions": chosen}
+    return make_result("ablation", settings, config.held_out.protocol, rows)
+
+
+def differences(rows: Sequence[Row], task: str, names: Sequence[str]) -> list[Row]:
+    """For each seed, the first condition's return minus each other's.
+
+    Their mean with its bootstrap interval over seeds is the paired difference.
+    """
+    first, *others = (returns_by_seed(rows, task, name) for name in names)
+    return [
+        {
+            "measure": f"{names[0]}-minus-{name}",
+            "task": task,
+            "seed": seed,
+            "value": first[seed] - other[seed],
+        }
+        for name, other in zip(names[1:], others, strict=True)
+        for seed in first
+        if seed in other
+    ]

@@ -1,0 +1,277 @@
+"""Recipe ``dmc1000``: the same agent at the field's protocol, beside the field's figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from foresight.core.metrics import MetricsLog, read_metrics
+from foresight.core.progress import console
+from foresight.envs.dmc.tasks import canonical
+from foresight.evaluation.assess import Trial, assess_agent, assess_baselines, camera
+from foresight.evaluation.baselines import RowBook
+from foresight.evaluation.results import Result, make_result
+from foresight.evaluation.statistics import Row, returns_by_seed
+from foresight.pipelines.learn import presets as planning_presets
+from foresight.pipelines.learn import task_config
+from foresight.policies.mpc import Gaze, ImagineConfig, Imaginer, ImaginingFactory, hold_of
+from foresight.rollout.vector import Arena
+from foresight.training.online import ImproveConfig, Improvement
+from foresight.training.rounds import read_parts, round_files
+from foresight.worldmodel.joint import LearnConfig
+from studies.learned import Learned
+
+PROTOCOL = "dmc1000"
+LONG: dict[str, dict[str, object]] = {
+    "cartpole-swingup": {
+        "protocol": PROTOCOL,
+        "parallel": 4,
+        "start": 8,
+        "demonstrations": 120,
+        "lapse": 60,
+        "steps": 160_000,
+        "updates": 0.08,
+        "lessons": 8000,
+        "studies": 3,
+        "history": 3,
+        "learn": LearnConfig(own=1.0, imitation_end=1.0, dropout=0.3),
+        "search": ImagineConfig(members=2),
+    },
+}
+"""What differs from how `foresight learn` learns a task. A pole that was swung up in 200 steps has
+to be balanced for 800 more. For that the agent has to know its angle to .05 rad wherever it may
+get, which takes pictures of many ways of falling and of getting up again."""
+CURVE_SEED = 400_000
+"""Episodes of the curve: apart from those of learning and of the evaluation."""
+CURVE = "curve.jsonl"
+
+FIELD: dict[str, dict[tuple[str, str, int], float]] = {
+    "reacher-easy": {
+        ("TD-MPC2", "state", 1_000_000): 983,
+        ("TD-MPC2", "pixels", 500_000): 918,
+        ("TD-MPC2", "pixels", 1_000_000): 982,
+        ("DreamerV3", "pixels", 1_000_000): 953,
+        ("DrQ-v2", "pixels", 1_000_000): 939,
+        ("SAC", "state", 1_000_000): 914,
+        ("PPO", "pixels", 1_000_000): 508,
+    },
+    "cartpole-swingup": {
+        ("TD-MPC2", "state", 1_000_000): 876,
+        ("DreamerV3", "pixels", 1_000_000): 860,
+        ("DrQ-v2", "pixels", 1_000_000): 863,
+        ("SAC", "state", 1_000_000): 839,
+        ("PPO", "pixels", 1_000_000): 292,
+    },
+    "cup-catch": {
+        ("TD-MPC2", "state", 1_000_000): 986,
+        ("DreamerV3", "pixels", 1_000_000): 973,
+        ("DrQ-v2", "pixels", 1_000_000): 935,
+        ("SAC", "state", 1_000_000): 978,
+        ("PPO", "pixels", 1_000_000): 811,
+    },
+}
+"""Published returns: (method, input, environment frames)."""
+
+
+@dataclass(frozen=True)
+class FieldConfig:
+    """Which tasks, for how long, and how they are measured."""
+
+    tasks: tuple[str, ...] = tuple(FIELD)
+    """Task ids."""
+    frames: int | None = None
+    """Environment frames to learn from, the random ones of the start among them; if not given,
+    as many as ``foresight learn`` takes for the task."""
+    seeds: int = 20
+    """Evaluation episodes of the final agent, seeds 0, 1, …"""
+    points: int = 10
+    """Points of the learning curve, evenly spread."""
+    point_seeds: int = 4
+    """Episodes of each of them."""
+    baselines: tuple[str, ...] = ("zero", "random", "constant")
+    """Conditions beside the agent."""
+    search: ImagineConfig = field(default_factory=ImagineConfig)
+    """The search of the evaluated agent."""
+    learn: ImproveConfig | None = None
+    """Sizes of networks and rounds, if not those of the task."""
+    steps: int | None = None
+    """Cut evaluation episodes short (smoke runs), in decisions of the environment."""
+
+
+def presets() -> dict[str, FieldConfig]:
+    """The named sizes."""
+    small = planning_presets()["smoke"]
+    smoke = FieldConfig(
+        tasks=("reacher-easy",),
+        frames=small.learn.steps,
+        seeds=2,
+        points=2,
+        point_seeds=2,
+        baselines=("zero", "random"),
+        search=small.search,
+        learn=small.learn,
+        steps=20,
+    )
+    return {"full": FieldConfig(), "smoke": smoke}
+
+
+def run(
+    config: FieldConfig,
+    folder: Path,
+    workers: int = 1,
+    learned: Sequence[Learned] = (),
+) -> Result:
+    """Learn every task, with a curve on the way, and measure the agent.
+
+    It learns as ``foresight learn`` does, from episodes of at most 200 steps, or as `LONG` says of
+    the task; the protocol is that of all measurements, the curve's among them.
+
+    Rows: episodes of ``mpc`` and the baselines; ``curve`` with the frames seen until then; the
+    ``environment-frames``, the ``demonstrations`` among them (episodes), and the
+    ``taught-decisions``, for which the teacher said what it would have done. The configuration of
+    each task, with its teacher, is kept as ``learnt``. Killed runs go on.
+
+    Args:
+        config: sizes.
+        folder: each task has a folder of its own in it.
+        workers: processes that evaluate.
+        learned: models that were learned elsewhere, in whatever protocol. They are measured,
+            without a curve, instead of learning their tasks; what they are is kept as ``models``.
+
+    Raises:
+        ForesightError: an unknown task, a folder of another run, or a model that holds its actions
+            for an odd number of steps.
+    """
+    rows: list[Row] = []
+    for one in learned:
+        hold_of(one.model, PROTOCOL)  # refused before anything is measured
+    for one in learned:
+        console.print(f"[bold]{one.task}[/]: {one.checkpoint} in {PROTOCOL}")
+        rows += _measured(config, one, workers)
+    models = {one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned}
+    learnt: dict[str, ImproveConfig] = {}
+    for task in config.tasks:
+        if task not in models:
+            learn = config.learn or task_config(task, **LONG.get(canonical(task), {}))
+            learnt[task] = replace(learn, task=task, steps=config.frames or learn.steps)
+            rows += _learnt(config, learnt[task], folder / task, workers)
+    about: dict[str, object] = {"tasks": [*models, *learnt]}
+    about |= {"models": models} if models else {}
+    about |= {"learnt": learnt} if learnt else {}
+    return make_result("dmc1000", {**asdict(config), **about}, PROTOCOL, rows)
+
+
+def _measured(config: FieldConfig, one: Learned, workers: int) -> list[Row]:
+    """Whole episodes of a learned agent and the baselines, and what the agent has learned from."""
+    eyes = one.model.config.encoder
+    factory = ImaginingFactory(str(one.checkpoint), eyes, config.search, PROTOCOL)
+    trial = Trial(one.task, tuple(range(config.seeds)), PROTOCOL, config.steps, workers)
+    book = RowBook(one.work / "rows.jsonl")
+    rows = assess_agent(trial, "mpc", factory, camera(eyes), book).rows
+    rows += assess_baselines(trial, config.baselines, book)
+    frames = read_metrics(one.checkpoint / "metrics.jsonl")[-1]["steps"]
+    counted = {"environment-frames": frames}
+    if (one.checkpoint / "rounds").is_dir():  # without them nobody knows
+        counted["taught-decisions"] = taught_decisions(one.checkpoint)
+    return rows + [{"measure": k, "task": one.task, "value": v} for k, v in counted.items()]
+
+
+def _learnt(config: FieldConfig, learn: ImproveConfig, folder: Path, workers: int) -> list[Row]:
+    """Learn one task on its own, with a curve, and measure it."""
+    console.print(f"[bold]{learn.task}[/]: learn from {learn.steps:,} frames for {PROTOCOL}")
+    curve = Curve(config, folder / CURVE)
+    Improvement(learn, folder / "model", curve).run()
+    one = Learned(folder / "model", folder)
+    rows = _measured(config, one, workers)
+    rows += [
+        {"measure": "curve", "task": one.task, "frames": row["step"], "value": row["return"]}
+        for row in read_metrics(folder / CURVE)
+    ]
+    shown = {"measure": "demonstrations", "task": one.task, "value": learn.demonstrations}
+    return [*rows, shown]
+
+
+def taught_decisions(model: Path) -> int:
+    """Decisions of all rounds for which a teacher's answer was kept."""
+    parts = (read_parts(path, "taught")[0] for path in round_files(model))
+    return sum(int(taught.isfinite().all(-1).sum()) for taught in parts)
+
+
+class Curve:
+    """Called after every round: measures whole episodes of the agent, without noise, now and then.
+
+    An agent that has not learned since the last point is not measured again.
+
+    Args:
+        config: how often, on how many episodes.
+        path: of the points; those that are there are not measured again.
+    """
+
+    def __init__(self, config: FieldConfig, path: Path) -> None:
+        self.config = config
+        self.log = MetricsLog(path)
+        self.done = {row["step"] for row in read_metrics(path)}
+        self.last = max(self.done, default=0)
+        self._latest: tuple[tuple[int, int], float] | None = None
+
+    def __call__(self, run: Improvement) -> None:
+        """Measure if the next point has come."""
+        config = self.config
+        frames = run.config.steps
+        share = frames / config.points
+        before, now = int(self.last / share), int(min(run.steps, frames) / share)
+        if now <= before:
+            return
+        learned = run.learner.studies, run.learner.updates
+        if self._latest is None or self._latest[0] != learned:
+            self._latest = learned, self._play(run)
+        self.last = run.steps
+        self.log.write(run.steps, **{"return": self._latest[1]})
+
+    def _play(self, run: Improvement) -> float:
+        """Mean return of whole episodes."""
+        config = self.config
+        seeds = [CURVE_SEED + index for index in range(config.point_seeds)]
+        run.model.eval()
+        repeat = run.config.repeat
+        length = None if config.steps is None else config.steps * 2
+        with (
+            torch.random.fork_rng(devices=[]),
+            Arena(run.config.task, PROTOCOL, repeat, len(seeds), length) as arena,
+        ):
+            imaginer = Imaginer(run.model, config.search)
+            rolled = arena.roll(seeds, Gaze(run.encoder, run.model), imaginer.act)
+        run.model.train()
+        return float(rolled.rewards.sum(1).mean())
+
+
+def curve_csv(rows: Sequence[Row]) -> str:
+    """Our curve and the field's figures: method, input, task, frames, return.
+
+    An agent without a curve has one line, the mean of its evaluation at the frames it learned from.
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["method", "input", "task", "frames", "return"])
+    for task in dict.fromkeys(row["task"] for row in rows):
+        for frames, value in _curve(rows, task):
+            table.writerow(["Foresight", "pixels", task, frames, round(value, 2)])
+        for (method, sees, frames), value in FIELD.get(task, {}).items():
+            table.writerow([method, sees, task, frames, value])
+    return text.getvalue()
+
+
+def _curve(rows: Sequence[Row], task: str) -> list[tuple[int, float]]:
+    """Frames and returns of one task."""
+    told = [row for row in rows if row["task"] == task and "measure" in row]
+    curve = [(int(row["frames"]), row["value"]) for row in told if row["measure"] == "curve"]
+    if curve:
+        return curve
+    frames = [int(row["value"]) for row in told if row["measure"] == "environment-frames"]
+    returns = list(returns_by_seed(rows, task, "mpc").values())
+    return [(frames[0], sum(returns) / len(returns))]

@@ -1,0 +1,177 @@
+"""Recipe ``faults``: kill -9 collect, encode and train at random moments, resume, compare."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+
+from foresight.core.errors import ForesightError
+from foresight.core.progress import track
+from foresight.data.store import EpisodeStore
+from foresight.evaluation.results import Result, make_result
+from foresight.evaluation.statistics import Row
+
+
+@dataclass(frozen=True)
+class FaultsConfig:
+    """How often to kill and how long the victims run."""
+
+    moments: int = 10
+    """Kills of each stage."""
+    episodes: int = 16
+    """Episodes of the dataset."""
+    steps: int = 100
+    """Steps of each episode."""
+    epochs: int = 10
+    """Epochs of the training."""
+    seed: int = 0
+    """Seeds the moments."""
+
+
+@dataclass(frozen=True)
+class Victim:
+    """One stage: its command, and what of its output must survive."""
+
+    name: str
+    words: Callable[[Path], list[str]]
+    """The command line that writes into a folder."""
+    finished: Callable[[Path], int]
+    """How many episodes or epochs of the folder are finished."""
+    content: Callable[[Path], str]
+    """Digest of the final data."""
+
+
+def run(config: FaultsConfig, folder: Path) -> Result:
+    """Kill every stage at ``moments`` random moments, each time in a fresh folder.
+
+    A row says for each kill how much was finished before it, how much was still there afterwards,
+    and whether the resumed run ended at the data of an undisturbed one.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    base = folder / "undisturbed"
+    rng = np.random.default_rng(config.seed)
+    rows: list[Row] = []
+    for victim in victims(config, base):
+        work = _undisturbed(victim, base)
+        for index in track(range(config.moments), f"kill {victim.name}"):
+            delay = float(rng.uniform(0, work))
+            rows += _kill_once(victim, base, folder / f"{victim.name}-{index}", delay)
+            shutil.rmtree(folder / f"{victim.name}-{index}")
+    return make_result("faults", config, "none", rows)
+
+
+def victims(config: FaultsConfig, base: Path) -> list[Victim]:
+    """The three stages; encode and train read the undisturbed run's input."""
+    collect = ["collect", "reacher-easy", "--behaviours", "eps:0.3:expert"]
+    collect += ["--episodes", str(config.episodes), "--steps", str(config.steps)]
+    data, cache = str(base / "data"), str(base / "cache")
+    schedule = ["--train.fit.epochs", str(config.epochs), "--train.fit.batch", "64"]
+    return [
+        Victim(
+            "collect",
+            lambda out: [*collect, "--out", str(out / "data")],
+            lambda out: _episodes(out / "data"),
+            lambda out: _digest(out / "data"),
+        ),
+        Victim(
+            "encode",
+            lambda out: ["encode", data, "--cache", str(out / "cache")],
+            lambda out: _encoded(out / "cache"),
+            lambda out: _digest(out / "cache"),
+        ),
+        Victim(
+            "train",
+            lambda out: ["train", data, "--cache", cache, "--out", str(out / "model"), *schedule],
+            lambda out: _epochs(out / "model"),
+            lambda out: _digest(out / "model", ("model.safetensors", "horizon_errors.json")),
+        ),
+    ]
+
+
+def _undisturbed(victim: Victim, base: Path) -> float:
+    """Run to the end; the seconds from the first sign of work to the end."""
+    process = _start(victim.words(base))
+    _await_work(process, base, victim)
+    started = time.perf_counter()
+    if process.wait() != 0:
+        raise ForesightError(
+            f"foresight {' '.join(victim.words(base))} ended with exit code {process.returncode}: "
+            "run it by hand to see why."
+        )
+    return time.perf_counter() - started
+
+
+def _kill_once(victim: Victim, base: Path, out: Path, delay: float) -> list[Row]:
+    process = _start(victim.words(out))
+    _await_work(process, out, victim)
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = victim.finished(out)
+    second = _start(victim.words(out))
+    code = second.wait()
+    after = victim.finished(out)
+    identical = code == 0 and victim.content(out) == victim.content(base)
+    row: Row = {"task": victim.name, "kill_after_seconds": delay, "finished_before": before}
+    return [
+        row | {"measure": "finished-kept", "value": float(after >= before), "finished": after},
+        row | {"measure": "identical", "value": float(identical), "exit_code": code},
+    ]
+
+
+def _start(words: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "foresight", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # so that its workers die with it
+    )
+
+
+def _await_work(process: subprocess.Popen[bytes], out: Path, victim: Victim) -> None:
+    """Wait until the stage has written something: start-up is not worth killing."""
+    folder = out / {"collect": "data", "encode": "cache", "train": "model"}[victim.name]
+    while process.poll() is None and not (folder.exists() and any(folder.iterdir())):
+        time.sleep(0.01)
+
+
+def _episodes(path: Path) -> int:
+    try:
+        return len(EpisodeStore.open(path))
+    except ForesightError:
+        return 0  # killed before the dataset was there
+
+
+def _encoded(root: Path) -> int:
+    return sum(int(np.count_nonzero(np.fromfile(p, np.uint8))) for p in root.rglob("done.bin"))
+
+
+def _epochs(folder: Path) -> int:
+    path = folder / "training.safetensors"
+    if not path.exists():
+        return 0
+    with safe_open(path, "pt") as file:
+        return len(json.loads(file.metadata()["history"]))
+
+
+def _digest(folder: Path, names: Sequence[str] = ()) -> str:
+    """Hash over the names and bytes of the files that make up the data."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        if names and path.name not in names:
+            continue
+        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

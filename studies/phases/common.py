@@ -1,0 +1,191 @@
+"""What the phases share: sizes, the two ways of seeing, data, models and agents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from foresight.data.cache import FeatureCache
+from foresight.data.store import EpisodeStore
+from foresight.evaluation.assess import Trial, assess_agent, assess_baselines
+from foresight.evaluation.baselines import RowBook, borrow_baselines
+from foresight.evaluation.statistics import Row, Summary
+from foresight.perception.bundled import FORESIGHT_SMALL
+from foresight.perception.eyes import Eyes
+from foresight.pipelines.stages import DataPlan, gather, learn
+from foresight.policies.factory import PlannerConfig, PlannerFactory
+from foresight.training.experience import Experience
+from foresight.training.loop import FitConfig
+from foresight.training.offline import TrainConfig, Trained
+from foresight.worldmodel.dynamics.config import SOURCE_MLP, DynamicsConfig
+from foresight.worldmodel.latent import LatentConfig
+
+TASK = "reacher-easy"
+EXPLORATION = "eps:0.3:expert"
+BASELINES = ("zero", "random", "constant", "expert", "oracle")
+SOURCE_UPDATES = (1_050, 31_000)
+"""Updates that the sources gave multi-step and one-step training."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How frames become latent states."""
+
+    name: str
+    eyes: Eyes
+    latent: LatentConfig
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """Sizes that the phases share."""
+
+    episodes: int = 500
+    """Episodes of each dataset, of 200 steps; a fifth is held out, so 80,000 steps are learnt
+    from, as many as in the sources."""
+    large: int = 5000
+    """Episodes of phase 4e, which sets them beside a tenth of themselves."""
+    task_episodes: int = 60
+    """Demonstrations of phase 1 and episodes of each task of phases 6 and 7; the sources had 500
+    and 1,000."""
+    validation: float = 0.2
+    """Share of episodes held out."""
+    updates: int = 4000
+    """Updates of a training, whatever its horizon; networks that are compared for their size get
+    half of them each."""
+    ensemble_updates: int = 1000
+    """Updates of an ensemble."""
+    checks: int = 10
+    """How often held-out episodes are looked at; the best weights are kept."""
+    batch: int = 256
+    """Windows per update."""
+    dim: int = 128
+    """Width of the view ``grid``."""
+    seeds: int = 20
+    """Evaluation episodes."""
+    planner: PlannerConfig = field(
+        default_factory=lambda: PlannerConfig(
+            samples=64, elites=10, iterations=4, horizon=8, objective="goal", goal="expert"
+        )
+    )
+    """The search of all phases; random shooting draws as many sequences at once as CEM draws in all
+    its iterations. The sources had 500 x 5 sequences of 10 steps."""
+    resblock: DynamicsConfig = field(
+        default_factory=lambda: DynamicsConfig("resblock", hidden=1024, layers=4, dropout=0.1)
+    )
+    """The larger network."""
+    encoder: str = FORESIGHT_SMALL
+    """Eyes."""
+    device: str = "cpu"
+    """Where the encoder runs."""
+    views: tuple[Literal["grid", "mean"], ...] = ("grid", "mean")
+    """grid: principal axes of the tokens of three tubelets with space kept; mean: the sources' mean
+    vector of 8-frame windows."""
+    steps: int | None = None
+    """Cut all episodes short (smoke runs)."""
+    measure_horizon: int = 10
+    """Longest horizon of the error table."""
+    baselines: Path | None = Path("results/baselines.json")
+    """Baseline episodes that are there already are not run again."""
+
+    def view(self, name: str) -> View:
+        """A view by its name."""
+        if name == "mean":
+            eyes = Eyes(self.encoder, "source", self.device)
+            return View(name, eyes, LatentConfig("standardise"))
+        eyes = Eyes(self.encoder, "tubelet", self.device)
+        return View(name, eyes, LatentConfig("pca", dim=self.dim, history=3))
+
+    def train(self, view: View, **changes: object) -> TrainConfig:
+        """One-step training of the sources' network, with changes."""
+        fit = FitConfig(epochs=self.checks, updates=self.updates, batch=self.batch)
+        base = TrainConfig(
+            fit=fit,
+            latent=view.latent,
+            dynamics=SOURCE_MLP,
+            horizon=1,
+            validation=self.validation,
+            measure_horizon=self.measure_horizon,
+        )
+        return replace(base, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a phase found."""
+
+    rows: list[Row]
+    summary: Summary = field(default_factory=dict)
+    """Entries that are no plain means of rows."""
+    protocol: str = "seed200"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the phases work; datasets, models and finished episodes are shared between them."""
+
+    config: PhaseConfig
+    folder: Path
+    workers: int = 1
+
+    @property
+    def views(self) -> list[View]:
+        """The ways of seeing, ``grid`` first."""
+        return [self.config.view(name) for name in self.config.views]
+
+    def plan(self, behaviour: str | Sequence[str], task: str = TASK, count: int = 0) -> DataPlan:
+        """Episodes of a behaviour, or of several in turn; ``count`` 0 takes the usual number."""
+        behaviours = (behaviour,) if isinstance(behaviour, str) else tuple(behaviour)
+        return DataPlan(task, count or self.config.episodes, behaviours, steps=self.config.steps)
+
+    def data(
+        self, view: View, plan: DataPlan, name: str = "exploration"
+    ) -> tuple[EpisodeStore, FeatureCache]:
+        """The episodes of a plan and their features."""
+        folder = self.folder / f"{plan.task}-{name}"
+        return gather(plan, view.eyes, folder, self.workers)
+
+    def model_folder(self, view: View, label: str, task: str = TASK) -> Path:
+        """Where a model lies."""
+        return self.folder / "models" / f"{task}-{view.name}-{label}"
+
+    def train(self, view: View, label: str = "one-step", **changes: object) -> Trained:
+        """The dynamics of reacher's exploration, trained at most once for each label."""
+        store, cache = self.data(view, self.plan(EXPLORATION))
+        config = self.config.train(view, **changes)
+        return learn(store, cache, view.eyes, config, self.model_folder(view, label))
+
+    def experience(self, view: View, plan: DataPlan, name: str = "exploration") -> Experience:
+        """Features, actions and rewards with the split that `train` makes."""
+        store, cache = self.data(view, plan, name)
+        return Experience.load(store, cache, self.config.validation, 0)
+
+    @property
+    def book(self) -> RowBook:
+        """Finished episodes."""
+        book = RowBook(self.folder / "rows.jsonl")
+        if self.config.baselines is not None and self.config.steps is None:
+            borrow_baselines(book, self.config.baselines)
+        return book
+
+    def trial(self, task: str = TASK) -> Trial:
+        """The episodes that all conditions share."""
+        seeds = tuple(range(self.config.seeds))
+        return Trial(task, seeds, "seed200", self.config.steps, self.workers)
+
+    def act(
+        self, view: View, label: str, planner: PlannerConfig, condition: str, task: str = TASK
+    ) -> list[Row]:
+        """Episodes of the planner of a trained model."""
+        plan = self.plan(EXPLORATION, task)
+        render = plan.render(view.eyes.frame_size())
+        checkpoint = str(self.model_folder(view, label, task))
+        factory = PlannerFactory(checkpoint, view.eyes, planner, "seed200", render)
+        return assess_agent(self.trial(task), condition, factory, render, self.book).rows
+
+    def rivals(self, task: str = TASK) -> list[Row]:
+        """Trivial conditions, expert and oracle on the same seeds."""
+        conditions = ("zero", "random", "expert") if self.config.steps else BASELINES
+        return assess_baselines(self.trial(task), conditions, self.book)

@@ -1,0 +1,77 @@
+"""Phases 1 and 3: what can be cloned and what can be predicted from frozen features."""
+
+from __future__ import annotations
+
+from foresight.evaluation.assess import assess_agent
+from foresight.evaluation.statistics import Row
+from foresight.pipelines.stages import model_base
+from foresight.policies.cloned import CloningConfig
+from foresight.policies.factory import PolicyFactory
+from foresight.training.cloning import CloningTraining, train_cloning
+from studies.phases.common import TASK, Measured, Place, View
+from studies.phases.rows import (
+    beside_persistence,
+    error_rows,
+    measurement,
+    persistence_rows,
+    return_differences,
+)
+
+
+def phase_1(place: Place) -> Measured:
+    """Behaviour cloning of an expert that solves the task."""
+    rows: list[Row] = []
+    for view in place.views:
+        rows += _cloned(place, view)
+    rows += place.rivals()
+    for view in place.views:
+        for rival in ("expert", "zero"):
+            rows += return_differences(rows, TASK, f"{view.name}:cloned", rival)
+    return Measured(rows)
+
+
+def _cloned(place: Place, view: View) -> list[Row]:
+    plan = place.plan("expert", count=place.config.task_episodes)
+    store, cache = place.data(view, plan, "expert")
+    base = model_base(TASK, store, cache, view.eyes)
+    cloning = CloningConfig(
+        task=TASK,
+        features=base.features,
+        actions=base.actions,
+        action_low=base.action_low,
+        action_high=base.action_high,
+        latent=view.latent,
+        encoder_fingerprint=base.encoder_fingerprint,
+        readout_fingerprint=base.readout_fingerprint,
+        dataset_fingerprint=base.dataset_fingerprint,
+    )
+    experience = place.experience(view, plan, "expert")
+    training = CloningTraining(fit=place.config.train(view).fit)
+    folder = place.model_folder(view, "cloned")
+    _, history = train_cloning(experience, cloning, training, folder)
+    best = min(history, key=lambda record: record["validation/loss"])
+    condition = f"{view.name}:cloned"
+    rows = [
+        measurement(name, TASK, condition, best[f"validation/{key}"])
+        for name, key in (("validation-mse", "loss"), ("mean-action-mse", "mean_action"))
+    ]
+    render = plan.render(view.eyes.frame_size())
+    factory = PolicyFactory(str(folder), view.eyes)
+    return rows + assess_agent(place.trial(), condition, factory, render, place.book).rows
+
+
+def phase_3(place: Place) -> Measured:
+    """The action-conditioned dynamics, at every horizon beside persistence."""
+    rows: list[Row] = []
+    for view in place.views:
+        trained = place.train(view)
+        best = min(trained.history, key=lambda record: record["validation/loss"])
+        one, still = f"{view.name}:one-step", f"{view.name}:persistence"
+        rows += [
+            measurement("validation-smooth-l1", TASK, one, best["validation/dynamics"]),
+            measurement("validation-smooth-l1", TASK, still, best["validation/persistence"]),
+        ]
+        rows += error_rows(TASK, one, trained.horizon_errors)
+        rows += persistence_rows(TASK, still, trained.horizon_errors)
+        rows += beside_persistence(TASK, one, trained.horizon_errors)
+    return Measured(rows, protocol="none")

@@ -1,0 +1,163 @@
+"""Environments against dm_control itself, and against Gymnasium's checker."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from foresight.core.errors import ForesightError
+from foresight.envs.dmc.environment import make
+from foresight.envs.dmc.tasks import resolve, task_ids
+from foresight.envs.render import RenderSettings
+
+
+def flat(observation):
+    return np.concatenate([np.ravel(part) for part in observation.values()], dtype=np.float32)
+
+
+@pytest.mark.parametrize("task", task_ids())
+def test_a_seed_gives_dm_controls_own_episode(task):
+    """Also when the environment has lived through another episode before."""
+    from dm_control import suite
+
+    env = make(task, render=None)
+    actions = np.random.default_rng(0).uniform(-1, 1, (10, *env.action_space.shape))
+    env.reset(seed=3)
+    for action in actions:
+        env.step(-action)
+    observation, info = env.reset(seed=7)
+    domain, name = resolve(task)
+    theirs = suite.load(domain, name, task_kwargs={"random": 7})
+    step = theirs.reset()
+    assert np.array_equal(info["state"], theirs.physics.get_state())
+    assert np.array_equal(observation["state"], flat(step.observation))
+    for action in actions:
+        observation, reward, *_, info = env.step(action)
+        step = theirs.step(action)
+        assert np.array_equal(info["state"], theirs.physics.get_state())
+        assert np.array_equal(observation["state"], flat(step.observation))
+        assert reward == step.reward
+
+
+@pytest.mark.parametrize("task", ["reacher-easy", "cup-catch", "lqr-lqr_2_1"])
+@pytest.mark.parametrize("render", [None, RenderSettings(size=32)])
+def test_gymnasium_finds_nothing_wrong(task, render):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # An unregistered environment, unbounded proprioception, lqr's unbounded forces are meant.
+        for allowed in (".*infinity.*", ".*spec.*", ".*symmetric and normalized.*"):
+            warnings.filterwarnings("ignore", allowed)
+        env = make(task, render=render)
+        check_env(env, skip_render_check=render is None)
+        env.close()
+
+
+def test_protocols_sum_rewards_and_end_episodes():
+    once, twice = make("cartpole-balance", render=None), make("cartpole-balance", "dmc1000", None)
+    once.reset(seed=1)
+    twice.reset(seed=1)
+    action = np.array([0.1])
+    rewards = [once.step(action)[1] for _ in range(2)]
+    assert twice.step(action)[1] == pytest.approx(sum(rewards), abs=1e-12)
+    ends = [once.step(action)[2:4] for _ in range(198)]
+    assert ends[-1] == (False, True)
+    assert set(ends[:-1]) == {(False, False)}
+    assert not any(twice.step(action)[3] for _ in range(498))
+    assert twice.step(action)[3]
+
+
+def test_the_suites_own_time_limit_does_not_cut_a_protocol_short():
+    env = make("quadruped-run", "dmc1000", None)  # dm_control ends it after 1000 steps of .02 s
+    env.reset(seed=0)
+    assert env._environment._step_limit == float("inf")
+
+
+def test_a_state_put_back_continues_alike():
+    env = make("walker-walk", render=None)
+    env.reset(seed=0)
+    action = np.full(6, 0.3)
+    for _ in range(20):
+        *_, info = env.step(action)
+    saved, futures = info["state"], []
+    for _ in range(2):
+        env.set_state(saved)
+        futures.append([env.step(action)[4]["state"] for _ in range(5)])
+        env.step(-action)
+    assert np.array_equal(futures[0], futures[1])
+
+
+def test_reset_without_a_seed_goes_on_from_the_last_one():
+    env = make("reacher-easy", render=None)
+    states = []
+    for _ in range(2):
+        env.reset(seed=5)
+        states.append([env.reset()[1]["state"] for _ in range(2)])
+    assert np.array_equal(states[0], states[1])
+    assert not np.array_equal(*states[0])
+
+
+def test_actions_beyond_the_bounds_count_as_the_bounds():
+    env = make("reacher-easy", render=None)
+    ends = []
+    for size in (1.0, 50.0):
+        env.reset(seed=0)
+        ends.append(env.step(np.array([size, -size]))[4]["state"])
+    assert np.array_equal(*ends)
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ([np.nan, 0.0], "not finite"),
+        ([np.inf, 0.0], "not finite"),
+        ([0.0], "has shape"),
+        ([[0.0, 0.0]], "has shape"),
+        (0.0, "has shape"),
+        ("left", "has shape"),
+        (None, "has shape"),
+    ],
+)
+def test_a_bad_action_is_refused_in_one_sentence(action, words):
+    env = make("reacher-easy", render=None)
+    env.reset(seed=0)
+    with pytest.raises(ForesightError, match=words) as caught:
+        env.step(action)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "one", True])
+def test_a_bad_seed_is_refused(seed):
+    with pytest.raises(ForesightError, match="Seed"):
+        make("reacher-easy", render=None).reset(seed=seed)
+
+
+@pytest.mark.parametrize("state", [np.zeros(3), np.full(4, np.nan)])
+def test_a_bad_state_is_refused(state):
+    env = make("reacher-easy", render=None)
+    env.reset(seed=0)
+    with pytest.raises(ForesightError, match="4 finite numbers"):
+        env.set_state(state)
+
+
+def test_a_step_needs_a_running_episode():
+    env = make("reacher-easy", render=None)
+    with pytest.raises(ForesightError, match="call reset"):
+        env.step(np.zeros(2))
+
+
+def test_an_unstable_simulation_is_one_sentence(monkeypatch):
+    env = make("reacher-easy", render=None)
+    env.reset(seed=0)
+    env.physics.data.qvel[:] = 1e30
+    with pytest.raises(ForesightError, match="unstable"):
+        env.step(np.zeros(2))
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ForesightError, match="Unknown task"):
+        make("reacher-medium")
+    with pytest.raises(ForesightError, match="Unknown protocol"):
+        make("reacher-easy", "seed100")

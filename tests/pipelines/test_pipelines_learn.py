@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import av
+import pytest
+
+from foresight import cli
+from foresight.core.errors import ForesightError
+from foresight.core.files import read_json
+from foresight.evaluation.assess import Trial
+from foresight.evaluation.baselines import RowBook
+from foresight.evaluation.results import load
+from foresight.evaluation.statistics import returns_by_seed
+from foresight.pipelines.learn import task_config
+from studies import teach
+
+
+def test_smoke_run_learns_and_measures_beside_baselines(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["learn", "point_mass-easy", "--preset", "smoke", "--workers", "1"]
+    assert cli.main(words) == 0
+    result = load(tmp_path / "runs" / "planning" / "planning.json")
+    assert {"mpc/point_mass-easy", "zero/point_mass-easy"} <= set(result.summary)
+    assert result.protocol == "seed200"
+    measures = {row["measure"] for row in result.rows if "measure" in row}
+    assert {"training-return", "seconds:learn", "peak-gib"} <= measures
+    before = (tmp_path / "runs/planning/point_mass-easy/rows.jsonl").read_text()
+    assert cli.main(words) == 0  # nothing is run twice
+    assert (tmp_path / "runs/planning/point_mass-easy/rows.jsonl").read_text() == before
+    assert cli.main(["learn", "juggle"]) == 2
+    assert "juggle" in capsys.readouterr().err
+
+
+def test_the_inverse_model_is_a_rival_on_the_same_seeds(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs/planning/point_mass-easy"
+    words = ["learn", "point_mass-easy", "--preset", "smoke", "--workers", "1"]
+    assert cli.main(words) == 0
+    weights = (folder / "model" / "model.safetensors").read_bytes()
+    before = (folder / "rows.jsonl").read_text()
+    seconds = read_json(folder / "seconds.json")
+    assert cli.main([*words, "--inverse"]) == 0  # of a model that was measured already
+    assert (folder / "model" / "model.safetensors").read_bytes() == weights
+    after = (folder / "rows.jsonl").read_text()
+    assert after.startswith(before) and after.count("\n") == before.count("\n") + 2
+    again = read_json(folder / "seconds.json")
+    assert again.pop("inverse") > 0 and again == seconds
+    result = load(tmp_path / "runs" / "planning" / "planning.json")
+    assert {"inverse-model/point_mass-easy", "mpc/point_mass-easy"} <= set(result.summary)
+    seen = {
+        name: sorted(returns_by_seed(result.rows, "point_mass-easy", name))
+        for name in ("mpc", "inverse-model")
+    }
+    assert seen["mpc"] == seen["inverse-model"] == [0, 1]
+    assert "heads:inverse_r2/point_mass-easy" in result.summary
+    assert cli.main([*words, "--inverse"]) == 0  # nothing is run twice
+    assert (folder / "rows.jsonl").read_text() == after
+    # Where nobody can show the task, that is said before anything is learned.
+    monkeypatch.setattr(teach, "has_teacher", lambda *_: False)
+    assert cli.main(["learn", "cartpole-swingup", "--preset", "smoke", "--inverse"]) == 2
+    assert "Nobody can show cartpole-swingup" in capsys.readouterr().err
+    assert not (tmp_path / "runs/planning/cartpole-swingup").exists()
+
+
+def test_the_rival_follows_in_the_tasks_own_rhythm(tmp_path):
+    trial = Trial("point_mass-easy", (0,), "dmc1000")
+    with pytest.raises(ForesightError, match="dmc1000 repeats"):
+        teach.inverse_rows(teach.TeachConfig(), trial, tmp_path, tmp_path, RowBook())
+
+
+def test_tasks_with_a_goal_for_each_episode_learn_from_short_ones():
+    assert task_config("reacher-easy").length == 40
+    assert task_config("walker-walk", steps=7).steps == 7
+    assert task_config("pendulum-swingup").teacher is None
+
+
+def test_the_main_road_leaves_a_result_a_page_and_a_film(tmp_path):
+    folder = tmp_path / "run"
+    words = ["run", "reacher-easy", "--preset", "smoke", "--out", str(folder), "--workers", "1"]
+    assert cli.main(words) == 0
+    result = load(folder / "result.json")
+    assert result.name == "road-reacher-easy"
+    assert {"mpc/reacher-easy", "zero/reacher-easy"} <= set(result.summary)
+    assert {"taught-return/reacher-easy", "seconds:teach/reacher-easy"} <= set(result.summary)
+    page = (folder / "report.html").read_text()
+    assert "data:video/mp4;base64," in page and "taught seed 0" in page
+    with av.open(str(folder / "videos" / "taught-seed-0.mp4")) as film:
+        picture = film.streams.video[0]
+        assert picture.frames == 20
+        assert picture.width > 3 * picture.height  # demonstration, robot, imagined
+    shown = (folder / "shown" / "played.json").read_bytes()
+    weights = (folder / "model" / "model.safetensors").read_bytes()
+    rows = (folder / "rows.jsonl").read_bytes()
+    assert cli.main(words) == 0
+    assert (folder / "model" / "model.safetensors").read_bytes() == weights
+    assert (folder / "rows.jsonl").read_bytes() == rows
+    assert (folder / "shown" / "played.json").read_bytes() == shown
+    assert cli.main(["run", "juggle"]) == 2

@@ -1,0 +1,82 @@
+"""A point that glides on a ring of places: small enough to know everything about it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from foresight.policies.taught.demonstration import Shown
+from foresight.policies.taught.heads import TaughtConfig, TaughtHeads
+from foresight.training.taught import Rounds
+from foresight.worldmodel.joint import JointConfig, JointModel
+from foresight.worldmodel.joint.model import initialise
+
+PLACES, AXES, STEP = 4, 6, 0.25
+SMALL = TaughtConfig(dims=4, longest=6, hidden=32, updates=150, batch=64)
+
+
+def tiny_model(seed: int = 0, **changes) -> JointModel:
+    """An untrained model of four places, whose states are still a smooth map of its pictures."""
+    torch.manual_seed(seed)
+    config = JointConfig(
+        **{
+            "task": "point_mass-easy",
+            "actions": 1,
+            "action_low": (-1.0,),
+            "action_high": (1.0,),
+            "places": PLACES,
+            "token_dim": AXES,
+            "axes": AXES,
+            "latent": 16,
+            "hidden": 16,
+            "members": 2,
+            "adapter": 32,
+            **changes,
+        }
+    )
+    model = JointModel(config)
+    initialise(model)
+    return model.eval()
+
+
+def numbers_of(model: JointModel) -> int:
+    """F, what the model takes of a picture and its past."""
+    return model.features
+
+
+def pictures(position: torch.Tensor, numbers: int) -> torch.Tensor:
+    """Place numbers ``[..., F]`` that tell a position on the line."""
+    phases = torch.linspace(0, math.pi, numbers)
+    return 1.5 * torch.sin(position[..., None] + phases)
+
+
+def glide(episodes: int, decisions: int, numbers: int, seed: int = 0) -> Rounds:
+    """Random walks: each action moves the point by ``STEP`` times itself."""
+    generator = torch.Generator().manual_seed(seed)
+    actions = 2 * torch.rand(episodes, decisions, 1, generator=generator) - 1
+    start = 2 * torch.rand(episodes, 1, generator=generator) - 1
+    moved = torch.cat([torch.zeros(episodes, 1), actions[..., 0].cumsum(1)], 1)
+    features = pictures(start + STEP * moved, numbers)
+    padded = torch.cat([actions, torch.zeros(episodes, 1, 1)], 1)
+    offsets = np.arange(episodes + 1) * (decisions + 1)
+    return Rounds(features.flatten(0, 1), padded.flatten(0, 1), offsets)
+
+
+def line_heads(latent: int = 3, **changes) -> TaughtHeads:
+    """Untrained heads whose space is the first coordinate of z itself, in units of 1."""
+    torch.manual_seed(1)
+    config = TaughtConfig(**{"space": "white", "dims": 1, "longest": 8, "hidden": 16, **changes})
+    heads = TaughtHeads(latent, 1, config).eval().requires_grad_(False)
+    heads.space.matrix[0, 0] = 1
+    # The learned distance says "far" of everything, so that the space alone decides.
+    torch.nn.init.constant_(heads.reach.net[-1].bias, 50.0)
+    return heads
+
+
+def line(*positions: float, latent: int = 3) -> Shown:
+    """A demonstration whose states are these positions."""
+    z = torch.zeros(len(positions), latent)
+    z[:, 0] = torch.tensor(positions)
+    return Shown(torch.zeros(len(positions), 2), z, 1)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from taught_worlds import SMALL, glide, numbers_of, tiny_model
+
+from foresight.core.errors import ForesightError
+from foresight.policies.taught.heads import HEADS_CONFIG, TaughtConfig, load_heads
+from foresight.policies.taught.space import Space, latent_axes, place_axes
+from foresight.training.taught import read_rounds, taught_heads, to_latents, train_heads
+
+
+@pytest.mark.parametrize("kind", ["latent", "places"])
+def test_a_space_is_white_on_the_states_it_was_fitted_on(kind):
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(6, 6, generator=generator)
+    z = torch.randn(4000, 6, generator=generator) @ mixing + 3
+    features = torch.cat([z @ torch.randn(6, 10, generator=generator), z], 1)
+    matrix = latent_axes(z) if kind == "latent" else place_axes(z, features, 3)
+    space = Space(6, 3).settle(z, matrix, True)
+    seen = space(z)
+    torch.testing.assert_close(seen.mean(0), torch.zeros(3), atol=1e-3, rtol=0)
+    torch.testing.assert_close(torch.cov(seen.T), torch.eye(3), atol=2e-2, rtol=0)
+    naive = ((seen[0] - seen[1]) ** 2).mean().sqrt()
+    torch.testing.assert_close(space.distance(z[0], seen[1]), naive)
+
+
+def test_place_axes_find_what_the_picture_shows_and_z_tells():
+    generator = torch.Generator().manual_seed(1)
+    hidden = torch.randn(2000, 2, generator=generator)
+    features = hidden @ torch.randn(2, 30, generator=generator)
+    z = torch.cat([hidden @ torch.randn(2, 2, generator=generator), torch.randn(2000, 3)], 1)
+    scores = (z - z.mean(0)) @ place_axes(z, features, 2)
+    found = np.linalg.lstsq(scores.numpy(), hidden.numpy(), rcond=None)
+    assert found[1].max() < 0.05 * 2000  # all but noise of the hidden numbers is there
+
+
+def test_states_that_never_move_are_refused():
+    with pytest.raises(ForesightError, match="never move"):
+        Space(3, 2).settle(torch.ones(5, 3), torch.eye(3), True)
+
+
+@pytest.mark.parametrize("kind", ["control", "latent", "white", "places"])
+def test_heads_learn_what_leads_where_without_reward(kind):
+    model = tiny_model()
+    rounds = glide(120, 12, numbers_of(model))
+    config = replace(SMALL, space=kind, updates=250)
+    heads, report = train_heads(model, rounds, config)
+    assert report.inverse_r2 > 0.1  # one of up to six random actions explains part of the way
+    # A walk of random steps comes back, so that gaps can be told apart only roughly.
+    assert report.reach_rank > 0.2 and report.reach_auc > 0.6
+    latents = to_latents(model, rounds, config)
+    ends = latents.z[:13]
+    one = heads.action(ends[:-1], ends[1:], 1)
+    truth = rounds.actions[:12]
+    assert float(torch.corrcoef(torch.stack([one[:, 0], truth[:, 0]]))[0, 1]) > 0.8
+    away = heads.decisions(ends[0].expand(2, -1), ends[[1, 6]])
+    assert away.shape == (2,) and bool((away >= 0).all())
+
+
+def folder_of(model, tmp_path, episodes=12):
+    rounds = glide(episodes, 8, numbers_of(model))
+    model.save(tmp_path)
+    (tmp_path / "rounds").mkdir()
+    for number in range(episodes // 4):
+        part = slice(number * 4, number * 4 + 4)
+        features = rounds.features.unflatten(0, (episodes, 9))[part].half()
+        actions = rounds.actions.unflatten(0, (episodes, 9))[part, :8]
+        tensors = {"features": features, "actions": actions, "rewards": torch.zeros(4, 8)}
+        save_file(
+            {name: value.contiguous() for name, value in tensors.items()},
+            tmp_path / "rounds" / f"{number:05}.safetensors",
+        )
+    return rounds
+
+
+def test_rounds_are_read_in_order_with_an_action_for_each_picture_but_the_last(tmp_path):
+    model = tiny_model()
+    wanted = folder_of(model, tmp_path)
+    found = read_rounds(tmp_path, model)
+    torch.testing.assert_close(found.features.float(), wanted.features, atol=2e-3, rtol=0)
+    torch.testing.assert_close(found.actions, wanted.actions)
+    assert found.offsets.tolist() == wanted.offsets.tolist()
+
+
+def test_heads_are_kept_beside_the_model_and_made_anew_for_another(tmp_path):
+    model = tiny_model()
+    folder_of(model, tmp_path)
+    config = replace(SMALL, updates=5)
+    heads, report = taught_heads(tmp_path, config)
+    before = (tmp_path / HEADS_CONFIG).stat().st_mtime_ns
+    again, same = taught_heads(tmp_path, config)
+    assert (tmp_path / HEADS_CONFIG).stat().st_mtime_ns == before and same == report
+    for name, value in heads.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value)
+    tiny_model(seed=5).save(tmp_path)
+    with pytest.raises(ForesightError, match="other weights"):
+        load_heads(tmp_path)
+    taught_heads(tmp_path, config)
+    load_heads(tmp_path)
+
+
+def test_what_cannot_be_learned_from_is_named(tmp_path):
+    model = tiny_model()
+    with pytest.raises(ForesightError, match="no learned model"):
+        taught_heads(tmp_path, SMALL)
+    model.save(tmp_path)
+    with pytest.raises(ForesightError, match="0 recorded episodes"):
+        taught_heads(tmp_path, SMALL)
+    folder_of(model, tmp_path)
+    (tmp_path / "rounds" / "00001.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ForesightError, match=r"00001\.safetensors cannot be read"):
+        taught_heads(tmp_path, SMALL)
+    with pytest.raises(ForesightError, match="held out"):
+        TaughtConfig(validation=0)
+    (tmp_path / HEADS_CONFIG).write_text(json.dumps({"identity": "x"}))
+    with pytest.raises(ForesightError, match="does not describe heads"):
+        load_heads(tmp_path)

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from taught_worlds import glide, line, line_heads, numbers_of, pictures, tiny_model
+from torch import nn
+
+from foresight.core.errors import ForesightError
+from foresight.policies.taught.demonstration import Shown
+from foresight.policies.taught.heads import TaughtConfig, TaughtHeads
+from foresight.policies.taught.objective import FollowStates
+from foresight.policies.taught.planner import FollowConfig, Follower, propose
+from foresight.policies.taught.progress import Progress, ProgressConfig
+from foresight.policies.taught.rivals import ConstantFactory, ReplayAgent
+
+SEARCH = FollowConfig(samples=48, elites=8, iterations=3, prior_samples=8, reach=0.0, trust=0.0)
+
+
+class Gliding(nn.Module):
+    """z' = z + a / 2 on the first coordinate, for two members that agree."""
+
+    members = 2
+
+    def __init__(self, factor: float = 0.5) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def step(self, z, action):
+        moved = torch.zeros_like(z)
+        moved[..., :1] = self.factor.float() * action.float()
+        return z.float() + moved
+
+
+@pytest.fixture
+def world():
+    model = tiny_model(latent=16)
+    model.dynamics = Gliding()
+    return model, line_heads(latent=16)
+
+
+def test_the_cost_is_that_of_a_plain_loop():
+    torch.manual_seed(0)
+    heads = TaughtHeads(5, 2, TaughtConfig(dims=3, longest=7, hidden=8)).eval()
+    heads.space.settle(torch.randn(60, 5), torch.eye(5), True)
+    goals, imagined = torch.randn(4, 5), torch.randn(2, 1, 3, 5, 5)
+    found = FollowStates(heads, goals, reach=0.4, early=0.8).cost(imagined, torch.zeros(1, 3, 4, 2))
+    weights = np.array([0.8**3, 0.8**2, 0.8, 1.0])
+    for sample in range(3):
+        total = 0.0
+        for member in range(2):
+            states = imagined[member, 0, sample, 1:]
+            apart = [
+                float((heads.space(state) - heads.space(goal)).square().mean().sqrt())
+                for state, goal in zip(states, goals, strict=True)
+            ]
+            total += float((weights * apart).sum() / weights.sum())
+            total += 0.4 * float(heads.decisions(states[-1], goals[-1])) / 7
+        assert float(found[0, sample]) == pytest.approx(total / 2, rel=1e-4)
+
+
+@torch.no_grad()
+def drive(model, follower, start, decisions):
+    z = torch.zeros(1, 16)
+    z[0, 0] = start
+    track = [start]
+    for _ in range(decisions):
+        action = follower.act(z)
+        assert float(action.abs().max()) <= 1
+        z = model.dynamics.step(z, action[None])
+        track.append(float(z[0, 0]))
+    return track
+
+
+def test_it_goes_along_a_demonstration_and_holds_its_end(world):
+    model, heads = world
+    follower = Follower(model, heads, SEARCH)
+    follower.reset(line(*(0.25 * i for i in range(9)), *([2.0] * 6), latent=16))
+    track = drive(model, follower, 0.0, 24)
+    assert track[8] == pytest.approx(2.0, abs=0.5)
+    assert all(abs(position - 2.0) < 0.15 for position in track[-8:])
+    assert follower.progress.done == 1
+    assert follower.imagined().shape == (SEARCH.horizon, 16)
+
+
+def test_from_elsewhere_it_comes_to_the_demonstration(world):
+    model, heads = world
+    follower = Follower(model, heads, SEARCH)
+    follower.reset(line(*(0.25 * i for i in range(9)), *([2.0] * 6), latent=16))
+    track = drive(model, follower, -3.0, 30)
+    assert all(abs(position - 2.0) < 0.15 for position in track[-6:])
+
+
+def test_the_same_seed_gives_the_same_plan_and_an_episode_starts_afresh(world):
+    model, heads = world
+    follower, shown = Follower(model, heads, SEARCH), line(*range(9), latent=16)
+    runs = []
+    for _ in range(2):
+        follower.solver.seed(4)
+        follower.reset(shown)
+        runs.append(drive(model, follower, 0.3, 4))
+    assert runs[0] == runs[1]
+
+
+def test_a_model_that_fails_leaves_the_last_plan_then_the_inverse_model(world):
+    model, heads = world
+    follower = Follower(model, heads, SEARCH)
+    shown = line(*(0.25 * i for i in range(9)), latent=16)
+    follower.reset(shown)
+    z = torch.zeros(1, 16)
+    follower.act(z)
+    planned = follower.last.clone()
+    follower.dynamics.factor.data.fill_(torch.nan)
+    follower.progress.reset()
+    torch.testing.assert_close(follower.act(z), planned[0, 1])
+    assert follower.fallbacks == 1
+    follower.reset(shown)
+    assert follower.act(z).isfinite().all() and follower.fallbacks == 1
+    assert follower.imagined().shape == (1, 16)
+
+
+def test_proposals_ask_for_the_sub_goal_in_time(world):
+    _, heads = world
+    progress = Progress(line(*range(9), latent=16), heads, ProgressConfig(look_ahead=3))
+    z = torch.zeros(4, 16)
+    found = propose(heads, progress, z)
+    wanted = heads.action(z, progress.shown.z[3], heads.config.longest)  # it seems far away
+    torch.testing.assert_close(found, wanted)
+
+
+def test_a_replay_repeats_actions_and_then_the_last_one():
+    class Shown:
+        actions = np.arange(6, dtype=np.float32).reshape(3, 2)
+        source = "it"
+
+    agent = ReplayAgent(lambda seed: Shown)
+    agent.seed(1)
+    for _ in range(2):
+        agent.reset({})
+        found = np.stack([agent.act({}) for _ in range(5)])
+        np.testing.assert_array_equal(found, Shown.actions[[0, 1, 2, 2, 2]])
+    Shown.actions = None
+    with pytest.raises(ForesightError, match="holds no actions"):
+        agent.seed(2)
+    constant = ConstantFactory((0.5, -1.0))()
+    np.testing.assert_array_equal(constant.act({}), [0.5, -1.0])
+
+
+def test_heads_learned_from_random_walks_find_the_way_without_a_planner():
+    from taught_worlds import SMALL, STEP
+
+    from foresight.training.taught import train_heads
+
+    model = tiny_model()
+    numbers = numbers_of(model)
+    heads, _ = train_heads(model, glide(100, 12, numbers), SMALL)
+    path = torch.cat([torch.linspace(-0.8, 0.8, 9), torch.full((6,), 0.8)])
+    features = pictures(path, numbers)
+    progress = Progress(Shown(features, model.encode(features), 1), heads, ProgressConfig())
+    position = -0.8
+    with torch.no_grad():
+        for _ in range(24):
+            z = model.encode(pictures(torch.tensor([position]), numbers))
+            progress.update(z[0])
+            position += STEP * float(propose(heads, progress, z)[0, 0])
+    assert position == pytest.approx(0.8, abs=0.2)

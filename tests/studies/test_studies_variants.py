@@ -1,0 +1,134 @@
+"""Variants differ in what they say they differ in, and act in a protocol's own rhythm."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from foresight import load_encoder
+from foresight.core.errors import ForesightError
+from foresight.envs.dmc.environment import make
+from foresight.envs.render import RenderSettings
+from foresight.planning.goals import NearestGoal
+from foresight.planning.objective import Disagreement, GoalDistance, PredictedReward, TerminalValue
+from foresight.policies.mpc import (
+    ImagineConfig,
+    Imaginer,
+    ImaginingAgent,
+    ImaginingFactory,
+    hold_of,
+)
+from foresight.training.memory import recall
+from foresight.worldmodel.joint import JointModel
+from studies.latent_stats import grounds_of
+from studies.variants import (
+    VARIANTS,
+    Reflex,
+    VariantFactory,
+    imaginer_of,
+    variant,
+)
+
+SEARCH = ImagineConfig(samples=12, elites=4, iterations=2, prior_samples=4)
+LOOK = RenderSettings(size=64, quality="smooth")
+
+
+@pytest.fixture(scope="module")
+def parts(tiny_learned):
+    model = JointModel.load(tiny_learned / "model")
+    return model, grounds_of(recall(model, tiny_learned / "model"), best=5)
+
+
+def kinds(imaginer):
+    return [type(term) for term in imaginer.terms]
+
+
+def test_each_variant_is_made_of_what_it_says(parts):
+    model, grounds = parts
+    made = {n: imaginer_of(v, model, SEARCH, grounds, 0.7) for n, v in VARIANTS.items()}
+    return_terms = [PredictedReward, TerminalValue]
+    assert kinds(made["FULL"]) == [*return_terms, Disagreement]
+    assert made["FULL"].terms[-1].weight == pytest.approx(0.7)
+    assert made["CAUTIOUS"].terms[-1].weight == pytest.approx(1.4)
+    torch.testing.assert_close(made["FULL"].terms[-1].whitening.matrix, grounds.whiten)
+    assert kinds(made["NO_UNCERT"]) == kinds(made["SINGLE"]) == return_terms
+    assert made["SINGLE"].model.config.members == 1 and made["FULL"].model.config.members == 3
+    assert kinds(made["NO_REWARD"]) == [NearestGoal] and kinds(made["MEAN_GOAL"]) == [GoalDistance]
+    # The prior follows the values: it would smuggle the reward in.
+    assert made["NO_REWARD"].solver.options.prior_samples == 0
+    trusts = {name: each.config.trust for name, each in made.items()}
+    assert trusts["FULL"] == SEARCH.trust > 0
+    assert trusts["NO_REWARD"] == trusts["NO_TRUST"] == trusts["NO_PROPOSALS"] == 0
+    assert made["NO_REWARD_FAR"].solver.horizon == 8
+    assert isinstance(made["PRIOR"], Reflex)
+
+
+def test_without_a_penalty_it_is_the_plain_agent(parts):
+    model, grounds = parts
+    features = torch.randn(2, model.features if hasattr(model, "features") else 64 * 4)
+    plain = Imaginer(model, SEARCH, seed=3).act(features)
+    same = imaginer_of(variant("NO_UNCERT"), model, SEARCH, grounds, 0.0, seed=3).act(features)
+    torch.testing.assert_close(plain, same)
+
+
+def test_the_reflex_does_the_priors_mean(parts):
+    model, grounds = parts
+    features = torch.randn(3, model.features if hasattr(model, "features") else 64 * 4)
+    reflex = imaginer_of(variant("PRIOR"), model, SEARCH, grounds, 0.0)
+    with torch.no_grad():
+        expected = torch.tanh(model.prior(model.encode(features))[0])
+    torch.testing.assert_close(reflex.act(features), expected, atol=0.03, rtol=0.03)  # bfloat16
+
+
+def play(agent, protocol, steps):
+    env = make("point_mass-easy", protocol, LOOK)
+    observation, _ = env.reset(seed=5)
+    agent.seed(1)
+    agent.reset(observation)
+    actions = []
+    for _ in range(steps):
+        actions.append(agent.act(observation))
+        observation = env.step(actions[-1])[0]
+    env.close()
+    return np.stack(actions)
+
+
+def test_it_decides_in_the_rhythm_of_the_protocol(parts, tiny_learned, tmp_path):
+    model, grounds = parts
+    encoder = load_encoder("foresight-small")
+    assert (hold_of(model, "seed200"), hold_of(model, "dmc1000")) == (2, 1)
+    grounds.save(tmp_path / "grounds.safetensors")
+    factory = VariantFactory(
+        str(tiny_learned / "model"),
+        str(tmp_path / "grounds.safetensors"),
+        variant("NO_UNCERT"),
+        search=SEARCH,
+    )
+    factory = pickle.loads(pickle.dumps(factory))
+    held = play(factory(), "seed200", 6)
+    np.testing.assert_array_equal(held[0::2], held[1::2])
+    np.testing.assert_array_equal(held, play(ImaginingAgent(model, encoder, SEARCH), "seed200", 6))
+    # An environment that repeats actions itself is asked for a new one every time: same physics.
+    quick = play(replace(factory, protocol="dmc1000")(), "dmc1000", 3)
+    np.testing.assert_allclose(quick, held[0::2], atol=1e-5)
+    plain = ImaginingFactory(str(tiny_learned / "model"), search=SEARCH, protocol="dmc1000")
+    np.testing.assert_array_equal(play(plain(), "dmc1000", 3), quick)
+
+
+def test_what_does_not_fit_is_refused(parts, tmp_path):
+    model, grounds = parts
+    with pytest.raises(ForesightError, match="Unknown variant 'HALF'"):
+        variant("HALF")
+    odd = JointModel(replace(model.config, repeat=3))
+    with pytest.raises(ForesightError, match="holds its actions for 3 steps"):
+        hold_of(odd, "dmc1000")
+    odd.save(tmp_path)
+    with pytest.raises(ForesightError, match="learn with a multiple of 2"):
+        ImaginingFactory(str(tmp_path), protocol="dmc1000")()
+    with pytest.raises(ForesightError, match="trained on encoder"):
+        imaginer = imaginer_of(variant("PRIOR"), model, SEARCH, grounds, 0.0)
+        ImaginingAgent(model, load_encoder("random-small"), imaginer.config)
