@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from foresight.core.errors import ForesightError
+from foresight.core.observation import Observation
+from foresight.core.spec import Axis, Spec
+
+SPEC = Spec(cameras={"front": (4, 6)}, state=(Axis("a"), Axis("b")))
+
+
+def seen(shape=(4, 6, 3), dtype=np.uint8, state=(0.0, 1.0)):
+    return Observation({"front": np.zeros(shape, dtype)}, np.array(state, np.float32))
+
+
+def test_what_an_environment_gives():
+    observation = Observation.of(
+        {"images": {"front": np.zeros((4, 6, 3), np.uint8)}, "state": [1, 2]}, "lift", 0.5
+    )
+    observation.check(SPEC, "the robot")
+    assert observation.state.dtype == np.float32
+    assert (observation.task, observation.timestamp) == ("lift", 0.5)
+    assert Observation.of({}).state.shape == (0,)
+
+
+def test_there_and_back_with_the_keys_on_disk():
+    observation = Observation(seen().images, seen().state, "lift", 0.5)
+    row = observation.to_lerobot()
+    assert set(row) == {"observation.images.front", "observation.state", "task", "timestamp"}
+    again = Observation.from_lerobot(row)
+    assert again.task == "lift"
+    assert again.timestamp == 0.5
+    np.testing.assert_array_equal(again.images["front"], observation.images["front"])
+    np.testing.assert_array_equal(again.state, observation.state)
+
+
+@pytest.mark.parametrize(
+    ("observation", "words"),
+    [
+        (Observation(), "no picture of camera 'front' .it has none"),
+        (seen(shape=(6, 4, 3)), r"\[6, 4, 3\] where uint8 \[4, 6, 3\]"),
+        (seen(dtype=np.float32), "float32"),
+        (seen(state=(0.0,)), "where 2 numbers"),
+        (seen(state=(0.0, np.nan)), "nan as 'b'"),
+    ],
+)
+def test_what_does_not_fit_is_named(observation, words):
+    with pytest.raises(ForesightError, match=words):
+        observation.check(SPEC, "the robot")
