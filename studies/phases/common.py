@@ -13,7 +13,7 @@ from foresight.evaluation.assess import Trial, assess_agent, assess_baselines
 from foresight.evaluation.baselines import RowBook, borrow_baselines
 from foresight.evaluation.statistics import Row, Summary
 from foresight.perception.bundled import FORESIGHT_SMALL
-from foresight.perception.eyes import Eyes
+from foresight.perception.config import EncoderConfig
 from foresight.pipelines.stages import DataPlan, gather, learn
 from foresight.policies.factory import PlannerConfig, PlannerFactory
 from foresight.training.experience import Experience
@@ -34,7 +34,7 @@ class View:
     """How frames become latent states."""
 
     name: str
-    eyes: Eyes
+    eyes: EncoderConfig
     latent: LatentConfig
 
 
@@ -77,7 +77,7 @@ class PhaseConfig:
     )
     """The larger network."""
     encoder: str = FORESIGHT_SMALL
-    """Eyes."""
+    """The frozen encoder."""
     device: str = "cpu"
     """Where the encoder runs."""
     views: tuple[Literal["grid", "mean"], ...] = ("grid", "mean")
@@ -93,9 +93,9 @@ class PhaseConfig:
     def view(self, name: str) -> View:
         """A view by its name."""
         if name == "mean":
-            eyes = Eyes(self.encoder, "source", self.device)
+            eyes = EncoderConfig(self.encoder, "source", self.device)
             return View(name, eyes, LatentConfig("standardise"))
-        eyes = Eyes(self.encoder, "tubelet", self.device)
+        eyes = EncoderConfig(self.encoder, "tubelet", self.device)
         return View(name, eyes, LatentConfig("pca", dim=self.dim, history=3))
 
     def train(self, view: View, **changes: object) -> TrainConfig:

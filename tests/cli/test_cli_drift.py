@@ -13,8 +13,8 @@ from foresight.data.video import encode_video
 from foresight.evaluation.results import load
 from foresight.perception.ac_checkpoint import random_ac_predictor, reorder_heads
 from foresight.perception.ac_layers import ACConfig
+from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_dataset
-from foresight.perception.eyes import Eyes
 from foresight.pipelines.stages import DataPlan, model_base
 from foresight.rollout.collect import collect
 from foresight.worldmodel.model import WorldModel
@@ -28,7 +28,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drift")
     plan = DataPlan("reacher-easy", 3, ("random",), steps=STEPS)
     store = collect(folder / "data", plan.specs(64), 1)
-    eyes = Eyes()
+    eyes = EncoderConfig()
     encoder, readout = eyes.load()
     cache = encode_dataset(store, encoder, readout, folder / "cache")
     WorldModel(model_base("reacher-easy", store, cache, eyes)).save(folder / "model")

@@ -9,7 +9,7 @@ import pytest
 
 from foresight import cli
 from foresight.evaluation.results import load
-from foresight.perception.eyes import Eyes
+from foresight.perception.config import EncoderConfig
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_live_features_equal_those_of_stored_frames_bit_for_bit(road):
     store = EpisodeStore.open(folder / "data")
     live = run_episode(store.episode(0).spec)
     np.testing.assert_array_equal(live.frames, store.frames(0))
-    stream = FeatureStream(*Eyes().load())
+    stream = FeatureStream(*EncoderConfig().load())
     stored = stream.episode(store.frames(0))
     np.testing.assert_array_equal(stream.episode(live.frames), stored)
 

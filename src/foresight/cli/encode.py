@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from foresight.perception.eyes import Eyes
+from foresight.perception.config import EncoderConfig
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Config:
 
     dataset: Annotated[Path, tyro.conf.Positional]
     """Folder of a dataset that `foresight collect` wrote."""
-    eyes: tyro.conf.OmitArgPrefixes[Eyes] = field(default_factory=Eyes)
+    encoder: tyro.conf.OmitArgPrefixes[EncoderConfig] = field(default_factory=EncoderConfig)
     cache: Path | None = None
     """Where feature caches live; the folder `cache` beside the dataset if not given."""
 
@@ -28,10 +28,10 @@ def main(config: Config) -> None:
     from foresight.perception.encode import encode_dataset
 
     store = EpisodeStore.open(config.dataset)
-    encoder, readout = config.eyes.load()
+    encoder, readout = config.encoder.load()
     root = config.cache or config.dataset.parent / "cache"
     cache = encode_dataset(store, encoder, readout, root)
     print(
         f"{cache.path}: {len(cache.array)} steps of {cache.array.shape[1:]} features from "
-        f"{encoder.name}, readout {config.eyes.readout}"
+        f"{encoder.name}, readout {config.encoder.readout}"
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from foresight.envs.render import RenderSettings
-from foresight.perception.eyes import Eyes
+from foresight.perception.config import EncoderConfig
 from foresight.policies.factory import PlannerConfig
 
 
@@ -21,7 +21,7 @@ class Config:
     """Folder of a checkpoint that `foresight train` wrote."""
     out: Path | None = None
     """The result file; evaluation.json in the checkpoint's folder if not given."""
-    eyes: tyro.conf.OmitArgPrefixes[Eyes] = field(default_factory=Eyes)
+    eyes: tyro.conf.OmitArgPrefixes[EncoderConfig] = field(default_factory=EncoderConfig)
     planner: PlannerConfig = field(default_factory=PlannerConfig)
     seeds: int = 20
     """Evaluation episodes, seeds 0, 1, …"""

@@ -71,10 +71,10 @@ def _measure(config: Config, store: EpisodeStore, spec: str) -> dict[str, Health
     from foresight.data.windows import split_episodes
     from foresight.diagnostics.feature_health import feature_health
     from foresight.perception.conditioning import ConditioningConfig, cached_conditioning
+    from foresight.perception.config import EncoderConfig
     from foresight.perception.encode import encode_dataset
-    from foresight.perception.eyes import Eyes
 
-    encoder, readout = Eyes(config.encoder, spec, config.device).load()
+    encoder, readout = EncoderConfig(config.encoder, spec, config.device).load()
     root = config.cache or config.dataset.parent / "cache"
     count = min(config.episodes or len(store), len(store))
     chosen = [index * len(store) // count for index in range(count)]

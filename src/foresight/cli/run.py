@@ -10,7 +10,7 @@ import tyro
 
 from foresight.core.errors import ForesightError
 from foresight.evaluation.results import Result
-from foresight.perception.eyes import Eyes
+from foresight.perception.config import EncoderConfig
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Config:
     """Who acts."""
     out: Path | None = None
     """Folder of the run; runs/TASK-PRESET if not given, with -goal-image for that agent."""
-    eyes: tyro.conf.OmitArgPrefixes[Eyes] = field(default_factory=Eyes)
+    eyes: tyro.conf.OmitArgPrefixes[EncoderConfig] = field(default_factory=EncoderConfig)
     episodes: int | None = None
     """Episodes that the goal-image agent collects, if not the preset's number."""
     steps: int | None = None
@@ -59,7 +59,7 @@ def main(config: Config) -> None:
 def _imagining(config: Config, folder: Path, workers: int) -> Result:
     from foresight.pipelines.learn import road, road_config
 
-    usual = Eyes()
+    usual = EncoderConfig()
     for name, given, known in (
         ("--readout", config.eyes.readout, usual.readout),
         ("--device", config.eyes.device, usual.device),

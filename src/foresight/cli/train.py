@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from foresight.perception.eyes import Eyes
+from foresight.perception.config import EncoderConfig
 from foresight.training.offline import TrainConfig
 
 
@@ -23,7 +23,7 @@ class Config:
     """Folder of a dataset that `foresight collect` wrote."""
     out: Path
     """Folder of the checkpoint."""
-    eyes: tyro.conf.OmitArgPrefixes[Eyes] = field(default_factory=Eyes)
+    eyes: tyro.conf.OmitArgPrefixes[EncoderConfig] = field(default_factory=EncoderConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     members: int | None = None
     """Networks in the ensemble, short for --train.dynamics.members."""

@@ -130,10 +130,10 @@ def load_ac(
         ForesightError: as `load_ac_predictor`, `load_encoder` and `ACModel`.
     """
     predictor = load_ac_predictor(path, device, dtype)
-    eyes = load_encoder(encoder or path, device, dtype)
+    own = load_encoder(encoder or path, device, dtype)
     same = encoder is None or Path(encoder).expanduser().resolve() == Path(path).resolve()
     source = predictor.source if same else _origin(encoder)
-    return ACModel(eyes, predictor, source, allow_foreign)
+    return ACModel(own, predictor, source, allow_foreign)
 
 
 def _origin(encoder: str | Path | None) -> str:

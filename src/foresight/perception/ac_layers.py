@@ -130,10 +130,10 @@ def frame_tables(config: ACConfig, conditions: int) -> tuple[Tensor, Tensor]:
     corners = torch.zeros(config.max_frames, conditions, 3, dtype=torch.long)
     corners[..., 0] = torch.arange(config.max_frames)[:, None]
     patches = grid_positions(config.max_frames, config.grid, config.grid)
-    places = torch.cat([corners, patches.view(config.max_frames, -1, 3)], dim=1)
-    cos, sin = rotary_tables(places.flatten(0, 1), head_dim)
+    points = torch.cat([corners, patches.view(config.max_frames, -1, 3)], dim=1)
+    cos, sin = rotary_tables(points.flatten(0, 1), head_dim)
     order = torch.cat((torch.arange(0, head_dim, 2), torch.arange(1, head_dim, 2)))
     sign = torch.ones(head_dim, dtype=torch.float64)
     sign[: head_dim // 2] = -1.0
-    shape = (*places.shape[:2], 1, head_dim)
+    shape = (*points.shape[:2], 1, head_dim)
     return cos[:, order].view(shape), (sin[:, order] * sign).view(shape)

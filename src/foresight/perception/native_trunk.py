@@ -76,7 +76,7 @@ class NativeTrunk:
             weights += _layer(cast(Block, encoder.blocks[index]), inner)
             encoder.blocks[index] = torch.nn.Identity()
         self._weights = [weight.detach().contiguous() for weight in weights]
-        self._places = addresses(self._weights)
+        self._addresses = addresses(self._weights)
         self._tables: dict[int, tuple[Tensor, Tensor]] = {}
 
     def encode(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b n d"]:
@@ -106,7 +106,7 @@ class NativeTrunk:
         shared = self._flops * clips * tokens > SHARED
         failed = self._functions.foresight_encode(
             ctypes.byref(self._sizes),
-            self._places,
+            self._addresses,
             *(cos.data_ptr(), sin.data_ptr(), frames, embedded, out.data_ptr()),
             *(clips, tokens, torch.get_num_threads() if shared else 1),
         )

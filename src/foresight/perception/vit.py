@@ -1,7 +1,7 @@
 """The V-JEPA 2 vision transformer: one readable module for training and reference.
 
-Parameters carry the names of Meta's release, so that its files load as they are. Frozen eyes run
-through `foresight.perception.trunk`, which computes the same function faster.
+Parameters carry the names of Meta's release, so that its files load as they are. Frozen encoders
+run through `foresight.perception.trunk`, which computes the same function faster.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from foresight.diagnostics.drift import HORIZONS, Forecaster, Track, drift
 from foresight.diagnostics.forecasters import ACForecaster, WorldModelForecaster
 from foresight.evaluation.results import Result, make_result
 from foresight.perception.ac import load_ac
+from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_dataset
-from foresight.perception.eyes import Eyes
 from foresight.perception.stream import FeatureStream
 from foresight.worldmodel.model import WorldModel
 
@@ -97,7 +97,7 @@ def _world_model(source: Path, store: EpisodeStore | None, config: DriftConfig) 
     assert config.model is not None
     model = WorldModel.load(config.model)
     forecaster = WorldModelForecaster(model)
-    eyes = Eyes(
+    eyes = EncoderConfig(
         config.encoder or model.config.encoder,
         config.readout or model.config.readout,
         config.device,

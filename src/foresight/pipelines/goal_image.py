@@ -12,7 +12,7 @@ from foresight.envs.dmc.tasks import canonical
 from foresight.evaluation.assess import Trial, assess_agent, assess_baselines
 from foresight.evaluation.baselines import CONDITIONS, RowBook
 from foresight.evaluation.results import Result, make_result
-from foresight.perception.eyes import Eyes
+from foresight.perception.config import EncoderConfig
 from foresight.pipelines.stages import DataPlan, default_workers, gather, horizon_rows, learn
 from foresight.policies.factory import PlannerConfig, PlannerFactory
 from foresight.report.run_page import film_path, road_page, save_films
@@ -27,7 +27,7 @@ class RoadConfig:
     """One task's road with all its settings."""
 
     data: DataPlan
-    eyes: Eyes = field(default_factory=Eyes)
+    eyes: EncoderConfig = field(default_factory=EncoderConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     planner: PlannerConfig = field(default_factory=PlannerConfig)
     seeds: int = 20

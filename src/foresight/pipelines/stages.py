@@ -15,8 +15,8 @@ from foresight.envs.dmc.tasks import canonical
 from foresight.envs.render import RenderSettings
 from foresight.evaluation.baselines import has_teacher
 from foresight.evaluation.statistics import Row
+from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_dataset
-from foresight.perception.eyes import Eyes
 from foresight.policies.scripted import make_behaviour
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec
@@ -90,7 +90,7 @@ def default_behaviours(task: str) -> tuple[str, ...]:
 
 
 def gather(
-    plan: DataPlan, eyes: Eyes, folder: Path, workers: int
+    plan: DataPlan, eyes: EncoderConfig, folder: Path, workers: int
 ) -> tuple[EpisodeStore, FeatureCache]:
     """Collect the planned episodes into ``folder/data`` and encode them into ``folder/cache``.
 
@@ -101,7 +101,9 @@ def gather(
     return store, encode_dataset(store, encoder, readout, folder / "cache")
 
 
-def model_base(task: str, store: EpisodeStore, cache: FeatureCache, eyes: Eyes) -> WorldModelConfig:
+def model_base(
+    task: str, store: EpisodeStore, cache: FeatureCache, eyes: EncoderConfig
+) -> WorldModelConfig:
     """Sizes and fingerprints that a world model of this data carries."""
     encoder, readout = eyes.load()
     env = make(task, render=None)
@@ -124,7 +126,7 @@ def model_base(task: str, store: EpisodeStore, cache: FeatureCache, eyes: Eyes) 
 def learn(
     store: EpisodeStore,
     cache: FeatureCache,
-    eyes: Eyes,
+    eyes: EncoderConfig,
     config: TrainConfig,
     folder: Path,
     tensorboard: bool = False,

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from foresight.core.errors import ForesightError
 from foresight.envs.render import RenderSettings
+from foresight.perception.config import EncoderConfig
 from foresight.perception.encoder import default_dtype
-from foresight.perception.eyes import Eyes
 from foresight.perception.stream import FeatureStream
 from foresight.planning.fast import fast
 from foresight.planning.objective import (
@@ -75,7 +75,7 @@ class PlannerFactory:
     """Makes the planning agent of a trained world model; picklable."""
 
     checkpoint: str
-    eyes: Eyes
+    eyes: EncoderConfig
     planner: PlannerConfig
     protocol: str
     render: RenderSettings
@@ -147,7 +147,7 @@ class PolicyFactory:
     """Makes the agent of a cloned policy; picklable."""
 
     checkpoint: str
-    eyes: Eyes
+    eyes: EncoderConfig
 
     def __call__(self) -> PolicyAgent:
         """Load everything and build the agent.

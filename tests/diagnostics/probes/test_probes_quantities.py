@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from foresight.core.errors import ForesightError
-from foresight.diagnostics.probes.quantities import MEASURES, Gauge
+from foresight.diagnostics.probes.quantities import MEASURES, StateProbe
 from foresight.envs.dmc.environment import make
 from foresight.envs.dmc.tasks import SOURCE_TASKS
 from foresight.envs.render import RenderSettings
@@ -16,13 +16,13 @@ SEED = 31
 
 
 def measured(task, steps=12, behaviour="smooth:0.9"):
-    """An episode with what the gauge says, name to values over time."""
+    """An episode with what the probe says, name to values over time."""
     episode = run_episode(EpisodeSpec(task, SEED, behaviour, render=None, steps=steps))
-    gauge = Gauge(task)
-    values = gauge.measure(SEED, episode.states)
-    assert values.shape == (steps, len(gauge.position + gauge.velocity))
+    probe = StateProbe(task)
+    values = probe.measure(SEED, episode.states)
+    assert values.shape == (steps, len(probe.position + probe.velocity))
     assert np.isfinite(values).all()
-    return episode, dict(zip(gauge.position + gauge.velocity, values.T, strict=True))
+    return episode, dict(zip(probe.position + probe.velocity, values.T, strict=True))
 
 
 def at(task, state):
@@ -38,13 +38,13 @@ def test_every_source_task_has_quantities():
 
 @pytest.mark.parametrize("task", SOURCE_TASKS)
 def test_names_are_distinct_and_states_give_the_same_numbers_again(task):
-    gauge = Gauge(task)
-    names = gauge.position + gauge.velocity
+    probe = StateProbe(task)
+    names = probe.position + probe.velocity
     assert len(set(names)) == len(names)
     episode = run_episode(EpisodeSpec(task, SEED, "random", render=None, steps=3))
-    first = gauge.measure(SEED, episode.states)
-    gauge.measure(SEED + 1, episode.states)  # another episode in between leaves no trace
-    np.testing.assert_array_equal(gauge.measure(SEED, episode.states), first)
+    first = probe.measure(SEED, episode.states)
+    probe.measure(SEED + 1, episode.states)  # another episode in between leaves no trace
+    np.testing.assert_array_equal(probe.measure(SEED, episode.states), first)
 
 
 def test_reacher_from_its_geometry():
@@ -75,9 +75,9 @@ def test_fingertip_speed_is_the_derivative_of_its_place(axis):
     state[2:] = [1.5, -2.0]
     later = state.copy()
     later[:2] += step * state[2:]
-    gauge = Gauge("reacher-easy")
-    values = gauge.measure(SEED, np.stack([state, later]))
-    names = gauge.position + gauge.velocity
+    probe = StateProbe("reacher-easy")
+    values = probe.measure(SEED, np.stack([state, later]))
+    names = probe.position + probe.velocity
     place = values[:, names.index(f"fingertip {axis}")]
     speed = values[0, names.index(f"fingertip speed {axis}")]
     assert (place[1] - place[0]) / step == pytest.approx(speed, abs=1e-4)
@@ -117,8 +117,8 @@ def test_exchanging_the_walkers_legs_changes_nothing_that_is_asked():
     mirrored = state.copy()
     mirrored[3:6], mirrored[6:9] = state[6:9], state[3:6]
     mirrored[12:15], mirrored[15:18] = state[15:18], state[12:15]
-    gauge = Gauge("walker-walk")
-    np.testing.assert_allclose(*gauge.measure(SEED, np.stack([state, mirrored])), atol=1e-9)
+    probe = StateProbe("walker-walk")
+    np.testing.assert_allclose(*probe.measure(SEED, np.stack([state, mirrored])), atol=1e-9)
 
 
 def test_cheetah_and_cup_against_their_accessors():
@@ -138,7 +138,7 @@ def test_cheetah_and_cup_against_their_accessors():
 def test_half_a_turn_of_the_spinner_is_invisible_and_changes_no_quantity():
     env = make("finger-spin", render=RenderSettings(size=64))
     env.reset(seed=SEED)
-    gauge = Gauge("finger-spin")
+    probe = StateProbe("finger-spin")
     state = env.physics.get_state()
     frames, states = [], []
     for turn in (0.0, np.pi, np.pi / 2):
@@ -149,11 +149,11 @@ def test_half_a_turn_of_the_spinner_is_invisible_and_changes_no_quantity():
     env.close()
     half, quarter = (np.abs(frames[0] - other).mean() for other in frames[1:])
     assert quarter > 20 * half
-    values = gauge.measure(SEED, np.array(states))
+    values = probe.measure(SEED, np.array(states))
     np.testing.assert_allclose(values[0], values[1], atol=1e-9)
     assert np.abs(values[0] - values[2]).max() > 0.5
 
 
 def test_a_task_without_quantities_is_refused():
     with pytest.raises(ForesightError, match=r"acrobot-swingup.*reacher-easy"):
-        Gauge("acrobot-swingup")
+        StateProbe("acrobot-swingup")

@@ -14,7 +14,7 @@ from foresight.diagnostics.probes.networks import (
     MOST_PARAMETERS,
     AttentiveProbe,
     MlpProbe,
-    PlacesProbe,
+    PatchProbe,
     parameters,
 )
 from foresight.diagnostics.probes.read import columns_of, read_features
@@ -75,7 +75,7 @@ def test_columns_hold_the_present_and_its_differences():
 def test_probes_are_small():
     assert parameters(AttentiveProbe((8, 8), 384, 16)) < MOST_PARAMETERS
     assert parameters(AttentiveProbe((16, 16), 2 * 1024, 16)) < MOST_PARAMETERS
-    assert parameters(PlacesProbe(64, 384, 22)) < MOST_PARAMETERS
+    assert parameters(PatchProbe(64, 384, 22)) < MOST_PARAMETERS
     assert parameters(MlpProbe(256, 22)) < MOST_PARAMETERS
 
 

@@ -12,7 +12,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.files import fingerprint
 from foresight.core.progress import track
 from foresight.data.store import EpisodeStore
-from foresight.diagnostics.probes.quantities import Gauge
+from foresight.diagnostics.probes.quantities import StateProbe
 from foresight.envs.dmc.scene_model import CLASSES
 from foresight.envs.dmc.scenes import DIRECTIONS, SceneRenderer, draw_scene, scene_labels
 
@@ -122,21 +122,21 @@ def task_data(
     check_window(frames, stride, windows)
     back = stride * np.arange(1 - frames, 1)
     steps = [_steps(store, number, -int(back[0]), windows, seed) for number in range(len(store))]
-    gauges: dict[str, Gauge] = {}
+    probes: dict[str, StateProbe] = {}
     task, rows, starts = store.task, [], np.cumsum([0, *store.lengths])
     states = store.column("sim.state")
     for number, meta in enumerate(track(store.metas, f"{task}: measuring")):
-        gauge = gauges.setdefault(meta.protocol, Gauge(task, meta.protocol))
-        rows.append(gauge.measure(meta.seed, states[starts[number] + steps[number]]))
-    for gauge in gauges.values():
-        gauge.close()
+        probe = probes.setdefault(meta.protocol, StateProbe(task, meta.protocol))
+        rows.append(probe.measure(meta.seed, states[starts[number] + steps[number]]))
+    for probe in probes.values():
+        probe.close()
 
     def clips() -> Iterator[UInt8[np.ndarray, "b t h w 3"]]:
         for number in range(len(store)):
             yield store.frames(number)[steps[number][:, None] + back]
 
-    positions = [Target(name, "position-r2") for name in gauge.position]
-    velocities = [Target(name, "velocity-r2") for name in gauge.velocity]
+    positions = [Target(name, "position-r2") for name in probe.position]
+    velocities = [Target(name, "velocity-r2") for name in probe.velocity]
     return ProbeData(
         name=task,
         targets=(*positions, *velocities),

@@ -11,14 +11,14 @@ MOST_PARAMETERS = 500_000
 
 
 class AttentiveProbe(nn.Module):
-    """A few learned queries attend to the places of a picture; an MLP reads what they bring.
+    """A few learned queries attend to the patches of a picture; an MLP reads what they bring.
 
     The queries are the same for every window, so a score is the product of a key with one learned
     vector. Position embeddings are added to the keys, and the keys are what is brought back, so
     that a query can say where it has looked.
 
     Args:
-        grid: places over (rows, columns).
+        grid: patches over (rows, columns).
         dim: features of a place D.
         outputs: numbers to give.
         queries: learned queries.
@@ -38,7 +38,7 @@ class AttentiveProbe(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        # Inputs have spread 1 over all places. Where little differs from the mean picture, a
+        # Inputs have spread 1 over all patches. Where little differs from the mean picture, a
         # plain LayerNorm would blow nothing up to the size of everything: hence the large eps.
         # Scale and shift would only repeat the layer behind, and cost a third of the time.
         self.norm = nn.LayerNorm(dim, eps=1.0, elementwise_affine=False)
@@ -56,22 +56,22 @@ class AttentiveProbe(nn.Module):
             nn.Linear(hidden, outputs),
         )
 
-    def forward(self, places: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
-        """Outputs ``[B, O]`` of centred places ``[B, N, D]``."""
-        keys = nn.functional.gelu(self.key(self.norm(places)) + self.position)
+    def forward(self, patches: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        """Outputs ``[B, O]`` of centred patches ``[B, N, D]``."""
+        keys = nn.functional.gelu(self.key(self.norm(patches)) + self.position)
         weights = (keys @ self.query).softmax(dim=1)
         found = weights.transpose(1, 2) @ keys
         return self.head(self.value(found).flatten(1))
 
 
-class PlacesProbe(nn.Module):
-    """Every place is summed up in a few numbers; an MLP reads those of all places.
+class PatchProbe(nn.Module):
+    """Every patch is summed up in a few numbers; an MLP reads those of all patches.
 
     Where attention brings what a few queries ask for, this keeps what stands where: the posture of
     a body with many links.
 
     Args:
-        places: number of places P.
+        patches: number of patches P.
         dim: features of a place D.
         outputs: numbers to give.
         summary: numbers kept of each place.
@@ -82,7 +82,7 @@ class PlacesProbe(nn.Module):
 
     def __init__(
         self,
-        places: int,
+        patches: int,
         dim: int,
         outputs: int,
         summary: int = 16,
@@ -91,14 +91,14 @@ class PlacesProbe(nn.Module):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        # As in the attentive probe: places that never change must not be blown up.
+        # As in the attentive probe: patches that never change must not be blown up.
         self.norm = nn.LayerNorm(dim, eps=1.0, elementwise_affine=False)
         self.summary = nn.Sequential(nn.Linear(dim, width), nn.GELU(), nn.Linear(width, summary))
-        self.head = MlpProbe(places * summary, outputs, hidden, dropout)
+        self.head = MlpProbe(patches * summary, outputs, hidden, dropout)
 
-    def forward(self, places: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
-        """Outputs ``[B, O]`` of centred places ``[B, N, D]``."""
-        return self.head(self.summary(self.norm(places)).flatten(1))
+    def forward(self, patches: Float[Tensor, "b n d"]) -> Float[Tensor, "b o"]:
+        """Outputs ``[B, O]`` of centred patches ``[B, N, D]``."""
+        return self.head(self.summary(self.norm(patches)).flatten(1))
 
 
 class MlpProbe(nn.Module):
@@ -137,7 +137,7 @@ def parameters(network: nn.Module) -> int:
 def _position_start(grid: tuple[int, int], width: int) -> Tensor:
     """Embeddings ``[N, width]`` to start from: smooth waves over rows and columns."""
     axes = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in grid), indexing="ij")
-    places = torch.stack([axis.flatten() for axis in axes], dim=1)  # [N, 2]
+    points = torch.stack([axis.flatten() for axis in axes], dim=1)  # [N, 2]
     waves = torch.randn(2, width) * 2.0
     phase = torch.rand(width) * 2 * torch.pi
-    return 0.5 * torch.sin(places @ waves + phase)
+    return 0.5 * torch.sin(points @ waves + phase)

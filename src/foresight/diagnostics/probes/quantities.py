@@ -25,7 +25,7 @@ Named = dict[str, Any]
 Measure = Callable[[Any], tuple[Named, Named]]
 
 
-class Gauge:
+class StateProbe:
     """Measures the quantities of one task at stored simulator states.
 
     Args:

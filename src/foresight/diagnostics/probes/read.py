@@ -14,7 +14,7 @@ from foresight.core.errors import ForesightError
 from foresight.diagnostics.probes.data import ProbeData, Split
 from foresight.diagnostics.probes.fit import FitSettings, Goals, fit_network
 from foresight.diagnostics.probes.linear import logistic, ridge
-from foresight.diagnostics.probes.networks import AttentiveProbe, MlpProbe, PlacesProbe
+from foresight.diagnostics.probes.networks import AttentiveProbe, MlpProbe, PatchProbe
 from foresight.diagnostics.probes.scores import (
     accuracy,
     accuracy_interval,
@@ -95,15 +95,15 @@ def _predictions(
     for name, readout in _readouts(features):
         yield f"linear on {name}", _linear(readout, data, split)
     grid = (features.shape[2], features.shape[3])
-    places = columns_of(features, split)
-    count, dim = places.shape[1:]
+    patches = columns_of(features, split)
+    count, dim = patches.shape[1:]
     yield (
-        "mlp on places",
-        fit_network(lambda n: PlacesProbe(count, dim, n), places, goals, split, settings, label),
+        "mlp on patches",
+        fit_network(lambda n: PatchProbe(count, dim, n), patches, goals, split, settings, label),
     )
     yield (
         "attentive",
-        fit_network(lambda n: AttentiveProbe(grid, dim, n), places, goals, split, settings, label),
+        fit_network(lambda n: AttentiveProbe(grid, dim, n), patches, goals, split, settings, label),
     )
 
 
@@ -124,10 +124,10 @@ def _readouts(tokens: Tensor) -> Iterator[tuple[str, Tensor]]:
 
 
 def columns_of(tokens: Tensor, split: Split) -> Float[Tensor, "n p c"]:
-    """What stands at each place: the present token beside its differences to the earlier ones.
+    """What stands at each patch: the present token beside its differences to the earlier ones.
 
-    Motion is a difference at one place; side by side, a probe sees it without having to bring two
-    tokens together first. Both parts are centred at each place and have spread 1 over all places.
+    Motion is a difference at one patch; side by side, a probe sees it without having to bring two
+    tokens together first. Both parts are centred at each patch and have spread 1 over all patches.
 
     Args:
         tokens: ``[N, T, h, w, D]``.
@@ -151,7 +151,7 @@ def columns_of(tokens: Tensor, split: Split) -> Float[Tensor, "n p c"]:
 
 
 def _statistics(part: Callable[[Tensor], Tensor], train: Tensor) -> tuple[Tensor, float]:
-    """Mean at each place ``[P, D]``, and the one root mean square about it."""
+    """Mean at each patch ``[P, D]``, and the one root mean square about it."""
     sums, squares = torch.zeros(()), torch.zeros(())
     for rows in train.split(256):
         values = part(rows).double()

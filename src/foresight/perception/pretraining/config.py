@@ -15,14 +15,14 @@ class Weights:
     """Weights of the loss terms; a term of weight 0 costs nothing."""
 
     latent: float = 1.0
-    """L1 to the target encoder's layer-normed tokens at hidden places (V-JEPA 2)."""
+    """L1 to the target encoder's layer-normed tokens at hidden patches (V-JEPA 2)."""
     dense: float = 0.0
-    """The same at the places that were seen (V-JEPA 2.1), so that tokens keep what they show."""
+    """The same at the patches that were seen (V-JEPA 2.1), so that tokens keep what they show."""
     pixels: float = 0.0
     """Mean square to the hidden patches' own normalised pixels (SimMIM, VideoMAE). Not divided by
     each patch's own spread: empty background would count as much as a robot."""
     visible: float = 0.0
-    """The same at the places that were seen: what `dense` is to `latent`. Without it nothing asks
+    """The same at the patches that were seen: what `dense` is to `latent`. Without it nothing asks
     a token to keep what it shows itself."""
 
     def __post_init__(self) -> None:

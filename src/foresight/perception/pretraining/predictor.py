@@ -12,7 +12,7 @@ from foresight.perception.vit import Block, initialise
 
 
 class Predictor(nn.Module):
-    """A narrow transformer over seen tokens and learned mask tokens at the hidden places.
+    """A narrow transformer over seen tokens and learned mask tokens at the hidden patches.
 
     Args:
         token_dim: channels of the encoder's tokens (D).
@@ -40,13 +40,13 @@ class Predictor(nn.Module):
         hidden: Int[Tensor, "b m"],
         grid: tuple[int, int, int],
     ) -> tuple[Float[Tensor, "b k o"], Float[Tensor, "b m o"]]:
-        """Predictions at the seen and at the hidden places, ``[B, K, O]`` and ``[B, M, O]``."""
+        """Predictions at the seen and at the hidden patches, ``[B, K, O]`` and ``[B, M, O]``."""
         seen = self.embed(tokens)
         batch, count = hidden.shape
         x = torch.cat([seen, self.mask_token.to(seen.dtype).expand(batch, count, -1)], dim=1)
         cos, sin = self._rotary(grid, x.device)
-        places = torch.cat([keep, hidden], dim=1)
-        cos, sin = cos[places][:, None], sin[places][:, None]
+        indices = torch.cat([keep, hidden], dim=1)
+        cos, sin = cos[indices][:, None], sin[indices][:, None]
         for block in self.blocks:
             x = block(x, cos, sin)
         out = self.proj(self.norm(x))

@@ -1,4 +1,4 @@
-"""The choice of eyes: which encoder, which readout, on which device."""
+"""Which encoder, which readout, on which device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from foresight.perception.readout_spec import parse_readout
 
 
 @dataclass(frozen=True)
-class Eyes:
+class EncoderConfig:
     """Names instead of weights, so that it travels to worker processes and into files."""
 
     encoder: str = FORESIGHT_SMALL
@@ -36,7 +36,7 @@ class Eyes:
         return _load(self.encoder, self.device), readout
 
     def frame_size(self) -> int:
-        """Height and width in pixels of the frames that these eyes want."""
+        """Height and width in pixels of the frames that encoder and readout want."""
         encoder, readout = self.load()
         return readout.frame_size(encoder)
 
