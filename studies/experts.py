@@ -6,20 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from foresight.core.errors import ForesightError
+from foresight.core.extras import require
 from foresight.core.progress import console
 from foresight.envs.dmc.tasks import canonical
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.experts.feedback.law import FeedbackLaw
 
-try:
-    from foresight.experts.feedback.reinforce import ReinforceConfig, reinforce
-except ImportError as error:
-    raise ForesightError(
-        "Learning feedback laws needs stable-baselines3: install it with "
-        "`pip install 'foresight[experts]'`."
-    ) from error
+require("stable_baselines3", "Learning feedback laws")
+from foresight.experts.feedback.reinforce import ReinforceConfig, reinforce  # noqa: E402
 
 PROTOCOL = "seed200"
 SEARCHES: dict[str, ReinforceConfig] = {

@@ -17,7 +17,7 @@ def test_this_machine_is_healthy(capsys):
     assert found["healthy"]
     checks = {check["name"]: check for check in found["checks"]}
     assert checks["rendering"]["ok"] and "frames/s" in checks["rendering"]["found"]
-    assert "mujoco 3.3.2" in checks["packages"]["found"]
+    assert "mujoco 3.3.2" in checks["extras"]["found"]
     assert "libx264rgb" in checks["video"]["found"]
 
 
@@ -84,14 +84,24 @@ def test_what_the_encoder_runs_as(monkeypatch, why, ok, fix):
 
 
 def test_the_wrong_pair_of_simulators(monkeypatch):
-    from foresight.core import provenance
+    found = dict.fromkeys(doctor.EXTRAS, "1.0") | {"mujoco": "4.0.0", "dm_control": "1.0.50"}
+    monkeypatch.setattr(doctor, "versions", lambda names: found)
+    check = doctor.check_extras()
+    assert not check.ok and check.needed and "foresight-robotics[dmc]" in check.fix
 
-    found = provenance.versions() | {"mujoco": "4.0.0", "dm_control": "1.0.50"}
-    monkeypatch.setattr(provenance, "versions", lambda: found)
+
+def test_missing_packages_and_missing_extras(monkeypatch):
+    found = doctor.versions()
+    monkeypatch.setattr(doctor, "versions", lambda names=(): found | {"av": doctor.ABSENT})
     check = doctor.check_packages()
-    assert not check.ok and "mujoco==3.3.2" in check.fix
-    monkeypatch.setattr(provenance, "versions", lambda: found | {"av": "absent"})
-    assert "av" in doctor.check_packages().found
+    assert not check.ok and check.needed and "av" in check.found
+    absent = dict.fromkeys(doctor.EXTRAS, doctor.ABSENT) | {"tensorboard": "2.0"}
+    monkeypatch.setattr(doctor, "versions", lambda names=(): absent)
+    check = doctor.check_extras()
+    assert not check.ok and not check.needed and "tensorboard 2.0" in check.found
+    assert check.fix == 'pip install "foresight-robotics[dmc,experts,hub]"'
+    for check in (doctor.check_rendering(), doctor.check_encoders()):
+        assert not check.ok and not check.needed and "foresight-robotics[" in check.fix
 
 
 def test_rendering_that_fails_names_the_packages(monkeypatch):

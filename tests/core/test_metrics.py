@@ -56,7 +56,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
 
 def test_tensorboard_only_if_installed(tmp_path: Path) -> None:
     if importlib.util.find_spec("tensorboard") is None:
-        with pytest.raises(ForesightError, match=r"pip install foresight\[tensorboard\]"):
+        with pytest.raises(ForesightError, match=r"foresight-robotics\[tensorboard\]"):
             MetricsLog(tmp_path / "m.jsonl", tensorboard=True)
         return
     log = MetricsLog(tmp_path / "m.jsonl", tensorboard=True)

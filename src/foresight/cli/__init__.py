@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from foresight.core.errors import ForesightError
+from foresight.core.extras import explain
 
 # The sentences live here, not in the modules, so that `foresight --help` imports none of them.
 VERBS = {
@@ -148,6 +149,8 @@ def _sentence(error: Exception) -> str | None:
     """What to tell the user about ``error``, or ``None`` for a bug."""
     if isinstance(error, ForesightError):
         return str(error)
+    if isinstance(error, ImportError):
+        return explain(error)
     if isinstance(error, MemoryError):
         return (
             "the memory is used up: take a smaller batch, fewer workers or a smaller preset, and "

@@ -12,6 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from foresight.core.extras import EXTRAS, install_command
+from foresight.core.home import foresight_home
+from foresight.core.provenance import ABSENT, PACKAGES, git_revision, versions
+
 NEEDED_GIB = 2.0
 GL_PACKAGES = "libegl1 libgl1 libgles2 libegl-mesa0 libgl1-mesa-dri libosmesa6"
 REINSTALL = "make setup"
@@ -80,6 +84,7 @@ def examine(path: Path) -> Iterator[Check]:
     examinations: list[tuple[str, Callable[[], Check]]] = [
         ("python", check_python),
         ("packages", check_packages),
+        ("extras", check_extras),
         ("torch", check_torch),
         ("bf16", check_bf16),
         ("native encoder", check_native),
@@ -103,18 +108,28 @@ def check_python() -> Check:
 
 
 def check_packages() -> Check:
-    """Every package is there, and MuJoCo and dm_control are the pair that works together."""
-    from foresight.core.provenance import PACKAGES, versions
-
-    found = versions()
-    absent = [package for package in PACKAGES if found[package] == "absent"]
-    pair = (found["mujoco"], found["dm_control"])
+    """Every package that the core of Foresight needs is there."""
+    found = {name: version for name, version in versions().items() if name in PACKAGES}
+    core = {name: version for name, version in found.items() if name not in EXTRAS}
+    absent = [name for name, version in core.items() if version == ABSENT]
     if absent:
         return Check("packages", False, f"missing: {', '.join(absent)}", REINSTALL)
-    if pair != ("3.3.2", "1.0.30"):
+    return Check("packages", True, ", ".join(f"{name} {there}" for name, there in core.items()))
+
+
+def check_extras() -> Check:
+    """Which extras are installed, and that MuJoCo and dm_control are the pair that works."""
+    found = versions(EXTRAS)
+    pair = (found["mujoco"], found["dm_control"])
+    if ABSENT not in pair and pair != ("3.3.2", "1.0.30"):
         words = f"mujoco {pair[0]} with dm_control {pair[1]} do not work together"
-        return Check("packages", False, words, "pip install mujoco==3.3.2 dm_control==1.0.30")
-    return Check("packages", True, ", ".join(f"{name} {found[name]}" for name in PACKAGES))
+        return Check("extras", False, words, install_command("dmc"))
+    there = ", ".join(f"{name} {version}" for name, version in found.items() if version != ABSENT)
+    absent = sorted({extra for name, extra in EXTRAS.items() if found[name] == ABSENT})
+    if absent:
+        words = f"{there or 'none'}; not installed: {', '.join(absent)}"
+        return Check("extras", False, words, install_command(",".join(absent)), needed=False)
+    return Check("extras", True, there, needed=False)
 
 
 def check_torch() -> Check:
@@ -162,7 +177,10 @@ def check_native() -> Check:
 
 
 def check_rendering() -> Check:
-    """Render a test frame in a process of its own."""
+    """Render a test frame in a process of its own; without the extra dmc nothing is rendered."""
+    if versions(["mujoco"])["mujoco"] == ABSENT:
+        words = "no simulator is installed: robot data needs none"
+        return Check("rendering", False, words, install_command("dmc"), needed=False)
     try:
         done = subprocess.run(
             [sys.executable, "-c", _RENDER],
@@ -203,10 +221,11 @@ def check_disk(path: Path) -> Check:
 
 
 def check_encoders() -> Check:
-    """Which V-JEPA 2 encoders lie in the local model cache; the small one is made on the spot."""
+    """Which V-JEPA 2 encoders lie in the local model cache; a small one is in the package."""
+    if versions(["huggingface_hub"])["huggingface_hub"] == ABSENT:
+        words = "foresight-small only; others are fetched with huggingface_hub"
+        return Check("encoders", False, words, install_command("hub"), needed=False)
     from huggingface_hub import constants
-
-    from foresight.core.home import foresight_home
 
     cache = Path(constants.HF_HUB_CACHE)
     models = sorted(
@@ -223,8 +242,6 @@ def check_encoders() -> Check:
 
 def check_git() -> Check:
     """Git lets every result name the commit that made it."""
-    from foresight.core.provenance import git_revision
-
     if shutil.which("git") is None:
         return Check("git", False, "not installed", _apt("git"), needed=False)
     revision = git_revision()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foresight.core.errors import ForesightError
+from foresight.core.extras import require
 from foresight.core.files import disk_errors, write_text
 
 Row = dict[str, Any]
@@ -148,11 +149,7 @@ def _number(name: str, value: Any) -> float | int | None:
 
 
 def _summary_writer(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ForesightError(
-            "TensorBoard is not installed: run `pip install foresight[tensorboard]`, or leave "
-            "TensorBoard off (metrics are always written as JSON lines)."
-        ) from error
+    require("tensorboard", "Writing for TensorBoard (metrics are always written as JSON lines)")
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(str(folder))

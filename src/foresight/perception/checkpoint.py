@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from foresight.core.errors import ForesightError
+from foresight.core.extras import require
 from foresight.core.files import file_fingerprint, fingerprint, read_json
 from foresight.perception import bundled
 from foresight.perception.vit import VisionTransformer, VitConfig
@@ -255,6 +256,10 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
 
 
 def _download(hub_id: str) -> Path:
+    require(
+        "huggingface_hub",
+        f"The encoder {hub_id} is no folder here, and to fetch it from the Hugging Face hub",
+    )
     from huggingface_hub import snapshot_download
 
     try:

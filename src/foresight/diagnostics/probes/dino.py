@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from foresight.core.errors import ForesightError
+from foresight.core.extras import require
 from foresight.core.files import file_fingerprint, fingerprint, read_json
 from foresight.perception.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
@@ -72,6 +73,7 @@ def load_dino(folder: Path, image_size: int, device: str = "cpu") -> DinoEncoder
             f"{folder} holds a model of type {kind!r}, expected 'dinov2': give a DINOv2 folder "
             "such as a download of facebook/dinov2-small."
         )
+    require("transformers", "A DINOv2 model")
     from transformers import AutoModel
 
     try:

@@ -6,6 +6,7 @@ import difflib
 from functools import cache
 
 from foresight.core.errors import ForesightError
+from foresight.core.extras import require
 from foresight.envs.gl import choose_gl
 
 choose_gl(required=False)  # before anything imports MuJoCo
@@ -55,6 +56,7 @@ def canonical(task: str) -> str:
 
 @cache
 def _table() -> dict[str, tuple[str, str]]:
+    require("dm_control", "Every task of dm_control")
     from dm_control import suite
 
     return {
