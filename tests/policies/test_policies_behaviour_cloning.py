@@ -40,6 +40,7 @@ def test_round_trip_and_foreign_checkpoint(tmp_path):
     model.save(tmp_path)
     z = torch.randn(3, 8)
     assert torch.equal(ClonedPolicy.load(tmp_path).select_action(z), model.select_action(z))
-    (tmp_path / "config.json").write_text('{"latent": {}, "action_low": [], "action_high": []}')
-    with pytest.raises(ForesightError, match="cloned policy"):
+    text = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text.replace('"task"', '"chore"'))
+    with pytest.raises(ForesightError, match="not the configuration of a cloned policy"):
         ClonedPolicy.load(tmp_path)

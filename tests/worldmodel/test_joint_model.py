@@ -84,8 +84,9 @@ def test_damage_and_strangers_are_named(tmp_path):
     save_file(tensors, tmp_path / "model.safetensors")
     with pytest.raises(ForesightError, match=r"no tensor reward\.net\.0\.weight"):
         JointModel.load(tmp_path)
-    (tmp_path / "config.json").write_text('{"task": "x"}')
-    with pytest.raises(ForesightError, match="not the configuration of a jointly learned model"):
+    text = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text.replace('"task"', '"chore"'))
+    with pytest.raises(ForesightError, match="not the configuration of a jointly learned world"):
         JointModel.load(tmp_path)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.worldmodel.checkpoint import load_checkpoint, save_checkpoint
+from foresight.core.checkpoint import building, load_weights, read_header, save_checkpoint
 from foresight.worldmodel.latent import LatentConfig, LatentState
 
 
@@ -78,13 +78,20 @@ class ClonedPolicy(nn.Module):
 
     def save(self, folder: Path | str) -> None:
         """Write ``config.json`` and ``model.safetensors``."""
-        save_checkpoint(self, self.config, folder)
+        save_checkpoint(folder, "cloned-policy", self.config, self)
 
     @classmethod
     def load(cls, folder: Path | str) -> ClonedPolicy:
-        """Read a checkpoint folder.
+        """Read a checkpoint folder, in eval mode.
 
         Raises:
-            ForesightError: a file is missing, damaged or of another model.
+            ForesightError: a file is missing or damaged, or of another type or size.
         """
-        return load_checkpoint(folder, lambda raw: cls(CloningConfig(**raw)), "cloned policy")
+        header = read_header(folder, "cloned-policy")
+        raw = header.config
+        with building(header):
+            bounds = {name: tuple(raw[name]) for name in ("action_low", "action_high")}
+            latent = LatentConfig(**raw["latent"])
+            policy = cls(CloningConfig(**{**raw, **bounds, "latent": latent}))
+        load_weights(policy, folder)
+        return policy.eval()

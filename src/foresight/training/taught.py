@@ -11,15 +11,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foresight.core.errors import ForesightError
-from foresight.core.files import read_json
 from foresight.core.machine import torch_threads
 from foresight.policies.taught.heads import (
-    HEADS_CONFIG,
     TaughtConfig,
     TaughtHeads,
     heads_identity,
     load_heads,
     save_heads,
+    stored_report,
 )
 from foresight.policies.taught.space import latent_axes, place_axes
 from foresight.training.memory import latents
@@ -115,9 +114,9 @@ def taught_heads(folder: Path, config: TaughtConfig) -> tuple[TaughtHeads, Taugh
         ForesightError: the folder holds no learned model with its rounds.
     """
     identity = heads_identity(folder, config)
-    stored = read_json(folder / HEADS_CONFIG) if (folder / HEADS_CONFIG).exists() else {}
-    if stored.get("identity") == identity:
-        return load_heads(folder), TaughtReport(**stored["report"])
+    stored = stored_report(folder, identity)
+    if stored is not None:
+        return load_heads(folder), TaughtReport(**stored)
     model = JointModel.load(folder)
     rounds = read_rounds(folder, model)
     with torch_threads(1):

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from foresight.core.checkpoint import building, load_weights, read_header, save_checkpoint
 from foresight.core.errors import ForesightError
-from foresight.worldmodel.checkpoint import load_checkpoint, save_checkpoint
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.dynamics.ensemble import build_dynamics
 from foresight.worldmodel.latent import LatentConfig, LatentState
@@ -71,24 +71,31 @@ class WorldModel(nn.Module):
 
     def save(self, folder: Path | str) -> None:
         """Write ``config.json`` and ``model.safetensors``."""
-        save_checkpoint(self, self.config, folder)
+        save_checkpoint(folder, "world-model", self.config, self)
 
     @classmethod
     def load(cls, folder: Path | str) -> WorldModel:
-        """Read a checkpoint folder.
+        """Read a checkpoint folder, in eval mode.
 
         Raises:
-            ForesightError: a file is missing or damaged, or the weights have other sizes than the
-                configuration says.
+            ForesightError: a file is missing or damaged, or of another type or size.
         """
-        return load_checkpoint(folder, lambda raw: cls(_read_config(raw)), "world model")
+        header = read_header(folder, "world-model")
+        with building(header):
+            model = cls(_read_config(header.config))
+        load_weights(model, folder)
+        return model.eval()
 
 
 def _read_config(raw: dict[str, Any]) -> WorldModelConfig:
-    """A configuration from its JSON; early checkpoints hold the sizes of their one MLP by name."""
-    sizes: dict[str, Any] = {name: raw.pop(name) for name in ("hidden", "layers") if name in raw}
-    dynamics = DynamicsConfig(**(sizes or raw["dynamics"]))
-    return WorldModelConfig(**{**raw, "dynamics": dynamics})
+    """A configuration from its JSON."""
+    parts = {
+        "latent": LatentConfig(**raw["latent"]),
+        "dynamics": DynamicsConfig(**raw["dynamics"]),
+        "action_low": tuple(raw["action_low"]),
+        "action_high": tuple(raw["action_high"]),
+    }
+    return WorldModelConfig(**{**raw, **parts})
 
 
 def count_parameters(module: nn.Module) -> int:

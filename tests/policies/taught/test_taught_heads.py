@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from taught_worlds import SMALL, glide, numbers_of, tiny_model
 
 from foresight.core.errors import ForesightError
-from foresight.policies.taught.heads import HEADS_CONFIG, TaughtConfig, load_heads
+from foresight.policies.taught.heads import HEADS, TaughtConfig, load_heads
 from foresight.policies.taught.space import Space, latent_axes, place_axes
 from foresight.training.taught import read_rounds, taught_heads, to_latents, train_heads
 
@@ -93,9 +93,9 @@ def test_heads_are_kept_beside_the_model_and_made_anew_for_another(tmp_path):
     folder_of(model, tmp_path)
     config = replace(SMALL, updates=5)
     heads, report = taught_heads(tmp_path, config)
-    before = (tmp_path / HEADS_CONFIG).stat().st_mtime_ns
+    before = (tmp_path / HEADS / "config.json").stat().st_mtime_ns
     again, same = taught_heads(tmp_path, config)
-    assert (tmp_path / HEADS_CONFIG).stat().st_mtime_ns == before and same == report
+    assert (tmp_path / HEADS / "config.json").stat().st_mtime_ns == before and same == report
     for name, value in heads.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value)
     tiny_model(seed=5).save(tmp_path)
@@ -118,6 +118,8 @@ def test_what_cannot_be_learned_from_is_named(tmp_path):
         taught_heads(tmp_path, SMALL)
     with pytest.raises(ForesightError, match="held out"):
         TaughtConfig(validation=0)
-    (tmp_path / HEADS_CONFIG).write_text(json.dumps({"identity": "x"}))
-    with pytest.raises(ForesightError, match="does not describe heads"):
+    about = {"type": "taught-heads", "version": 1, "config": {"sizes": {}}}
+    (tmp_path / HEADS).mkdir()
+    (tmp_path / HEADS / "config.json").write_text(json.dumps(about))
+    with pytest.raises(ForesightError, match="not the configuration of heads for teaching"):
         load_heads(tmp_path)

@@ -8,18 +8,25 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from foresight.core.checkpoint import (
+    CONFIG,
+    WEIGHTS,
+    building,
+    load_weights,
+    read_header,
+    save_checkpoint,
+)
 from foresight.core.errors import ForesightError
-from foresight.core.files import atomic_write, file_fingerprint, fingerprint, read_json, write_json
+from foresight.core.files import file_fingerprint, fingerprint
 from foresight.policies.taught.space import Kind, Space
-from foresight.worldmodel.checkpoint import WEIGHTS, load_weights
 from foresight.worldmodel.heads import InverseModel, Reachability
 from foresight.worldmodel.heads.inverse import InverseConfig
 from foresight.worldmodel.heads.reachability import ReachabilityConfig
 
-HEADS, HEADS_CONFIG = "teach.safetensors", "teach.json"
+HEADS = "taught"
+"""Folder of the heads' checkpoint inside that of their model."""
 
 
 @dataclass(frozen=True)
@@ -118,38 +125,45 @@ class TaughtHeads(nn.Module):
 
 
 def save_heads(heads: TaughtHeads, folder: Path, report: dict[str, Any], identity: str) -> None:
-    """Write ``teach.safetensors`` and ``teach.json`` beside the model, each atomically."""
-    tensors = {name: value.contiguous() for name, value in heads.state_dict().items()}
-    atomic_write(folder / HEADS, lambda path: save_file(tensors, path))
+    """Write a checkpoint of the heads into the folder ``taught`` of their model."""
     sizes = {"latent": heads.known.shape[1], "actions": len(heads.inverse.low)}
-    stored = {"config": asdict(heads.config), **sizes, "known": len(heads.known)}
-    write_json(folder / HEADS_CONFIG, {**stored, "report": report, "identity": identity})
+    stored = {"sizes": asdict(heads.config), **sizes, "known": len(heads.known), "report": report}
+    save_checkpoint(folder / HEADS, "taught-heads", stored, heads, None, {"model": identity})
 
 
 def load_heads(folder: Path | str) -> TaughtHeads:
     """Read what `save_heads` wrote, in eval mode.
 
+    Args:
+        folder: of the model, or of the heads inside it.
+
     Raises:
         ForesightError: a file is missing, damaged, or belongs to another model.
     """
     folder = Path(folder)
-    raw = read_json(folder / HEADS_CONFIG)
-    try:
-        config = TaughtConfig(**raw["config"])
+    if (folder / CONFIG).is_file() and read_header(folder).type == "taught-heads":
+        folder = folder.parent
+    header = read_header(folder / HEADS, "taught-heads")
+    raw = header.config
+    with building(header):
+        config = TaughtConfig(**raw["sizes"])
         heads = TaughtHeads(raw["latent"], raw["actions"], config, raw["known"])
-        identity = raw["identity"]
-    except (KeyError, TypeError) as error:
+    if header.fingerprints.get("model") != heads_identity(folder, config):
         raise ForesightError(
-            f"{folder / HEADS_CONFIG} does not describe heads for teaching ({error}): remove it "
-            "and run `foresight teach` again."
-        ) from error
-    if identity != heads_identity(folder, config):
-        raise ForesightError(
-            f"The heads for teaching in {folder} belong to other weights of the model: remove "
-            f"{HEADS_CONFIG} and run `foresight teach` again."
+            f"The heads for teaching in {folder} belong to other weights of the model: remove the "
+            f"folder {HEADS} in it and run `foresight teach` again."
         )
     load_weights(heads, folder / HEADS)
     return heads.eval().requires_grad_(False)
+
+
+def stored_report(folder: Path, identity: str) -> dict[str, Any] | None:
+    """The report of heads that are at hand for this identity; None where there are none."""
+    if not (folder / HEADS / CONFIG).exists():
+        return None
+    header = read_header(folder / HEADS, "taught-heads")
+    report: dict[str, Any] = header.config["report"]
+    return report if header.fingerprints.get("model") == identity else None
 
 
 def heads_identity(folder: Path | str, config: TaughtConfig) -> str:

@@ -6,18 +6,15 @@ and the squashed Gaussian prior; PETS (Chua et al. 2018) for the ensemble.
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from foresight.core.checkpoint import building, load_weights, read_header, save_checkpoint
 from foresight.core.errors import ForesightError
-from foresight.core.files import atomic_write, read_json, write_json
-from foresight.worldmodel.checkpoint import CONFIG, WEIGHTS, load_weights
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.heads.scalar import ScalarConfig, ScalarHead
@@ -276,31 +273,22 @@ class JointModel(nn.Module):
             )
 
     def save(self, folder: Path | str) -> None:
-        """Write weights, then configuration, each atomically."""
-        folder = Path(folder)
-        tensors = {name: value.contiguous() for name, value in self.state_dict().items()}
-        atomic_write(folder / WEIGHTS, lambda path: save_file(tensors, path))
-        write_json(folder / CONFIG, asdict(self.config))
+        """Write ``config.json`` and ``model.safetensors``."""
+        save_checkpoint(folder, "joint-world-model", self.config, self)
 
     @classmethod
     def load(cls, folder: Path | str) -> JointModel:
         """Read a checkpoint folder, in eval mode.
 
         Raises:
-            ForesightError: a file is missing, damaged, or of another kind or size of model.
+            ForesightError: a file is missing or damaged, or of another type or size.
         """
-        folder = Path(folder)
-        raw: dict[str, Any] = read_json(folder / CONFIG)
-        try:
-            for name in ("action_low", "action_high"):
-                raw[name] = tuple(raw[name])
-            model = cls(JointConfig(**raw))
-        except (KeyError, TypeError) as error:
-            raise ForesightError(
-                f"{folder / CONFIG} is not the configuration of a jointly learned model ({error}): "
-                "point to a folder that `foresight learn` wrote."
-            ) from error
-        load_weights(model, folder / WEIGHTS)
+        header = read_header(folder, "joint-world-model")
+        bounds = ("action_low", "action_high")
+        with building(header):
+            tuples = {name: tuple(header.config[name]) for name in bounds}
+            model = cls(JointConfig(**{**header.config, **tuples}))
+        load_weights(model, folder)
         return model.eval()
 
 
