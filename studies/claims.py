@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from foresight.core.errors import ForesightError
-from foresight.evaluation.statistics import Summary
+from foresight.evaluation.statistics import NOTHING, Summary
 
 Outcome = Literal["survives", "fails", "open"]
 Side = Literal["above", "below", "not above", "not below"]
 SIDES = ("above", "below", "not above", "not below")
-NOTHING = 1e-9
-"""Smaller differences are none: smooth rewards have tails that never quite end."""
 
 
 @dataclass(frozen=True)

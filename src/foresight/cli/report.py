@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from foresight.core.checkout import use_checkout
+
 
 @dataclass(frozen=True)
 class Config:
@@ -18,15 +20,14 @@ class Config:
     readme: Path | None = None
     """With result files: also write the main tables into this file, between its markers."""
     findings: Path | None = None
-    """With result files: also write the page that holds the source documents' conclusions against
-    them, for example docs/findings.md."""
+    """With result files, in a checkout: also write the page that holds the conclusions of the
+    studies against them, for example docs/findings.md."""
 
 
 def main(config: Config) -> None:
     """Write the page or the tables and say where."""
     from foresight.report.run_page import road_page
     from foresight.report.summary import write_results
-    from studies.findings import write_findings
 
     is_run = (config.folder / "result.json").exists() or not config.folder.is_dir()
     if is_run:
@@ -35,4 +36,7 @@ def main(config: Config) -> None:
     for path in write_results(config.folder, config.readme):
         print(f"written: {path}")
     if config.findings is not None:
+        use_checkout("studies")
+        from studies.findings import write_findings
+
         print(f"written: {write_findings(config.folder, config.findings)}")

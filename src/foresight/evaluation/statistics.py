@@ -18,6 +18,9 @@ Summary = dict[str, dict[str, float]]
 TRIVIAL = ("zero", "random", "constant")
 """Conditions that need no skill: a result counts only beside the best of them."""
 
+NOTHING = 1e-9
+"""Smaller differences are none: smooth rewards have tails that never quite end."""
+
 LEVEL = 0.95
 RESAMPLES = 10_000
 

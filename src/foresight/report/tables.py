@@ -10,8 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from foresight.evaluation.results import Result
-from foresight.evaluation.statistics import TRIVIAL, measure_key
-from studies.claims import NOTHING
+from foresight.evaluation.statistics import NOTHING, TRIVIAL, measure_key
 
 INTERVAL_NOTE = (
     "Brackets are 95 % intervals: bootstrap for means, Wilson for rates. Differences are paired by "
