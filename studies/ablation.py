@@ -10,7 +10,7 @@ from foresight.diagnostics.held_out import HeldOutConfig
 from foresight.evaluation.assess import Trial, assess_agent, assess_baselines, camera
 from foresight.evaluation.baselines import RowBook
 from foresight.evaluation.results import Result, make_result
-from foresight.evaluation.statistics import Row, returns_by_seed
+from foresight.evaluation.statistics import Row, Summary, condition_difference
 from foresight.policies.mpc import ImagineConfig
 from studies.calibration import SMALL
 from studies.learned import Learned
@@ -47,15 +47,16 @@ def presets() -> dict[str, AblationConfig]:
 def run(config: AblationConfig, learned: Sequence[Learned], workers: int = 1) -> Result:
     """Evaluate every variant of every learned model; finished episodes are not run again.
 
-    Rows: the episodes (condition = variant or baseline); for each seed the paired difference
-    ``<first>-minus-<other>``; ``beta``; and ``goal-reward``, the mean reward of the decisions that
-    led to the goal states (with 0 there, NO_REWARD has nothing to aim at).
+    Rows: the episodes (condition = variant or baseline); ``beta``; and ``goal-reward``, the mean
+    reward of the decisions that led to the goal states (with 0 there, NO_REWARD has nothing to aim
+    at). The summary adds ``<first>-minus-<other>``, paired by seed.
 
     Raises:
         ForesightError: an unknown variant, or a model that does not fit.
     """
     chosen = {name: variant(name) for name in config.variants}
     rows: list[Row] = []
+    summary: Summary = {}
     for one in learned:
         console.print(f"[bold]{one.task}[/]: use its parts, one by one")
         search, protocol = config.search, config.held_out.protocol
@@ -80,26 +81,16 @@ def run(config: AblationConfig, learned: Sequence[Learned], workers: int = 1) ->
             factory = replace(base, chosen=each, beta=beta if each.doubt else 0.0)
             found += assess_agent(trial, name, factory, render, book).rows
         rows += found + assess_baselines(trial, config.baselines, book)
-        rows += differences(found, one.task, config.variants)
+        summary |= differences(found, one.task, config.variants)
     models = {one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned}
     settings = {**asdict(config), "models": models, "definitions": chosen}
-    return make_result("ablation", settings, config.held_out.protocol, rows)
+    return make_result("ablation", settings, config.held_out.protocol, rows, summary)
 
 
-def differences(rows: Sequence[Row], task: str, names: Sequence[str]) -> list[Row]:
-    """For each seed, the first condition's return minus each other's.
-
-    Their mean with its bootstrap interval over seeds is the paired difference.
-    """
-    first, *others = (returns_by_seed(rows, task, name) for name in names)
-    return [
-        {
-            "measure": f"{names[0]}-minus-{name}",
-            "task": task,
-            "seed": seed,
-            "value": first[seed] - other[seed],
-        }
-        for name, other in zip(names[1:], others, strict=True)
-        for seed in first
-        if seed in other
-    ]
+def differences(rows: Sequence[Row], task: str, names: Sequence[str]) -> Summary:
+    """The first condition's return minus each other's, paired by seed."""
+    first, *others = names
+    return {
+        f"{first}-minus-{name}/{task}": condition_difference(rows, task, first, name).as_dict()
+        for name in others
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from foresight.evaluation.statistics import Row
+from foresight.evaluation.statistics import Row, Summary
 from foresight.pipelines.stages import model_base
 from foresight.policies.factory import PlannerConfig
 from foresight.training.loop import FitConfig
@@ -19,7 +19,7 @@ from studies.phases.rows import (
     measurement,
     persistence_rows,
     removed_differences,
-    removed_rows,
+    removed_shares,
     return_differences,
 )
 
@@ -30,6 +30,7 @@ def phase_4d(place: Place) -> Measured:
     """Residual MLP and residual blocks on the same data, updates and search."""
     episodes: list[Row] = []
     measured: list[Row] = []
+    found: Summary = {}
     for view in place.views:
         fit = _fit(place, view)
         mlp = place.train(view, MLP, fit=fit)
@@ -37,16 +38,17 @@ def phase_4d(place: Place) -> Measured:
         measured += persistence_rows(TASK, f"{view.name}:persistence", mlp.horizon_errors)
         for label, trained in ((MLP, mlp), (RESBLOCK, large)):
             measured += _described(f"{view.name}:{label}", trained)
+            found |= beside_persistence(TASK, f"{view.name}:{label}", trained.horizon_errors)
         name = f"{view.name}:{RESBLOCK} minus {MLP}"
-        measured += error_differences(TASK, name, large.horizon_errors, mlp.horizon_errors)
+        found |= error_differences(TASK, name, large.horizon_errors, mlp.horizon_errors)
     view = place.views[0]
     for label in (MLP, RESBLOCK):
         episodes += place.act(view, label, _planner(place), f"{view.name}:{label}")
     pair = (f"{view.name}:{RESBLOCK}", f"{view.name}:{MLP}")
-    measured += return_differences(episodes, TASK, *pair)
-    measured += removed_differences(episodes, TASK, *pair)
-    measured += removed_rows(episodes, TASK)
-    return Measured(episodes + place.rivals() + measured)
+    found |= return_differences(episodes, TASK, *pair)
+    found |= removed_differences(episodes, TASK, *pair)
+    found |= removed_shares(episodes, TASK)
+    return Measured(episodes + place.rivals() + measured, found)
 
 
 def phase_4e(place: Place) -> Measured:
@@ -58,16 +60,20 @@ def phase_4e(place: Place) -> Measured:
         for share in (10, 1)
         for label, dynamics in sizes.items()
     }
+    found: Summary = {}
     measured = persistence_rows(TASK, "persistence", models[MLP, 1].horizon_errors)
+    # Fewer episodes make another latent space, in which persistence errs differently.
+    measured += persistence_rows(TASK, "tenth persistence", models[MLP, 10].horizon_errors)
     for (label, share), trained in models.items():
         measured += _described(_name(label, share), trained)
+        found |= beside_persistence(TASK, _name(label, share), trained.horizon_errors)
     for first, second in (
         ((MLP, 1), (MLP, 10)),
         ((RESBLOCK, 1), (RESBLOCK, 10)),
         ((RESBLOCK, 1), (MLP, 1)),
     ):
         errors = (models[first].horizon_errors, models[second].horizon_errors)
-        measured += error_differences(TASK, f"{_name(*first)} minus {_name(*second)}", *errors)
+        found |= error_differences(TASK, f"{_name(*first)} minus {_name(*second)}", *errors)
     episodes: list[Row] = []
     for label, share in ((MLP, 10), (MLP, 1), (RESBLOCK, 1)):
         folder = _folder_name(label, share)
@@ -75,9 +81,9 @@ def phase_4e(place: Place) -> Measured:
     few, many, large = (_name(*key) for key in ((MLP, 10), (MLP, 1), (RESBLOCK, 1)))
     episodes += place.rivals()
     for pair in ((many, few), (large, many), (many, "zero")):
-        measured += return_differences(episodes, TASK, *pair)
-    measured += removed_rows(episodes, TASK)
-    return Measured(episodes + measured)
+        found |= return_differences(episodes, TASK, *pair)
+    found |= removed_shares(episodes, TASK)
+    return Measured(episodes + measured, found)
 
 
 def _fit(place: Place, view: View) -> FitConfig:
@@ -127,5 +133,4 @@ def _described(condition: str, trained: Trained) -> list[Row]:
         "last-validation-smooth-l1": last["validation/dynamics"],
     }
     rows = [measurement(name, TASK, condition, value) for name, value in numbers.items()]
-    rows += error_rows(TASK, condition, trained.horizon_errors)
-    return rows + beside_persistence(TASK, condition, trained.horizon_errors)
+    return rows + error_rows(TASK, condition, trained.horizon_errors)

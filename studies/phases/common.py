@@ -118,7 +118,7 @@ class Measured:
 
     rows: list[Row]
     summary: Summary = field(default_factory=dict)
-    """Entries that are no plain means of rows."""
+    """Entries that follow from rows otherwise than as their means."""
     protocol: str = "seed200"
 
 

@@ -19,7 +19,7 @@ from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.latent import encode_latents
 from foresight.worldmodel.whitening import whitening_matrix
 from studies.phases.common import EXPLORATION, Measured, Place, View
-from studies.phases.rows import beside_persistence, error_rows, measurement
+from studies.phases.rows import beside_persistence, error_rows, measurement, persistence_rows
 
 BEHAVIOURS = {
     "reacher-easy": (EXPLORATION,),
@@ -44,6 +44,8 @@ def phase_6(place: Place) -> Measured:
             more, found = _calibration(task, view, experience, trained)
             rows += more + _losses(task, view, trained)
             summary |= found
+            name = f"{view.name}:{LABEL}"
+            summary |= beside_persistence(task, name, trained.horizon_errors)
     return Measured(rows, summary, protocol="none")
 
 
@@ -123,4 +125,4 @@ def _losses(task: str, view: View, trained: Trained) -> list[Row]:
         measurement("reward-mse", task, f"{view.name}:constant", constant),
     ]
     rows += error_rows(task, condition, trained.horizon_errors)
-    return rows + beside_persistence(task, condition, trained.horizon_errors)
+    return rows + persistence_rows(task, f"{view.name}:persistence", trained.horizon_errors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from foresight.evaluation.statistics import Row
+from foresight.evaluation.statistics import Row, Summary
 from foresight.training.offline import Trained
 from studies.phases.common import SOURCE_UPDATES, TASK, Measured, Place, View
 from studies.phases.rows import (
@@ -14,7 +14,7 @@ from studies.phases.rows import (
     persistence_rows,
     relabelled,
     removed_differences,
-    removed_rows,
+    removed_shares,
     return_differences,
 )
 
@@ -32,9 +32,12 @@ def phase_4c(place: Place) -> Measured:
     """Errors at every horizon and returns of the same planner with each model."""
     episodes: list[Row] = []
     measured: list[Row] = []
+    found: Summary = {}
     for view in place.views:
         models = _models(place, view)
-        measured += _errors(view, models)
+        rows, differences = _errors(view, models)
+        measured += rows
+        found |= differences
         for label, trained in models.items():
             updates = len(trained.history) * _every(place, label)
             measured.append(measurement("updates", TASK, f"{view.name}:{label}", updates))
@@ -44,10 +47,10 @@ def phase_4c(place: Place) -> Measured:
         episodes += relabelled(known, f"{view.name}:{ONE}")
         episodes += place.act(view, MULTI, planner, f"{view.name}:{MULTI}")
         pair = (f"{view.name}:{MULTI}", f"{view.name}:{ONE}")
-        measured += return_differences(episodes, TASK, *pair)
-        measured += removed_differences(episodes, TASK, *pair)
-    measured += removed_rows(episodes, TASK)
-    return Measured(episodes + place.rivals() + measured)
+        found |= return_differences(episodes, TASK, *pair)
+        found |= removed_differences(episodes, TASK, *pair)
+    found |= removed_shares(episodes, TASK)
+    return Measured(episodes + place.rivals() + measured, found)
 
 
 def _models(place: Place, view: View) -> dict[str, Trained]:
@@ -67,12 +70,13 @@ def _every(place: Place, label: str) -> int:
     return -(-config.updates // config.checks)
 
 
-def _errors(view: View, models: dict[str, Trained]) -> list[Row]:
+def _errors(view: View, models: dict[str, Trained]) -> tuple[list[Row], Summary]:
+    found: Summary = {}
     rows = persistence_rows(TASK, f"{view.name}:persistence", models[ONE].horizon_errors)
     for label, trained in models.items():
         rows += error_rows(TASK, f"{view.name}:{label}", trained.horizon_errors)
     for first, second in ((MULTI, ONE), (STARVED, ONE), (STARVED, MULTI)):
         name = f"{view.name}:{first} minus {second}"
         errors = (models[first].horizon_errors, models[second].horizon_errors)
-        rows += error_differences(TASK, name, *errors)
-    return rows
+        found |= error_differences(TASK, name, *errors)
+    return rows, found

@@ -35,7 +35,7 @@ def phase_5b(place: Place) -> Measured:
     episodes += place.rivals()
     for view in place.views:
         for rival in (f"{view.name}:goal", "zero"):
-            measured += return_differences(episodes, TASK, f"{view.name}:reward", rival)
+            summary |= return_differences(episodes, TASK, f"{view.name}:reward", rival)
     return Measured(episodes + measured, summary)
 
 

@@ -1,4 +1,8 @@
-"""Measurement rows that compare: differences paired by episode or by seed."""
+"""What phases measure, as rows; and what follows from rows, as entries of the summary.
+
+Differences are paired by held-out episode or by seed. They can be computed again from the rows, so
+no row holds them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from foresight.core.errors import ForesightError
-from foresight.evaluation.statistics import Row, returns_by_seed
+from foresight.evaluation.statistics import (
+    Row,
+    Summary,
+    bootstrap_interval,
+    condition_difference,
+    measure_key,
+    paired_difference,
+)
 from foresight.training.offline import HorizonError
 
 
@@ -28,18 +39,18 @@ def persistence_rows(task: str, condition: str, errors: Sequence[HorizonError]) 
     ]
 
 
-def beside_persistence(task: str, condition: str, errors: Sequence[HorizonError]) -> list[Row]:
+def beside_persistence(task: str, condition: str, errors: Sequence[HorizonError]) -> Summary:
     """Error of a model minus that of persistence, paired by held-out episode."""
-    return [
-        _row("error-difference", task, f"{condition} minus persistence", a - b, entry.horizon)
+    name = f"{condition} minus persistence"
+    return {
+        _key("error-difference", task, name, entry.horizon): _paired(entry.model, entry.persistence)
         for entry in errors
-        for a, b in zip(entry.model, entry.persistence, strict=True)
-    ]
+    }
 
 
 def error_differences(
     task: str, condition: str, first: Sequence[HorizonError], second: Sequence[HorizonError]
-) -> list[Row]:
+) -> Summary:
     """Error of one model minus that of another on the same held-out episodes.
 
     Args:
@@ -57,31 +68,22 @@ def error_differences(
             f"Errors of {condition} were measured at {shapes[0][:1]} … and {shapes[1][:1]} … "
             "(horizon, episodes) and cannot be paired: measure both on the same episodes."
         )
-    return [
-        _row("error-difference", task, condition, x - y, one.horizon)
+    return {
+        _key("error-difference", task, condition, one.horizon): _paired(one.model, other.model)
         for one, other in zip(first, second, strict=True)
-        for x, y in zip(one.model, other.model, strict=True)
-    ]
+    }
 
 
-def return_differences(rows: Sequence[Row], task: str, first: str, second: str) -> list[Row]:
+def return_differences(rows: Sequence[Row], task: str, first: str, second: str) -> Summary:
     """Return of one condition minus that of another, paired by seed.
 
-    The condition of the rows is ``<first> minus <second>``.
+    The condition of the entry is ``<first> minus <second>``.
 
     Raises:
         ForesightError: the two share no seed.
     """
-    ours, theirs = returns_by_seed(rows, task, first), returns_by_seed(rows, task, second)
-    shared = sorted(ours.keys() & theirs.keys())
-    if not shared:
-        raise ForesightError(
-            f"{first} and {second} share no seed on {task}: run both on the same seeds."
-        )
-    return [
-        _row("return-difference", task, f"{first} minus {second}", ours[s] - theirs[s])
-        for s in shared
-    ]
+    found = condition_difference(rows, task, first, second).as_dict()
+    return {_key("return-difference", task, f"{first} minus {second}"): found}
 
 
 def removed(row: Row) -> float:
@@ -89,31 +91,31 @@ def removed(row: Row) -> float:
     return 1 - row["latent_min"] / max(row["latent_initial"], 1e-9)
 
 
-def removed_rows(rows: Sequence[Row], task: str) -> list[Row]:
+def removed_shares(rows: Sequence[Row], task: str) -> Summary:
     """``latent-distance-removed`` of the episodes of goal-seeking agents."""
-    return [
-        _row("latent-distance-removed", task, row["condition"], removed(row))
-        for row in rows
-        if "latent_min" in row
-    ]
-
-
-def removed_differences(rows: Sequence[Row], task: str, first: str, second: str) -> list[Row]:
-    """Share removed under one condition minus that under another, paired by seed."""
-    found = {
-        name: {row["seed"]: removed(row) for row in rows if row.get("condition") == name}
-        for name in (first, second)
+    shares: dict[str, list[float]] = {}
+    for row in rows:
+        if row["task"] == task and "latent_min" in row:
+            shares.setdefault(row["condition"], []).append(removed(row))
+    return {
+        _key("latent-distance-removed", task, condition): bootstrap_interval(values).as_dict()
+        for condition, values in shares.items()
     }
-    shared = sorted(found[first].keys() & found[second].keys())
-    return [
-        _row(
-            "removed-difference",
-            task,
-            f"{first} minus {second}",
-            found[first][seed] - found[second][seed],
-        )
-        for seed in shared
-    ]
+
+
+def removed_differences(rows: Sequence[Row], task: str, first: str, second: str) -> Summary:
+    """Share removed under one condition minus that under another, paired by seed.
+
+    Raises:
+        ForesightError: the two share no seed.
+    """
+    ours, theirs = (
+        {row["seed"]: removed(row) for row in rows if row.get("condition") == name}
+        for name in (first, second)
+    )
+    shared = sorted(ours.keys() & theirs.keys())
+    found = _paired([ours[seed] for seed in shared], [theirs[seed] for seed in shared])
+    return {_key("removed-difference", task, f"{first} minus {second}"): found}
 
 
 def relabelled(rows: Sequence[Row], condition: str) -> list[Row]:
@@ -124,6 +126,16 @@ def relabelled(rows: Sequence[Row], condition: str) -> list[Row]:
 def measurement(measure: str, task: str, condition: str, value: float) -> Row:
     """One number."""
     return _row(measure, task, condition, value)
+
+
+def _paired(first: Sequence[float], second: Sequence[float]) -> dict[str, float]:
+    return paired_difference(first, second).as_dict()
+
+
+def _key(measure: str, task: str, condition: str, horizon: int | None = None) -> str:
+    return measure_key(
+        {"measure": measure, "task": task, "condition": condition, "horizon": horizon}
+    )
 
 
 def _row(measure: str, task: str, condition: str, value: float, horizon: int | None = None) -> Row:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from foresight.evaluation.statistics import Row
+from foresight.evaluation.statistics import Row, Summary
 from foresight.policies.factory import PlannerConfig
 from studies.phases.common import TASK, Measured, Place
 from studies.phases.rows import (
     beside_persistence,
+    error_rows,
+    persistence_rows,
     removed_differences,
-    removed_rows,
+    removed_shares,
     return_differences,
 )
 
@@ -27,11 +29,11 @@ def phase_4(place: Place) -> Measured:
     for view in place.views:
         place.train(view)
         rows += place.act(view, "one-step", planner, f"{view.name}:shooting")
-    rows += removed_rows(rows, TASK)
     rows += place.rivals()
+    found = removed_shares(rows, TASK)
     for view in place.views:
-        rows += return_differences(rows, TASK, f"{view.name}:shooting", "zero")
-    return Measured(rows)
+        found |= return_differences(rows, TASK, f"{view.name}:shooting", "zero")
+    return Measured(rows, found)
 
 
 def phase_4b(place: Place) -> Measured:
@@ -39,17 +41,21 @@ def phase_4b(place: Place) -> Measured:
     cem = place.config.planner
     rows: list[Row] = []
     measured: list[Row] = []
+    found: Summary = {}
     for view in place.views:
         trained = place.train(view)
         ours, rival = f"{view.name}:cem", f"{view.name}:shooting"
         rows += place.act(view, "one-step", cem, ours)
         rows += place.act(view, "one-step", shooting(cem), rival)
-        measured += removed_differences(rows, TASK, ours, rival)
-        measured += beside_persistence(TASK, f"{view.name}:one-step", trained.horizon_errors)
-    measured += removed_rows(rows, TASK)
+        found |= removed_differences(rows, TASK, ours, rival)
+        one, still = f"{view.name}:one-step", f"{view.name}:persistence"
+        measured += error_rows(TASK, one, trained.horizon_errors)
+        measured += persistence_rows(TASK, still, trained.horizon_errors)
+        found |= beside_persistence(TASK, one, trained.horizon_errors)
+    found |= removed_shares(rows, TASK)
     rows += place.rivals()
     for view in place.views:
         ours = f"{view.name}:cem"
         for rival in (f"{view.name}:shooting", "zero"):
-            measured += return_differences(rows, TASK, ours, rival)
-    return Measured(rows + measured)
+            found |= return_differences(rows, TASK, ours, rival)
+    return Measured(rows + measured, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foresight.evaluation.assess import assess_agent
-from foresight.evaluation.statistics import Row
+from foresight.evaluation.statistics import Row, Summary
 from foresight.pipelines.stages import model_base
 from foresight.policies.cloned import CloningConfig
 from foresight.policies.factory import PolicyFactory
@@ -24,10 +24,11 @@ def phase_1(place: Place) -> Measured:
     for view in place.views:
         rows += _cloned(place, view)
     rows += place.rivals()
+    found: Summary = {}
     for view in place.views:
         for rival in ("expert", "zero"):
-            rows += return_differences(rows, TASK, f"{view.name}:cloned", rival)
-    return Measured(rows)
+            found |= return_differences(rows, TASK, f"{view.name}:cloned", rival)
+    return Measured(rows, found)
 
 
 def _cloned(place: Place, view: View) -> list[Row]:
@@ -63,6 +64,7 @@ def _cloned(place: Place, view: View) -> list[Row]:
 def phase_3(place: Place) -> Measured:
     """The action-conditioned dynamics, at every horizon beside persistence."""
     rows: list[Row] = []
+    found: Summary = {}
     for view in place.views:
         trained = place.train(view)
         best = min(trained.history, key=lambda record: record["validation/loss"])
@@ -73,5 +75,5 @@ def phase_3(place: Place) -> Measured:
         ]
         rows += error_rows(TASK, one, trained.horizon_errors)
         rows += persistence_rows(TASK, still, trained.horizon_errors)
-        rows += beside_persistence(TASK, one, trained.horizon_errors)
-    return Measured(rows, protocol="none")
+        found |= beside_persistence(TASK, one, trained.horizon_errors)
+    return Measured(rows, found, protocol="none")

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from foresight.evaluation.baselines import has_teacher
-from foresight.evaluation.statistics import Row
+from foresight.evaluation.statistics import Row, Summary
 from foresight.policies.factory import PlannerConfig
 from studies.phases.common import Measured, Place
 from studies.phases.ensembles import BEHAVIOURS, LABEL, ensemble
-from studies.phases.rows import removed_rows, return_differences
+from studies.phases.rows import removed_shares, return_differences
 
 REWARD_WEIGHT, DISAGREEMENT = 5.0, 2.0
 """α and β of the sources."""
@@ -24,18 +24,18 @@ ELSEWHERE = (1000, 1001, 1002)
 def phase_7(place: Place) -> Measured:
     """Faithful and shifted in the first view, faithful in the others."""
     rows: list[Row] = []
-    measured: list[Row] = []
+    summary: Summary = {}
     for task in BEHAVIOURS:
         found = _task(place, task)
-        measured += removed_rows(found, task)
+        summary |= removed_shares(found, task)
         found += place.rivals(task)
         best = "constant" if any(row["condition"] == "constant" for row in found) else "zero"
         conditions = dict.fromkeys(row["condition"] for row in found if ":" in row["condition"])
         for condition in conditions:
             for rival in dict.fromkeys((best, "zero")):
-                measured += return_differences(found, task, condition, rival)
+                summary |= return_differences(found, task, condition, rival)
         rows += found
-    return Measured(rows + measured)
+    return Measured(rows, summary)
 
 
 def source_score(planner: PlannerConfig, task: str, seeds: tuple[int, ...]) -> PlannerConfig:

@@ -1,29 +1,41 @@
 """Result files: what a command measured, row by row, with its provenance.
 
 Every file in ``results/`` has the one schema of ``results.schema.json`` (docs/results.md explains
-it). It is checked when a result is made, saved and loaded.
+it). It is checked when a result is made, saved and loaded. Many rows lie in a Parquet file beside
+it, so that the file itself stays a page that one can read.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache, partial
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-from foresight.core.errors import ForesightError
 from foresight.core.files import fingerprint, plain_json, read_json, write_text
 from foresight.core.provenance import git_revision, versions
+from foresight.evaluation.result_rows import (
+    check_rows,
+    read_rows,
+    refuse,
+    refuse_non_finite,
+    rows_path,
+    schema,
+    write_rows,
+)
 from foresight.evaluation.statistics import Row, Summary, summarise
+
+ROWS_INSIDE = 50_000
+"""Characters of rows that a result file holds at most."""
+WHOLE = 100_000
+"""Characters that it holds at most while it holds rows."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,8 @@ class Result:
         versions: Python and package versions.
         protocol: ``seed200``, ``dmc1000``, or ``none`` where no episode was run.
         rows: one dictionary per episode or measurement.
-        summary: ``<what>/<task>`` to ``{"mean", "low", "high", "n"}``, computed from the rows.
+        summary: ``<what>/<task>`` to ``{"mean", "low", "high", "n"}``, computed from the rows;
+            what follows from rows, such as paired differences, stands here alone.
     """
 
     name: str
@@ -70,12 +83,21 @@ class Result:
     def save(self, path: Path | str) -> Path:
         """Check and write the result atomically.
 
+        Many rows (`ROWS_INSIDE`, `WHOLE`) go into ``<stem>.rows.parquet`` beside it, written first.
+
         Raises:
             ForesightError: it does not fit the schema, or the file cannot be written.
         """
-        value = asdict(self)
+        value = {field.name: getattr(self, field.name) for field in fields(self)}
         validate(value, source=path)
-        write_text(path, _text(value))
+        rows = _row_lines(self.rows)
+        text = _text(value, rows)
+        outside = len(rows) > ROWS_INSIDE or len(text) > WHOLE
+        if outside:
+            text = _text({**value, "rows": write_rows(path, self.rows)})
+        write_text(path, text)
+        if not outside:
+            rows_path(path).unlink(missing_ok=True)  # of the result that was there before
         return Path(path)
 
 
@@ -93,14 +115,15 @@ def make_result(
         name: what was measured.
         config: a dataclass or mapping with every setting.
         protocol: name of the protocol, ``none`` where no episode was run.
-        rows: one dictionary per episode or measurement; numpy scalars are fine.
+        rows: one dictionary per episode or measurement; numpy scalars are fine, a field that is
+            None is left out.
         summary: extra or replacement entries beside the ones computed from the rows.
         command: the command line; the one of this process if left out.
 
     Raises:
         ForesightError: the rows do not fit the schema.
     """
-    plain_rows = plain(list(rows))
+    plain_rows = [{k: v for k, v in row.items() if v is not None} for row in plain(list(rows))]
     value = {
         "name": name,
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -119,13 +142,19 @@ def make_result(
 
 
 def load(path: Path | str) -> Result:
-    """Read and check a result file.
+    """Read and check a result file, with its rows.
 
     Raises:
-        ForesightError: it is missing, no JSON, or does not fit the schema.
+        ForesightError: it is missing, no JSON, does not fit the schema, or its rows are not beside
+            it.
     """
     value = read_json(path)
-    validate(value, source=path)
+    _validate_page(value, path)
+    if isinstance(value["rows"], dict):
+        # They were checked when they were written, and their fingerprint says that they are those.
+        value["rows"] = read_rows(path, value["rows"])
+    else:
+        check_rows(value["rows"], path)
     return Result(**value)
 
 
@@ -135,15 +164,8 @@ def validate(value: Any, source: Path | str = "result") -> None:
     Raises:
         ForesightError: naming the offending field, its value and what was expected.
     """
-    errors = sorted(_validator().iter_errors(value), key=lambda error: list(error.absolute_path))
-    if errors:
-        error = jsonschema.exceptions.best_match(errors)
-        where = ".".join(str(part) for part in error.absolute_path) or "the top level"
-        raise ForesightError(
-            f"{source} does not fit the result schema at {where}: {_shorten(error.message)}; see "
-            "docs/results.md, and make the file again with the command that writes it."
-        )
-    _refuse_non_finite(value, str(source), "")
+    _validate_page(value, source)
+    check_rows(value["rows"], source)
 
 
 def config_hash(config: Any) -> str:
@@ -158,40 +180,29 @@ def plain(value: Any) -> Any:
 
 @cache
 def _validator() -> Any:
-    schema = json.loads(
-        resources.files("foresight.evaluation").joinpath("results.schema.json").read_text("utf-8")
-    )
-    return jsonschema.Draft202012Validator(schema)
+    return jsonschema.Draft202012Validator(schema())
 
 
-def _refuse_non_finite(value: Any, source: str, where: str) -> None:
-    """JSON Schema takes NaN for a number; JSON does not know it."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ForesightError(
-            f"{source} holds {value} at {where.lstrip('.')}: a finite number was expected, leave "
-            "the row out or find out why it diverged."
-        )
-    children: Any = ()
-    if isinstance(value, dict):
-        children = value.items()
-    elif isinstance(value, list):
-        children = enumerate(value)
-    for key, child in children:
-        _refuse_non_finite(child, source, f"{where}.{key}")
+def _validate_page(value: Any, source: Path | str) -> None:
+    """Everything but the single rows."""
+    refuse(_validator(), value, source)
+    refuse_non_finite({key: part for key, part in value.items() if key != "rows"}, source)
 
 
-def _text(value: dict[str, Any]) -> str:
-    """Indented JSON, but each row on one line: a tenth of the lines, and differences by row."""
+def _row_lines(rows: Sequence[Row]) -> str:
+    return ",\n".join(f"  {json.dumps(row, allow_nan=False)}" for row in rows)
+
+
+def _text(value: dict[str, Any], rows: str = "") -> str:
+    """Indented JSON, but each row and each summary on a line: differences are seen by row."""
     dumps = partial(json.dumps, allow_nan=False)
-    rows = ",\n".join(f"  {dumps(row)}" for row in value["rows"])
-    indented = {**value, "rows": []}
+    lines = ",\n".join(f"  {dumps(k)}: {dumps(entry)}" for k, entry in value["summary"].items())
+    indented = {**value, "rows": []} if rows else value
     parts = {key: dumps(part, indent=1).replace("\n", "\n ") for key, part in indented.items()}
-    parts["rows"] = f"[\n{rows}\n ]" if rows else "[]"
+    parts["summary"] = f"{{\n{lines}\n }}" if lines else "{}"
+    if rows:
+        parts["rows"] = f"[\n{rows}\n ]"
     return "{\n" + ",\n".join(f" {dumps(key)}: {part}" for key, part in parts.items()) + "\n}\n"
-
-
-def _shorten(message: str, limit: int = 200) -> str:
-    return message if len(message) <= limit else message[: limit // 2] + " … " + message[-80:]
 
 
 def _command_line() -> str:

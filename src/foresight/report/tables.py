@@ -10,7 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from foresight.evaluation.results import Result
-from foresight.evaluation.statistics import NOTHING, TRIVIAL, measure_key
+from foresight.evaluation.statistics import NOTHING, TRIVIAL
 
 INTERVAL_NOTE = (
     "Brackets are 95 % intervals: bootstrap for means, Wilson for rates. Differences are paired by "
@@ -97,7 +97,8 @@ def measurements_by_task(result: Result) -> Table:
     found: dict[str, dict[str, Mapping[str, float]]] = {}
     for what, task, entry in _measured(result):
         found.setdefault(what, {})[task] = entry
-    tasks = list(dict.fromkeys(task for entries in found.values() for task in entries))
+    measured = dict.fromkeys(task for entries in found.values() for task in entries)
+    tasks = [task for task in dict.fromkeys((*result.tasks, *measured)) if task in measured]
     rows = [
         [
             Cell(what),
@@ -192,10 +193,16 @@ def interval(entry: Mapping[str, float]) -> str:
 
 def _measured(result: Result) -> Iterator[tuple[str, str, Mapping[str, float]]]:
     """Name, task and summary of everything measured that is not an episode."""
-    for key in dict.fromkeys(measure_key(row) for row in result.rows if "measure" in row):
-        if key in result.summary:
-            what, _, task = key.rpartition("/")
-            yield what, task, result.summary[key]
+    agents = set(result.conditions)
+    for key, entry in result.summary.items():
+        what, _, task = key.rpartition("/")
+        agent, _, about = what.partition(":")
+        while about and agent not in agents:  # names of conditions may hold colons themselves
+            more, _, about = about.partition(":")
+            agent = f"{agent}:{more}"
+        of_episodes = not about or about in ("success", "decision_ms") or about.startswith("minus-")
+        if agent not in agents or not of_episodes:
+            yield what, task, entry
 
 
 def _counts(sizes: Iterable[float]) -> str:
