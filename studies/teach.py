@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from foresight.core.errors import ForesightError
@@ -11,10 +11,9 @@ from foresight.core.files import fingerprint
 from foresight.core.progress import console
 from foresight.core.provenance import git_revision
 from foresight.data.store import EpisodeStore
-from foresight.envs.dmc.protocol import get_protocol
 from foresight.envs.dmc.tasks import canonical
 from foresight.evaluation.assess import Factory, Trial, assess_agent, camera
-from foresight.evaluation.baselines import TRAINING_SEEDS, RowBook, has_teacher
+from foresight.evaluation.baselines import TRAINING_SEEDS, RowBook
 from foresight.evaluation.episodes import (
     behaviour_hash,
     simulator_version,
@@ -23,83 +22,17 @@ from foresight.evaluation.episodes import (
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, returns_by_seed
 from foresight.experts.shifts import Kind, Shift, movable_goal
+from foresight.pipelines.demonstrations import RIVALS, TeachConfig, record
 from foresight.policies.taught import (
     ConstantFactory,
-    FollowConfig,
-    NearestFactory,
     ReplayFactory,
-    TaughtConfig,
     TaughtFactory,
-    taught_heads,
 )
 from foresight.policies.taught.heads import heads_identity
-from foresight.rollout.collect import collect
-from foresight.rollout.episode import EpisodeSpec
+from foresight.training.taught import taught_heads
 
 TASKS = ("reacher-easy", "point_mass-easy", "cartpole-swingup", "walker-walk", "cup-catch")
 """What is measured if no task is named."""
-RIVALS = ("inverse", "open-loop", "constant")
-
-
-@dataclass(frozen=True)
-class TeachConfig:
-    """What is taught, and on how many seeds it is measured."""
-
-    heads: TaughtConfig = field(default_factory=TaughtConfig)
-    """What is learned from the rounds of the model, without any reward."""
-    follow: FollowConfig = field(default_factory=FollowConfig)
-    """How a demonstration is followed."""
-    protocol: str = "seed200"
-    """Of demonstrations and episodes."""
-    encoder: str = "foresight-small"
-    """The model's eyes."""
-    seeds: int = 20
-    """Evaluation episodes, seeds 0, 1, …, each with a demonstration of its own."""
-    rivals: tuple[str, ...] = RIVALS
-    """Rivals on the same seeds and starts: inverse (the inverse model alone), open-loop (the
-    demonstration's actions again), constant."""
-    steps: int | None = None
-    """Cut demonstrations and episodes short (smoke runs)."""
-
-
-def presets() -> dict[str, TeachConfig]:
-    """The named sizes."""
-    smoke = TeachConfig(
-        heads=TaughtConfig(dims=8, longest=8, hidden=32, updates=30, batch=32),
-        follow=FollowConfig(samples=16, elites=4, iterations=2, prior_samples=4),
-        seeds=2,
-        steps=20,
-    )
-    return {"full": TeachConfig(), "smoke": smoke}
-
-
-def teacher_of(task: str) -> str:
-    """Who shows a task: its scripted expert, or else the oracle.
-
-    Raises:
-        ForesightError: it has neither.
-    """
-    for teacher in ("expert", "oracle"):
-        if has_teacher(teacher, task):
-            return teacher
-    raise ForesightError(
-        f"Nobody can show {task}: it has no scripted expert and no oracle, give a video of it."
-    )
-
-
-def record(
-    task: str, seeds: Sequence[int], config: TeachConfig, folder: Path, workers: int = 1
-) -> EpisodeStore:
-    """One demonstration for each seed, as a dataset; what is recorded already stays.
-
-    Raises:
-        ForesightError: nobody can show the task, or the dataset is of another plan.
-    """
-    teacher, render = teacher_of(task), camera(config.encoder)
-    specs = [
-        EpisodeSpec(task, seed, teacher, config.protocol, render, config.steps) for seed in seeds
-    ]
-    return collect(folder, specs, workers)
 
 
 def cases(task: str) -> tuple[Kind, ...]:
@@ -151,50 +84,6 @@ def teach_task(
     rows += _shares(task, rows, shown)
     rows += [{"measure": f"heads:{k}", "task": task, "value": v} for k, v in asdict(report).items()]
     return rows
-
-
-def inverse_rows(
-    config: TeachConfig,
-    trial: Trial,
-    model: Path,
-    folder: Path,
-    book: RowBook,
-    shown: Sequence[int] = TRAINING_SEEDS,
-) -> list[Row]:
-    """The goal-conditioned inverse model as a rival of an agent that plans for reward.
-
-    It is shown the task's teacher on training seeds and follows, without imagining anything, the
-    demonstration that begins most like the episode. So it sees no more of the episode than the
-    agent does, other than the rival ``inverse`` of `teach_task`.
-
-    Args:
-        config: of heads and following; protocol, eyes and length must be the trial's.
-        trial: task and seeds.
-        model: folder that `foresight learn` wrote, with its rounds.
-        folder: for the demonstrations.
-        book: finished rows.
-        shown: seeds of the demonstrations.
-
-    Returns:
-        Rows of condition ``inverse-model``, and ``heads:inverse_r2``.
-
-    Raises:
-        ForesightError: nobody can show the task, a protocol that repeats actions, or a model
-            without rounds.
-    """
-    if get_protocol(trial.protocol).repeat > 1:
-        raise ForesightError(
-            f"Demonstrations are followed at the task's own rate, and {trial.protocol} repeats "
-            "actions: measure the inverse model with seed200."
-        )
-    _, report = taught_heads(model, config.heads)
-    store = record(trial.task, shown, config, folder, trial.workers)
-    factory = NearestFactory(str(model), str(store.path), "inverse", config.encoder, config.follow)
-    data = fingerprint([store.fingerprint, heads_identity(model, config.heads)])
-    render = camera(config.encoder)
-    rows = assess_agent(trial, "inverse-model", factory, render, book, data=data).rows
-    value = report.inverse_r2
-    return [*rows, {"measure": "heads:inverse_r2", "task": trial.task, "value": value}]
 
 
 def _contenders(

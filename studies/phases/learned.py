@@ -9,6 +9,7 @@ from typing import Literal
 
 from foresight.envs.dmc.tasks import SOURCE_TASKS
 from foresight.evaluation.results import Result, load
+from foresight.pipelines import demonstrations
 from foresight.pipelines import learn as planning
 from studies import evidence, teach
 from studies.phases.common import TASK
@@ -100,7 +101,7 @@ def _learn(place: LearnedPlace, tasks: tuple[str, ...]) -> None:
 
 def _teach(place: LearnedPlace, tasks: tuple[str, ...]) -> Result:
     _learn(place, tasks)
-    sizes = replace(teach.presets()[place.preset], encoder=place.encoder)
+    sizes = replace(demonstrations.presets()[place.preset], encoder=place.encoder)
     if place.seeds is not None:
         sizes = replace(sizes, seeds=place.seeds)
     return teach.run(sizes, tasks, place.models, place.runs / "teach", place.workers)

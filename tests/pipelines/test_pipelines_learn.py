@@ -10,8 +10,9 @@ from foresight.evaluation.assess import Trial
 from foresight.evaluation.baselines import RowBook
 from foresight.evaluation.results import load
 from foresight.evaluation.statistics import returns_by_seed
-from foresight.pipelines.learn import task_config
-from studies import teach
+from foresight.pipelines import demonstrations
+from foresight.pipelines import learn as planning
+from foresight.training.task_settings import task_config
 
 
 def test_smoke_run_learns_and_measures_beside_baselines(tmp_path, monkeypatch, capsys):
@@ -55,7 +56,7 @@ def test_the_inverse_model_is_a_rival_on_the_same_seeds(tmp_path, monkeypatch, c
     assert cli.main([*words, "--inverse"]) == 0  # nothing is run twice
     assert (folder / "rows.jsonl").read_text() == after
     # Where nobody can show the task, that is said before anything is learned.
-    monkeypatch.setattr(teach, "has_teacher", lambda *_: False)
+    monkeypatch.setattr(demonstrations, "has_teacher", lambda *_: False)
     assert cli.main(["learn", "cartpole-swingup", "--preset", "smoke", "--inverse"]) == 2
     assert "Nobody can show cartpole-swingup" in capsys.readouterr().err
     assert not (tmp_path / "runs/planning/cartpole-swingup").exists()
@@ -64,7 +65,9 @@ def test_the_inverse_model_is_a_rival_on_the_same_seeds(tmp_path, monkeypatch, c
 def test_the_rival_follows_in_the_tasks_own_rhythm(tmp_path):
     trial = Trial("point_mass-easy", (0,), "dmc1000")
     with pytest.raises(ForesightError, match="dmc1000 repeats"):
-        teach.inverse_rows(teach.TeachConfig(), trial, tmp_path, tmp_path, RowBook())
+        demonstrations.inverse_rows(
+            demonstrations.TeachConfig(), trial, tmp_path, tmp_path, RowBook()
+        )
 
 
 def test_tasks_with_a_goal_for_each_episode_learn_from_short_ones():
@@ -95,3 +98,16 @@ def test_the_main_road_leaves_a_result_a_page_and_a_film(tmp_path):
     assert (folder / "rows.jsonl").read_bytes() == rows
     assert (folder / "shown" / "played.json").read_bytes() == shown
     assert cli.main(["run", "juggle"]) == 2
+
+
+def test_steps_are_those_asked_for_and_else_the_tasks_own(tmp_path, monkeypatch):
+    learned = []
+    row = {"measure": "peak-gib", "task": "reacher-easy", "value": 1.0}
+    monkeypatch.setattr(
+        planning, "learn_task", lambda sizes, *_: learned.append(sizes.learn) or [row]
+    )
+    full = planning.presets()["full"]
+    planning.run(full, ["reacher-easy", "cup-catch"], tmp_path, steps=1234)
+    planning.run(full, ["reacher-easy", "cup-catch"], tmp_path)
+    assert [learn.steps for learn in learned] == [1234, 1234, 100_000, 60_000]
+    assert learned[2] == task_config("reacher-easy")

@@ -9,6 +9,7 @@ import torch
 from foresight import cli
 from foresight.core.errors import ForesightError
 from foresight.evaluation.results import load
+from foresight.pipelines.demonstrations import RIVALS, presets
 from foresight.policies.taught import NearestFactory, TaughtAgent, TaughtFactory, open_demonstration
 from foresight.policies.taught.agent import check_shown
 from studies import teach
@@ -29,7 +30,7 @@ def test_every_case_and_rival_is_measured_on_the_same_seeds(run):
     result = load(run / "teach.json")
     shifts = ("", "-start-shifted", "-goal-shifted")
     wanted = {"demonstration", "faithful", "start-shifted", "goal-shifted"}
-    wanted |= {name + shift for name in teach.RIVALS for shift in shifts}
+    wanted |= {name + shift for name in RIVALS for shift in shifts}
     assert set(result.conditions) == wanted
     for condition in wanted:
         seeds = [row["seed"] for row in result.rows if row.get("condition") == condition
@@ -55,7 +56,7 @@ def test_nothing_is_run_twice(run, monkeypatch):
     before = (run / TASK / "rows.jsonl").read_text()
     assert cli.main(["reproduce", "teach", "--preset", "smoke", "--workers", "1"]) == 0
     assert (run / TASK / "rows.jsonl").read_text() == before
-    sizes = replace(teach.presets()["smoke"], rivals=("magic",))
+    sizes = replace(presets()["smoke"], rivals=("magic",))
     with pytest.raises(ForesightError, match="Rival 'magic'"):
         teach.run(sizes, [TASK], run / "models", run, 1)
 

@@ -274,9 +274,10 @@ def _run_phase(config: Config, folder: Path, workers: int) -> Result:
 def _teach(config: Config, folder: Path, workers: int, out: Path) -> Result:
     from foresight.evaluation.merge import beside, earlier
     from foresight.pipelines import learn as planning
+    from foresight.pipelines.demonstrations import presets
     from studies import teach
 
-    sizes = replace(teach.presets()[config.preset], encoder=config.encoder)
+    sizes = replace(presets()[config.preset], encoder=config.encoder)
     if config.seeds is not None:
         sizes = replace(sizes, seeds=config.seeds)
     if config.preset == "full":

@@ -43,8 +43,8 @@ class Config:
 def main(config: Config) -> None:
     """Show, act, film and say how it went."""
     from foresight.envs.dmc.tasks import canonical, resolve
+    from foresight.pipelines import demonstrations
     from foresight.pipelines import teach as teach_play
-    from studies import teach
 
     resolve(config.task)
     task = canonical(config.task)
@@ -55,7 +55,7 @@ def main(config: Config) -> None:
         case=config.case,
         way=config.way,
         seed=config.seed,
-        sizes=replace(teach.presets()[config.preset], encoder=config.encoder),
+        sizes=replace(demonstrations.presets()[config.preset], encoder=config.encoder),
     )
     out = config.out or Path("runs/teach") / f"{task}-{config.case}.mp4"
     teach_play.teach_once(lesson, out, out.parent)

@@ -17,50 +17,14 @@ from foresight.evaluation.baselines import CONDITIONS, TRAINING_SEEDS, RowBook, 
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.pipelines import teach as teach_play
+from foresight.pipelines.demonstrations import TeachConfig, inverse_rows, teacher_of
+from foresight.pipelines.demonstrations import presets as teach_presets
 from foresight.policies.mpc import ImagineConfig, ImaginingFactory
 from foresight.policies.taught import TaughtConfig
 from foresight.report.run_page import film_path, road_page, save_films
 from foresight.training.online import ImproveConfig, improve
-from foresight.worldmodel.joint import LearnConfig
-from studies import teach
+from foresight.training.task_settings import settings_of, task_config
 
-LAW: dict[str, object] = {
-    "teacher": "expert",
-    "start": 32,
-    "demonstrations": 96,
-    "relabel": 1.0,
-    "updates": 0.4,
-    "steps": 60_000,
-}
-"""Settings of a task whose teacher is a feedback law: cheap, so it is always asked."""
-TASKS: dict[str, dict[str, object]] = {
-    "reacher-easy": {
-        "teacher": "expert",
-        "length": 40,
-        "start": 960,
-        "demonstrations": 960,
-        "relabel": 1.0,
-        "updates": 0.3,
-        "learn": LearnConfig(own=1.0),
-    },
-    "point_mass-easy": {
-        "teacher": "expert",
-        "start": 80,
-        "demonstrations": 280,
-        "relabel": 1.0,
-    },
-    "cartpole-swingup": LAW,
-    "walker-walk": LAW,
-    "cheetah-run": LAW,
-    "finger-spin": LAW,
-    "hopper-hop": LAW,
-    "cup-catch": {**LAW, "length": 100, "demonstrations": 240},
-}
-"""What differs from `ImproveConfig` for a task. Where a goal is drawn for each episode, many short
-episodes show many goals: an adapter learns a few hundred by heart and reads any of 2,000."""
-
-ALONE: dict[str, object] = {"teacher": None, "demonstrations": 0, "start": 64}
-"""Settings of a task for which there is no teacher."""
 DEMO_STEPS = 80_000
 """Environment steps of a demonstration."""
 
@@ -92,17 +56,6 @@ class PlanningConfig:
     """Cut evaluation episodes short (smoke runs)."""
 
 
-def task_config(task: str, **changes: object) -> ImproveConfig:
-    """The settings of a task, with changes.
-
-    Raises:
-        ForesightError: there is no such task.
-    """
-    name = canonical(task)
-    own = {**TASKS.get(name, ALONE), **changes}
-    return replace(ImproveConfig(task=name), **own)  # type: ignore[arg-type]
-
-
 def presets() -> dict[str, PlanningConfig]:
     """The named sizes."""
     full = PlanningConfig()
@@ -126,7 +79,7 @@ def presets() -> dict[str, PlanningConfig]:
         search=small,
         seeds=2,
         baselines=("zero", "random"),
-        heads=teach.presets()["smoke"].heads,
+        heads=teach_presets()["smoke"].heads,
         shown=2,
         film=1,
         steps=20,
@@ -190,7 +143,7 @@ def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[R
     """
     task, protocol = canonical(config.learn.task), config.learn.protocol
     if config.inverse:
-        teach.teacher_of(task)  # refused now, not after hours of learning
+        teacher_of(task)  # refused now, not after hours of learning
     watch = Stopwatch()
     console.print(f"[bold]{task}[/]: learn for {config.learn.steps:,} steps")
     improve(config.learn, folder / "model")
@@ -231,13 +184,13 @@ def _rival_rows(config: PlanningConfig, trial: Trial, folder: Path, book: RowBoo
     shown = TRAINING_SEEDS[: config.shown]
     console.print(f"{trial.task}: learn to follow, record {len(shown)} demonstrations")
     place = folder / "demonstrations"
-    return teach.inverse_rows(_teaching(config), trial, folder / "model", place, book, shown)
+    return inverse_rows(_teaching(config), trial, folder / "model", place, book, shown)
 
 
-def _teaching(config: PlanningConfig) -> teach.TeachConfig:
+def _teaching(config: PlanningConfig) -> TeachConfig:
     """How a learned model follows what it is shown."""
     learn = config.learn
-    return teach.TeachConfig(
+    return TeachConfig(
         heads=config.heads, protocol=learn.protocol, encoder=learn.encoder, steps=config.steps
     )
 
@@ -292,14 +245,16 @@ def run(
     rows: list[Row] = []
     names = [canonical(task) for task in tasks] or list(SOURCE_TASKS)
     for name in names:
-        known = TASKS.get(name, ALONE)
+        known = settings_of(name)
         own = {"teacher": known.get("teacher", "oracle")} if config.steps is not None else known
         learn = replace(config.learn, task=name, **own)  # type: ignore[arg-type]
+        if steps is not None:
+            learn = replace(learn, steps=steps)
         rows += learn_task(replace(config, learn=learn), folder / name, workers)
     settings = {
         **asdict(config),
         "tasks": names,
-        "own": {name: TASKS.get(name, ALONE) for name in names},
+        "own": {name: settings_of(name) for name in names},
     }
     return make_result("planning", settings, config.learn.protocol, rows)
 

@@ -17,6 +17,7 @@ from foresight.envs.render import RenderSettings
 from foresight.evaluation.assess import camera
 from foresight.experts.shifts import Kind, Shift
 from foresight.perception.encoder import load_encoder
+from foresight.pipelines.demonstrations import TeachConfig, teacher_of
 from foresight.policies.taught import (
     Album,
     Demonstration,
@@ -24,14 +25,13 @@ from foresight.policies.taught import (
     Way,
     from_episode,
     open_demonstration,
-    taught_heads,
     watch,
 )
 from foresight.report.videos import encode_mp4, side_by_side, upscale
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec, run_episode
+from foresight.training.taught import taught_heads
 from foresight.worldmodel.joint import JointModel
-from studies.teach import TeachConfig, teacher_of
 
 SHOWN_SIZE = 256
 PICTURES = ("smooth:0.9", "smooth:0.5", "random", "smooth:0.97")

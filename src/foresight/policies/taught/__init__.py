@@ -20,7 +20,6 @@ from foresight.policies.taught.rivals import (
     ReplayAgent,
     ReplayFactory,
 )
-from foresight.training.taught import TaughtReport, taught_heads
 
 __all__ = [
     "Album",
@@ -40,12 +39,10 @@ __all__ = [
     "TaughtConfig",
     "TaughtFactory",
     "TaughtHeads",
-    "TaughtReport",
     "Way",
     "from_episode",
     "from_video",
     "load_heads",
     "open_demonstration",
-    "taught_heads",
     "watch",
 ]
