@@ -26,16 +26,23 @@ def numeric_stats(columns: dict[str, np.ndarray]) -> dict[str, Stats]:
 
     Returns:
         For each column min, max, mean, std (of the population) and five quantiles (linear
-        interpolation), lists of D numbers, and count ``[T]``.
+        interpolation), lists of D numbers, and count ``[T]``. NaN stands for a number that nobody
+        has and is left out; where there is no other, the statistics are 0.
     """
     blocks = {n: np.asarray(c, np.float64).reshape(len(c), -1) for n, c in columns.items()}
     table = np.concatenate(list(blocks.values()), axis=1)
+    missing = np.isnan(table)
+    holes = bool(missing.any())
+    if holes:
+        table = np.where(missing.all(0), 0.0, table)
+    shares = list(QUANTILES.values())
+    quantiles = (np.nanquantile if holes else np.quantile)(table, shares, axis=0)
     rows = {
-        "min": table.min(0),
-        "max": table.max(0),
-        "mean": table.mean(0),
-        "std": table.std(0),
-        **dict(zip(QUANTILES, np.quantile(table, list(QUANTILES.values()), axis=0), strict=True)),
+        "min": (np.nanmin if holes else np.min)(table, 0),
+        "max": (np.nanmax if holes else np.max)(table, 0),
+        "mean": (np.nanmean if holes else np.mean)(table, 0),
+        "std": (np.nanstd if holes else np.std)(table, 0),
+        **dict(zip(QUANTILES, quantiles, strict=True)),
     }
     found: dict[str, Stats] = {}
     first = 0
