@@ -9,11 +9,12 @@ import pytest
 
 from foresight.core.errors import ForesightError
 from foresight.evaluation.results import Result, make_result
+from foresight.report.curves import learning_curves, reader_metrics
+from foresight.report.page import result_sections
 from foresight.report.plots import (
     condition_colours,
     error_per_horizon,
     horizon_series,
-    learning_curves,
     return_bars,
 )
 
@@ -89,6 +90,46 @@ def test_learning_curves_share_panels_and_leave_gaps() -> None:
     assert "rate" not in words(learning_curves(rows, ["train/loss"]))
     with pytest.raises(ForesightError, match="no/such"):
         learning_curves(rows, ["no/such"])
+
+
+def test_curves_show_what_a_reader_reads() -> None:
+    rows = [
+        {
+            "step": step,
+            "steps": 400 * step,
+            "seconds": 1.0,
+            "seconds/collect/encode": 30.0,
+            "peak-gib/update": 0.5,
+            "learning-rate": 1e-3,
+            "updates": 10 * step,
+            "prediction": 1.0 / step,
+            "train/reward": 0.5,
+            "validation/reward": 0.6,
+            "validation/reward_variance": 0.9,
+            "imagined/return": 5.0 * step,
+            "return": 4.0 * step,
+        }
+        for step in range(1, 4)
+    ]
+    assert reader_metrics(rows) == [
+        "imagined/return",
+        "return",
+        "train/reward",
+        "validation/reward",
+        "validation/reward_variance",
+        "prediction",
+    ]
+    shown = words(learning_curves(rows))
+    assert {"return", "imagined", "reward", "validation", "mean reward", "prediction"} <= set(shown)
+    assert shown.count("environment steps") == 3 and "1200" in shown  # not the rounds
+    assert not {"seconds", "collect", "encode", "update", "updates", "peak-gib"} & set(shown)
+
+
+def test_a_log_of_costs_alone_has_no_curves() -> None:
+    rows = [{"step": 1, "seconds/learn": 3.0, "peak-gib/learn": 0.2}]
+    assert not reader_metrics(rows)
+    titles = [section.title for section in result_sections(result(("a",), {"zero": 1.0}), rows)]
+    assert "Learning curves" not in titles
 
 
 def test_horizons_from_rows() -> None:

@@ -15,10 +15,10 @@ from markupsafe import Markup
 from foresight.core.files import write_text
 from foresight.core.metrics import Row
 from foresight.evaluation.results import Result
+from foresight.report.curves import learning_curves, reader_metrics
 from foresight.report.plots import (
     error_per_horizon,
     horizon_series,
-    learning_curves,
     return_bars,
 )
 from foresight.report.tables import (
@@ -28,6 +28,11 @@ from foresight.report.tables import (
     measurement_table,
     overview_table,
     provenance_table,
+)
+
+CURVES = (
+    "Held-out episodes (validation) and returns say what was learned, losses only how the training "
+    "went."
 )
 
 
@@ -110,7 +115,6 @@ def result_sections(
     result: Result,
     metrics: Sequence[Row] | None = None,
     videos: Sequence[Video] = (),
-    curves: Sequence[str] | None = None,
 ) -> list[Section]:
     """The standard sections of a result.
 
@@ -118,7 +122,6 @@ def result_sections(
         result: tables, bars, error per horizon and provenance come from it.
         metrics: rows of a metrics file, for learning curves.
         videos: shown after the tables.
-        curves: names of the metrics to draw; all if left out.
     """
     sections = []
     if result.conditions:
@@ -133,8 +136,8 @@ def result_sections(
     horizons = _horizon_plots(result)
     if horizons:
         sections.append(Section("Imagination: error per horizon", horizons))
-    if metrics:
-        sections.append(Section("Learning curves", [Plot(learning_curves(metrics, curves))]))
+    if metrics and reader_metrics(metrics):
+        sections.append(Section("Learning curves", [Plot(learning_curves(metrics), CURVES)]))
     measured = measurement_table(result)
     if measured.rows:
         sections.append(Section("Measurements", [TableBlock(measured, folded=True)]))

@@ -6,15 +6,12 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from foresight.core.errors import ForesightError
-from foresight.core.metrics import Row, curve
 from foresight.evaluation.results import Result
 from foresight.evaluation.statistics import measure_key
 
@@ -37,9 +34,9 @@ _FIXED = {
     "oracle": _SERIES[2],
     "expert": _SERIES[1],
 }
-_FREE = [_SERIES[0], _SERIES[7], _SERIES[4], _SERIES[6], _SERIES[3], _SERIES[5]]
+FREE_COLOURS = [_SERIES[0], _SERIES[7], _SERIES[4], _SERIES[6], _SERIES[3], _SERIES[5]]
 
-_STYLE = {
+PLOT_STYLE = {
     "svg.fonttype": "none",
     "font.size": 10,
     "text.color": _INK,
@@ -69,48 +66,6 @@ _STYLE = {
 Entry = Mapping[str, float]
 
 
-def learning_curves(rows: Sequence[Row], names: Sequence[str] | None = None) -> str:
-    """A panel for each group of metrics over steps.
-
-    Metrics that differ only in what stands before the last ``/`` (``train/loss`` and
-    ``validation/loss``) share a panel.
-
-    Args:
-        rows: what :func:`foresight.core.metrics.read_metrics` returns.
-        names: metrics to draw; all numbers if left out.
-
-    Raises:
-        ForesightError: nothing of it was logged.
-    """
-    found = list(dict.fromkeys(key for row in rows for key in row if key != "step"))
-    chosen = [n for n in (names or found) if len(curve(list(rows), n)[0])]
-    if not chosen:
-        raise ForesightError(f"No metric to draw: wanted {names or 'any'}, logged are {found}.")
-    panels: dict[str, list[str]] = {}
-    for name in chosen:
-        panels.setdefault(name.rpartition("/")[2], []).append(name)
-    columns = min(3, len(panels))
-    lines = -(-len(panels) // columns)
-    with matplotlib.rc_context(_STYLE):
-        figure = _figure(min(9.0, 3.6 * columns + 0.6), 2.5 * lines)
-        for place, (title, members) in enumerate(panels.items(), start=1):
-            axes = figure.add_subplot(lines, columns, place)
-            for index, name in enumerate(members):
-                steps, values = curve(list(rows), name)
-                marker = "o" if len(steps) == 1 else ""
-                label = name.rpartition("/")[0] or name
-                axes.plot(
-                    steps, values, color=_FREE[index % len(_FREE)], marker=marker, label=label
-                )
-            axes.set_title(title)
-            axes.set_xlabel("step")
-            if _spans_decades(axes):
-                axes.set_yscale("log")
-            if len(members) > 1:
-                axes.legend(fontsize=9)
-        return _svg(figure)
-
-
 def error_per_horizon(
     series: Mapping[str, Mapping[int, Entry]], ylabel: str = "prediction error"
 ) -> str:
@@ -121,8 +76,8 @@ def error_per_horizon(
             with ``mean``, ``low`` and ``high``; :func:`horizon_series` reads them from a result.
         ylabel: what the error is.
     """
-    with matplotlib.rc_context(_STYLE):
-        figure = _figure(6.4, 3.2)
+    with matplotlib.rc_context(PLOT_STYLE):
+        figure = figure_of(6.4, 3.2)
         axes = figure.add_subplot()
         colours = condition_colours(list(series))
         for name, entries in series.items():
@@ -138,7 +93,7 @@ def error_per_horizon(
         axes.set_ylabel(ylabel)
         axes.legend(loc="upper left")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def horizon_panels(panels: Mapping[str, Mapping[str, Mapping[int, Entry]]]) -> str:
@@ -148,8 +103,8 @@ def horizon_panels(panels: Mapping[str, Mapping[str, Mapping[int, Entry]]]) -> s
         panels: label of the upright axis to series as :func:`error_per_horizon` takes them; the
             same series in every panel, for one legend.
     """
-    with matplotlib.rc_context(_STYLE):
-        figure = _figure(3.4 * len(panels), 3.0)
+    with matplotlib.rc_context(PLOT_STYLE):
+        figure = figure_of(3.4 * len(panels), 3.0)
         for place, (label, series) in enumerate(panels.items(), start=1):
             axes = figure.add_subplot(1, len(panels), place)
             colours = condition_colours(list(series))
@@ -166,7 +121,7 @@ def horizon_panels(panels: Mapping[str, Mapping[str, Mapping[int, Entry]]]) -> s
             if place == 1:
                 handles, names = axes.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=len(names))
-        return _svg(figure)
+        return svg_of(figure)
 
 
 def standalone(svg: str) -> str:
@@ -191,23 +146,23 @@ def horizon_series(result: Result, measure: str, task: str) -> dict[str, dict[in
 def return_bars(result: Result) -> str:
     """Mean returns with 95 % intervals: lying bars for one task, groups for several."""
     tasks = list(dict.fromkeys(row["task"] for row in result.rows if "return" in row))
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(PLOT_STYLE):
         if len(tasks) == 1:
-            return _svg(_lying_bars(result, tasks[0]))
-        return _svg(_grouped_bars(result, tasks))
+            return svg_of(_lying_bars(result, tasks[0]))
+        return svg_of(_grouped_bars(result, tasks))
 
 
 def condition_colours(conditions: Sequence[str]) -> dict[str, str]:
     """The stand-in colour of each condition: fixed for baselines, in order for the others."""
     free = [name for name in conditions if name not in _FIXED]
-    colours = {name: _FREE[index % len(_FREE)] for index, name in enumerate(free)}
+    colours = {name: FREE_COLOURS[index % len(FREE_COLOURS)] for index, name in enumerate(free)}
     return {name: _FIXED.get(name) or colours[name] for name in conditions}
 
 
 def _lying_bars(result: Result, task: str) -> Figure:
     names = [c for c in result.conditions if f"{c}/{task}" in result.summary]
     colours = condition_colours(result.conditions)
-    figure = _figure(7.2, 0.5 + 0.38 * len(names))
+    figure = figure_of(7.2, 0.5 + 0.38 * len(names))
     axes = figure.add_subplot()
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")
@@ -235,7 +190,7 @@ def _grouped_bars(result: Result, tasks: Sequence[str]) -> Figure:
     names = result.conditions
     colours = condition_colours(names)
     width = 0.8 / max(1, len(names))
-    figure = _figure(9.6, 3.6)
+    figure = figure_of(9.6, 3.6)
     axes = figure.add_subplot()
     for index, name in enumerate(names):
         entries = [(i, result.summary.get(f"{name}/{task}")) for i, task in enumerate(tasks)]
@@ -252,18 +207,14 @@ def _grouped_bars(result: Result, tasks: Sequence[str]) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
+def figure_of(width: float, height: float) -> Figure:
+    """An empty figure, in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasSVG(figure)  # no pyplot: nothing global, no display
     return figure
 
 
-def _spans_decades(axes: Any) -> bool:
-    values = [v for line in axes.get_lines() for v in line.get_ydata()]
-    return min(values) > 0 and max(values) / min(values) > 30
-
-
-def _svg(figure: Figure) -> str:
+def svg_of(figure: Figure) -> str:
     """The figure as an ``<svg>`` element to stand in a page."""
     buffer = io.StringIO()
     # The salt keeps ids the same from run to run; without a date the file is, too.
