@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from foresight.core.errors import ForesightError
 
 DISTRIBUTION = "foresight-robotics"
-"""What pip installs; ``import foresight`` is what it brings."""
+"""The name for pip. What it brings is imported as ``foresight``."""
 
 EXTRAS = {
     "dm_control": "dmc",

@@ -1,0 +1,174 @@
+"""The package with nothing but its hard requirements: what works, and what names its extra."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import venv
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from foresight.core.extras import EXTRAS, explain, install_command
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+NEED_SIMULATOR = ("foresight.experts.",)
+"""Modules that may import a package of an extra as they are imported."""
+
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+import foresight
+for module in pkgutil.walk_packages(foresight.__path__, "foresight."):
+    if module.name.endswith("__main__"):
+        continue
+    try:
+        importlib.import_module(module.name)
+    except ImportError as error:
+        print(module.name, error.name)
+"""
+
+
+def closure(names: list[str]) -> Iterator[metadata.Distribution]:
+    """The distributions that pip would install for these requirements, as they are here."""
+    todo, seen = [Requirement(name) for name in names], set()
+    while todo:
+        wanted = todo.pop()
+        if (wanted.name, *wanted.extras) in seen:
+            continue
+        seen.add((wanted.name, *wanted.extras))
+        try:
+            found = metadata.distribution(wanted.name)
+        except metadata.PackageNotFoundError:
+            continue  # for another platform, or vendored
+        yield found
+        for line in found.requires or []:
+            further = Requirement(line)
+            extras = ["", *wanted.extras]
+            if further.marker is None or any(further.marker.evaluate({"extra": e}) for e in extras):
+                todo.append(further)
+
+
+@pytest.fixture(scope="module")
+def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python whose packages are those of ``pip install foresight-robotics``, and no others."""
+    home = tmp_path_factory.mktemp("light") / "venv"
+    venv.create(home, symlinks=True, with_pip=False)
+    (site,) = home.glob("lib/python*/site-packages")
+    for distribution in closure(PROJECT["dependencies"]):
+        for file in distribution.files or []:
+            top = file.parts[0]
+            if top not in ("..", "__pycache__") and not (site / top).exists():
+                (site / top).symlink_to(Path(str(distribution.locate_file(top))).resolve())
+    (site / "foresight").symlink_to(ROOT / "src" / "foresight")
+    return home / "bin" / "python"
+
+
+def run(python: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    hidden = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    env = {name: value for name, value in os.environ.items() if name not in hidden}
+    return subprocess.run(
+        [str(python), *words], env=env, cwd="/", capture_output=True, text=True, check=False
+    )
+
+
+def test_every_module_imports_without_extras(light):
+    done = run(light, "-c", IMPORT_ALL)
+    assert done.returncode == 0, done.stderr
+    failed = dict(line.split() for line in done.stdout.splitlines())
+    known = {*EXTRAS, "studies", "benchmarks"}  # those two lie in a checkout only
+    unknown = {module: name for module, name in failed.items() if name not in known}
+    assert not unknown, "missing among the dependencies of pyproject.toml"
+    heavy = [
+        module
+        for module, name in failed.items()
+        if name in EXTRAS and not module.startswith(NEED_SIMULATOR)
+    ]
+    assert not heavy, "import the package of an extra inside the function that needs it"
+
+
+def test_help_and_doctor_without_extras(light):
+    done = run(light, "-m", "foresight", "--help")
+    assert done.returncode == 0 and "usage: foresight" in done.stdout
+    done = run(light, "-m", "foresight", "doctor", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert found["healthy"]
+    checks = {check["name"]: check for check in found["checks"]}
+    assert checks["extras"]["fix"] == install_command("dmc,experts,hub,tensorboard")
+    assert checks["rendering"]["fix"] == install_command("dmc")
+    assert checks["encoders"]["fix"] == install_command("hub")
+
+
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [
+        ("collect reacher-easy --out /nowhere/data", "dmc"),
+        ("encode /nowhere --encoder facebook/vjepa2-vitl-fpc64-256", None),
+    ],
+)
+def test_one_sentence_names_the_extra(light, words, extra):
+    done = run(light, "-m", "foresight", *words.split())
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith("foresight: ") and done.stderr.count("\n") == 1, done.stderr
+    assert extra is None or install_command(extra) in done.stderr
+
+
+def test_an_encoder_of_the_hub_names_the_extra(light):
+    code = """
+from foresight.perception.encoder import load_encoder
+from foresight.core.errors import ForesightError
+try:
+    load_encoder("facebook/vjepa2-vitl-fpc64-256")
+except ForesightError as error:
+    print(error)
+"""
+    done = run(light, "-c", code)
+    assert 'pip install "foresight-robotics[hub]"' in done.stdout, done.stderr
+
+
+def test_no_process_imports_an_extra_by_itself():
+    """With all extras installed, too, what needs none of them loads none."""
+    code = "import sys; from foresight.cli import main; main(['--help']); "
+    code += "import foresight.data, foresight.training; "
+    code += f"print([name for name in {sorted(EXTRAS)} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.endswith("[]\n"), done.stdout + done.stderr
+
+
+def test_every_extra_is_in_pyproject():
+    assert set(EXTRAS.values()) <= set(PROJECT["optional-dependencies"])
+    for package, extra in EXTRAS.items():
+        names = [Requirement(line).name for line in PROJECT["optional-dependencies"][extra]]
+        assert package in [name.replace("-", "_") for name in names], (package, extra)
+
+
+def test_other_import_errors_are_not_explained():
+    assert explain(ImportError("cannot import name", name="foresight.core")) is None
+    assert explain(ImportError("no name")) is None
+    said = explain(ModuleNotFoundError("No module named 'mujoco.x'", name="mujoco.x"))
+    assert said is not None and 'pip install "foresight-robotics[dmc]"' in said
+
+
+def test_texts_name_the_distribution():
+    """`pip install foresight` would bring another program."""
+    folders = ("src", "docs", "studies", "benchmarks", "scripts", ".github")
+    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "Makefile"]
+    files += [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    wrong = []
+    for path in files:
+        if path.suffix in (".py", ".md", ".toml", ".yml", ".html", "") and path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                words = line.replace("foresight-robotics", "")
+                if "pip install" in words and "foresight" in words.partition("pip install")[2]:
+                    wrong.append(f"{path}: {line}")
+    assert not wrong
