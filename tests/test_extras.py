@@ -139,9 +139,7 @@ def test_no_process_imports_an_extra_by_itself():
     code = "import sys; from foresight.cli import main; main(['--help']); "
     code += "import foresight.data, foresight.training; "
     code += f"print([name for name in {sorted(EXTRAS)} if name in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.endswith("[]\n"), done.stdout + done.stderr
 
 
