@@ -199,7 +199,7 @@ def our_encoder(
 ) -> Encoder:
     """Our encoder with the weights of a ``VJEPA2Model``, which keeps its own."""
     config = transformers_config(model.config.to_dict(), "the benchmark's model")
-    tensors = meta_names(model.state_dict(), "the benchmark's model")
+    tensors = meta_names(model.state_dict(), "the benchmark's model").tensors
     module = build(tensors, config, "the benchmark's model")
     return Encoder(module, "random-weights", "random-weights", dtype, device, native)
 

@@ -89,7 +89,7 @@ def test_truncated_file(tmp_path, suffix):
     else:
         path.write_bytes(WEIGHTS.read_bytes())
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ForesightError, match="cannot be read") as error:
+    with pytest.raises(ForesightError, match="cannot be loaded") as error:
         load_ac_predictor(path)
     one_sentence(error)
 

@@ -94,7 +94,7 @@ def read_json(path: Path | str) -> Any:
         ForesightError: the file is missing or is not valid JSON.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # some editors write a byte order mark
             return json.load(file)
     except FileNotFoundError as error:
         raise ForesightError(f"{path} does not exist: check the path.") from error

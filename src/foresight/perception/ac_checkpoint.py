@@ -19,9 +19,10 @@ from foresight.core.files import file_fingerprint, read_json
 from foresight.perception.ac_layers import ACConfig
 from foresight.perception.ac_predictor import ACPredictor
 from foresight.perception.encoder import _device, _dtype
+from foresight.perception.weight_files import read_safetensors, read_torch
+from foresight.perception.weights import check_values, without_wrappers
 
 HEAD_WIDTH = 64
-PREFIX = re.compile(r"^(?:(?:module|backbone)\.)+")
 QUERY_KEY = re.compile(r"predictor_blocks\.\d+\.attn\.qkv\.(?:weight|bias)")
 
 
@@ -48,11 +49,12 @@ def load_ac_predictor(
     path = Path(path).expanduser()
     place = _device(device)
     kind = _dtype(dtype, place)
-    tensors = {PREFIX.sub("", name): value for name, value in _read(path).items()}
+    tensors = {without_wrappers(name): value for name, value in _read(path).items()}
     config = infer_config(tensors, _beside(path), path, max_frames)
     with torch.device("meta"):
         predictor = ACPredictor(config)
     _expect_names(tensors, predictor, path)
+    check_values(tensors, str(path))
     tensors = {name: value.to(torch.float32) for name, value in tensors.items()}
     predictor.load_state_dict(reorder_heads(tensors, config), assign=True)
     predictor.source = file_fingerprint(path)
@@ -138,18 +140,9 @@ def _read(path: Path) -> dict[str, Tensor]:
             f"There is no AC checkpoint {path}: give a file such as vjepa2-ac-vitg.pt or a "
             "safetensors file."
         )
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch, zip, pickle and safetensors raise many kinds here
-        reason = (str(error).strip().splitlines() or [""])[0][:120].rstrip(".: ")
-        raise ForesightError(
-            f"{path} cannot be read ({type(error).__name__}: {reason}): it is damaged, cut short "
-            "or of another format, fetch it again."
-        ) from error
+    if path.suffix == ".safetensors":
+        return read_safetensors((path,))
+    held = read_torch(path)
     part = held.get("predictor") if isinstance(held, dict) else None
     if not isinstance(part, dict) or not all(isinstance(v, Tensor) for v in part.values()):
         found = ", ".join(map(str, held))[:80] if isinstance(held, dict) else type(held).__name__

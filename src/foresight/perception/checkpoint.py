@@ -13,19 +13,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from foresight.core.errors import ForesightError
-from foresight.core.extras import require
-from foresight.core.files import file_fingerprint, fingerprint, read_json
+from foresight.core.files import file_fingerprint, fingerprint
+from foresight.core.hub import fetch
 from foresight.perception import bundled
+from foresight.perception.generations import refuse_config, refuse_name
 from foresight.perception.vit import VisionTransformer, VitConfig
-from foresight.perception.weights import State, build, encoder_part, infer_config, meta_names
+from foresight.perception.weight_files import (
+    INDEX,
+    TORCH_FILES,
+    WEIGHTS,
+    read_config,
+    read_safetensors,
+    read_torch,
+    weight_files,
+)
+from foresight.perception.weights import (
+    EncoderWeights,
+    build,
+    encoder_part,
+    infer_config,
+    meta_names,
+)
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-TORCH_FILES = (".pt", ".pth", ".tar", ".bin")
 
 Size = int | tuple[int, int]
 
@@ -39,6 +50,7 @@ class Checkpoint:
         files: the weight files, sorted.
         config: sizes; None until the weights are read where only they can tell.
         size: height and width of frames, None for the checkpoint's own.
+        part: which of several encoders in one file; None for the usual one.
         read: reads the files into weights under Meta's names.
     """
 
@@ -46,60 +58,67 @@ class Checkpoint:
     files: tuple[Path, ...]
     config: VitConfig | None
     size: tuple[int, int] | None
-    read: Callable[[], State]
+    part: str | None
+    read: Callable[[], EncoderWeights]
 
-    def load(self) -> VisionTransformer:
-        """The encoder, frozen, in fp32.
+    @property
+    def source(self) -> str:
+        """What messages call it."""
+        return str(self.files[0] if len(self.files) == 1 else self.files[0].parent)
+
+    def load(self) -> tuple[VisionTransformer, str]:
+        """The encoder, frozen, in fp32, and in words where in the files it was.
 
         Raises:
-            ForesightError: damaged files, weights missing, unknown or of the wrong shape, or a
-                frame size that does not fit.
+            ForesightError: damaged files, weights missing, unknown, of the wrong shape or without
+                sense, or a frame size that does not fit.
         """
-        source = str(self.files[0] if len(self.files) == 1 else self.files[0].parent)
-        try:
-            tensors = self.read()
-        except ForesightError:
-            raise
-        except Exception as error:  # safetensors, torch, zip and pickle raise many kinds here
-            raise ForesightError(
-                f"{source} cannot be loaded ({first_line(error)}): the file is damaged or cut "
-                "short, fetch or make it again."
-            ) from error
-        config = self.config or infer_config(tensors, source, self.size)
-        return build(tensors, checked_size(config, source), source)
+        found = self.read()
+        config = self.config or infer_config(found.tensors, self.source, self.size)
+        return build(found.tensors, checked_size(config, self.source), self.source), str(found)
 
     def fingerprint(self) -> str:
         """Hash over the weight files' bytes and the configuration that came with them."""
         sizes = None if self.config is None else replace(self.config, height=0, width=0)
-        return fingerprint({"config": sizes, "weights": [file_fingerprint(p) for p in self.files]})
+        content: dict[str, object] = {
+            "config": sizes,
+            "weights": [file_fingerprint(p) for p in self.files],
+        }
+        if self.part is not None:
+            content["part"] = self.part
+        return fingerprint(content)
 
 
-def open_checkpoint(path_or_id: str | Path, image_size: Size | None = None) -> Checkpoint:
+def open_checkpoint(
+    path_or_id: str | Path, image_size: Size | None = None, part: str | None = None
+) -> Checkpoint:
     """Find a V-JEPA 2 checkpoint.
 
     Args:
         path_or_id: a folder, a file, a hub id ``owner/name``, or the name of a bundled encoder.
         image_size: frame size in pixels (one number, or height and width) if other than the
             checkpoint's own: no weight depends on it, but every token's position does.
+        part: ``encoder`` or ``target_encoder`` where a file holds both; None takes the latter.
 
     Raises:
-        ForesightError: nothing there, not reachable, damaged, or not a V-JEPA 2 model.
+        ForesightError: nothing there, not reachable, damaged, or not a V-JEPA 2 (2.0) model.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     if str(path_or_id) in bundled.NAMES:
-        return _folder(bundled.folder(str(path_or_id)), str(path_or_id), size)
+        return _folder(bundled.folder(str(path_or_id)), str(path_or_id), size, part)
     path = Path(path_or_id).expanduser()
     if path.is_file():
-        return _file(path.resolve(), size)
+        return _file(path.resolve(), size, part)
     if path.is_dir():
-        return _folder(path.resolve(), path.resolve().name, size)
+        return _folder(path.resolve(), path.resolve().name, size, part)
     if isinstance(path_or_id, Path) or not HUB_ID.fullmatch(str(path_or_id)):
         raise ForesightError(
             f"There is no encoder {str(path_or_id)!r}: give a folder with config.json and "
             "model.safetensors, one of Meta's .pt files, a hub id such as "
             f"facebook/vjepa2-vitl-fpc64-256, or {' or '.join(bundled.NAMES)}."
         )
-    return _folder(_download(str(path_or_id)), str(path_or_id), size)
+    refuse_name(str(path_or_id), str(path_or_id))
+    return _folder(_download(str(path_or_id)), str(path_or_id), size, part)
 
 
 def checked_size(config: VitConfig, source: str) -> VitConfig:
@@ -117,55 +136,57 @@ def checked_size(config: VitConfig, source: str) -> VitConfig:
     return config
 
 
-def first_line(error: Exception) -> str:
-    """Kind and first line of an error of another library, short."""
-    text = str(error).strip().splitlines()
-    return (
-        f"{type(error).__name__}: {text[0][:160].rstrip('.: ')}" if text else type(error).__name__
-    )
-
-
-def _folder(folder: Path, name: str, size: tuple[int, int] | None) -> Checkpoint:
-    config = transformers_config(read_json(folder / "config.json"), folder / "config.json")
+def _folder(folder: Path, name: str, size: tuple[int, int] | None, part: str | None) -> Checkpoint:
+    refuse_name(folder.name, str(folder))
+    config = transformers_config(read_config(folder / "config.json"), folder / "config.json")
     if size is not None:
         config = replace(config, height=size[0], width=size[1])
     checked_size(config, str(folder))
-    files = _weight_files(folder)
+    files = weight_files(folder)
 
-    def read() -> State:
-        return meta_names(_safetensors(files), str(folder))
+    def read() -> EncoderWeights:
+        return meta_names(read_safetensors(files), str(folder), part)
 
-    return Checkpoint(name, files, config, size, read)
+    return Checkpoint(name, files, config, size, part, read)
 
 
-def _file(path: Path, size: tuple[int, int] | None) -> Checkpoint:
-    if path.suffix in TORCH_FILES:
-
-        def read() -> State:
-            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            return meta_names(encoder_part(held, str(path)), str(path))
-
-        return Checkpoint(path.stem, (path,), None, size, read)
-    if path.suffix != ".safetensors":
+def _file(path: Path, size: tuple[int, int] | None, part: str | None) -> Checkpoint:
+    refuse_name(path.stem, str(path))
+    torch_file = path.suffix in TORCH_FILES
+    if not torch_file and path.suffix != ".safetensors":
         raise ForesightError(
             f"{path} is no checkpoint that can be read: expected .safetensors, "
             f"{', '.join(TORCH_FILES)}, or a folder."
         )
 
-    def read_safetensors() -> State:
-        return meta_names(_safetensors((path,)), str(path))
+    def read() -> EncoderWeights:
+        if torch_file:
+            return encoder_part(read_torch(path), str(path), part)
+        return meta_names(read_safetensors((path,)), str(path), part)
 
-    config = None
-    beside = path.parent / "config.json"
-    values = read_json(beside) if beside.is_file() else {}
+    config, size = _beside(path, size)
+    return Checkpoint(path.stem, (path,), config, size, part, read)
+
+
+def _beside(
+    path: Path, size: tuple[int, int] | None
+) -> tuple[VitConfig | None, tuple[int, int] | None]:
+    """What a configuration in the folder of a weight file tells: sizes, or the frame size alone."""
+    file = path.parent / "config.json"
+    values = read_config(file) if file.is_file() else {}
+    if not isinstance(values, dict):
+        return None, size
     if values.get("model_type") == "vjepa2":
-        config = transformers_config(values, beside)
-        if size is not None:
-            config = replace(config, height=size[0], width=size[1])
-    elif size is None and "img_size" in values.get("encoder", {}):  # as Meta's configurations say
-        own = values["encoder"]["img_size"]
-        size = (own, own) if isinstance(own, int) else (own[0], own[1])
-    return Checkpoint(path.stem, (path,), config, size, read_safetensors)
+        config = transformers_config(values, file)
+        return (config if size is None else replace(config, height=size[0], width=size[1])), size
+    refuse_config(values, str(file))
+    encoder = values.get("encoder")
+    if isinstance(encoder, dict):  # as Meta's configurations say
+        refuse_config(encoder, str(file))
+        own = encoder.get("img_size")
+        if size is None and own is not None:
+            return None, ((own, own) if isinstance(own, int) else (own[0], own[1]))
+    return None, size
 
 
 def transformers_config(values: Any, source: Path | str) -> VitConfig:
@@ -174,6 +195,8 @@ def transformers_config(values: Any, source: Path | str) -> VitConfig:
     Raises:
         ForesightError: another kind of model, or values that no V-JEPA 2 has.
     """
+    if isinstance(values, dict):
+        refuse_config(values, str(source))
     kind = values.get("model_type") if isinstance(values, dict) else None
     if kind != "vjepa2":
         raise ForesightError(
@@ -230,46 +253,10 @@ TRANSFORMERS_DEFAULTS: dict[str, Any] = {
 WHOLE = ("tubelet_size", "in_chans", "hidden_size", "num_attention_heads", "num_hidden_layers")
 
 
-def _safetensors(files: tuple[Path, ...]) -> State:
-    from safetensors.torch import load_file
-
-    found: State = {}
-    for file in files:
-        found |= load_file(file)
-    return found
-
-
-def _weight_files(folder: Path) -> tuple[Path, ...]:
-    index = folder / INDEX
-    if index.exists() and not (folder / WEIGHTS).exists():
-        shards = read_json(index).get("weight_map", {}).values()
-        files = tuple(folder / name for name in sorted(set(shards)))
-    else:
-        files = (folder / WEIGHTS,)
-    for file in files:
-        if not file.exists():
-            raise ForesightError(
-                f"{folder} has no {file.name}: the checkpoint is incomplete, fetch or make it "
-                "again."
-            )
-    return files
-
-
 def _download(hub_id: str) -> Path:
-    require(
-        "huggingface_hub",
-        f"The encoder {hub_id} is no folder here, and to fetch it from the Hugging Face hub",
-    )
-    from huggingface_hub import snapshot_download
-
     try:
-        folder = snapshot_download(
-            hub_id, allow_patterns=["config.json", WEIGHTS, INDEX, "model-*"]
-        )
-    except Exception as error:  # http, hub and file errors of many kinds
+        return fetch(hub_id, ["config.json", WEIGHTS, INDEX, "model-*"])
+    except ForesightError as error:
         raise ForesightError(
-            f"The encoder {hub_id} is neither a folder here nor could it be fetched from the "
-            f"Hugging Face hub ({first_line(error)}): check the name and the network, or use "
-            f"--encoder {bundled.DEFAULT}."
+            f"{str(error).rstrip('.')}, or use --encoder {bundled.DEFAULT}."
         ) from error
-    return Path(folder)

@@ -30,6 +30,7 @@ class Encoder:
 
     Attributes:
         name: folder or file name, hub id, or name of a bundled encoder.
+        part: where in its file it was, in words: ``target_encoder, names without module.``.
         fingerprint: hash of weights, configuration, preprocessing and dtype: two encoders with
             one fingerprint give the same tokens (up to rounding between devices).
         frame_shape: frame height and width in pixels; nothing else is accepted.
@@ -50,6 +51,7 @@ class Encoder:
         dtype: torch.dtype,
         device: Any,
         native: bool = True,
+        part: str = "",
     ) -> None:
         """Take over a module.
 
@@ -60,11 +62,13 @@ class Encoder:
             dtype: of the products.
             device: where to run.
             native: run in C++ where that can be.
+            part: where in its file it was, in words.
         """
         config = module.config
         self.device = torch.device(device)
         self.trunk = Trunk(module, dtype, self.device, native)
         self.name = name
+        self.part = part
         self.dtype = dtype
         self.config = config
         self.patch, self.tubelet, self.dim = config.patch, config.tubelet, config.dim
@@ -192,6 +196,7 @@ def load_encoder(
     dtype: str | torch.dtype | None = None,
     image_size: Size | None = None,
     random_weights: int | None = None,
+    part: str | None = None,
 ) -> Encoder:
     """Load a frozen V-JEPA 2 encoder.
 
@@ -204,17 +209,21 @@ def load_encoder(
         image_size: frame size in pixels (one number, or height and width) if other than the
             checkpoint's; multiples of the patch.
         random_weights: a seed; the same architecture untrained, for baselines.
+        part: ``encoder`` or ``target_encoder`` where a file holds both; None takes the latter, and
+            ``Encoder.part`` says what was taken.
 
     Raises:
-        ForesightError: an unknown or damaged checkpoint, one that is not V-JEPA 2, a device or
-            dtype that is not there, or a size that does not fit.
+        ForesightError: an unknown or damaged checkpoint, one that is not V-JEPA 2 (2.0), weights
+            that no trained encoder has, a device or dtype that is not there, or a size that does
+            not fit.
     """
     place = _device(device)
     kind = _dtype(dtype, place)
-    checkpoint = open_checkpoint(path_or_id, image_size)
-    module = checkpoint.load()
+    checkpoint = open_checkpoint(path_or_id, image_size, part)
+    module, taken = checkpoint.load()
     if random_weights is None:
-        return Encoder(module, checkpoint.name, checkpoint.fingerprint(), kind, place)
+        content = checkpoint.fingerprint()
+        return Encoder(module, checkpoint.name, content, kind, place, part=taken)
     initialise(module, torch.Generator().manual_seed(random_weights))
     content = fingerprint({"random": random_weights, "config": module.config})
     return Encoder(module, f"random:{checkpoint.name}", content, kind, place)

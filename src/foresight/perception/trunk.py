@@ -236,6 +236,9 @@ def _linear(linear: nn.Linear, dtype: torch.dtype) -> Linear:
 def _can_pack(dtype: torch.dtype) -> bool:
     """Whether oneDNN's layout helps; the operation is not part of torch's public interface."""
     operations: Any = getattr(torch.ops, "mkldnn", None)
+    half = getattr(operations, "_is_mkldnn_bf16_supported", None)
+    if dtype == torch.bfloat16 and half is not None and not half():
+        return False
     return bool(
         dtype in (torch.bfloat16, torch.float32)
         and torch.backends.mkldnn.is_available()

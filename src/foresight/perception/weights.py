@@ -6,14 +6,17 @@ key and value; both are read.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
+from foresight.perception.generations import refuse_parts, refuse_tensor
 from foresight.perception.vit import Attention, VisionTransformer, VitConfig
 
 State = dict[str, Tensor]
@@ -23,13 +26,14 @@ HEAD_DIMS = {1280: 80}
 """ViT-H has 16 heads over 1280 channels; all others have heads of 64 channels."""
 
 PUBLISHED_SIZE = 256
-PREFIX = re.compile(r"^(?:(?:module|backbone|encoder)\.)+")
-NOT_ENCODER = ("predictor.", "pooler.", "classifier.")
-LATER_PARTS = ("patch_embed_img", "mod_embed", "norms_block")
-"""Parts that only V-JEPA 2.1 has: image patches, modality embeddings, norms of inner blocks."""
-
-DICT_KEYS = ("encoder", "target_encoder")
-LATER_KEY = "ema_encoder"
+PARTS = ("target_encoder", "encoder")
+"""Copies of an encoder in one file, the one that is taken first: the target is the average that
+is evaluated, and what Meta's own loader reads today."""
+CONTAINERS = ("state_dict", "model")
+"""What trainers put all weights under."""
+WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "module", "model", "backbone", "vjepa2")
+"""Words that torch.compile, parallel training and other models put into names."""
+NOT_ENCODER = ("predictor", "pooler", "classifier")
 
 _NAMES = (
     (re.compile(r"^embeddings\.patch_embeddings\."), "patch_embed."),
@@ -38,47 +42,108 @@ _NAMES = (
     (re.compile(r"^layernorm\."), "norm."),
 )
 
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+LARGEST = 1e4
+"""No weight of a trained encoder comes near it; beyond it products overflow."""
 
-def encoder_part(held: Any, source: str) -> State:
-    """The encoder's weights in a loaded ``.pt`` file, whichever of the published keys they have.
+
+@dataclass(frozen=True)
+class EncoderWeights:
+    """The weights of one encoder, and where in a file they were.
+
+    Attributes:
+        tensors: under Meta's names.
+        part: ``encoder`` or ``target_encoder``; empty where the file holds nothing else.
+        prefix: what stood before the names and was left out, for example ``module.backbone.``.
+    """
+
+    tensors: State
+    part: str = ""
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        """For example ``target_encoder, names without module.backbone.``."""
+        names = f"names without {self.prefix}" if self.prefix else "names as they are"
+        return f"{self.part or 'the whole file'}, {names}"
+
+
+def encoder_part(held: Any, source: str, part: str | None = None) -> EncoderWeights:
+    """The encoder's weights in a loaded PyTorch file, whichever of the usual keys they have.
+
+    Args:
+        held: what the file holds.
+        source: what to call it in messages.
+        part: ``encoder`` or ``target_encoder`` where a file has both; None takes the latter.
 
     Raises:
         ForesightError: there is none, or it is a V-JEPA 2.1 checkpoint.
     """
+    refuse_parts(held, source)
     if isinstance(held, dict):
-        if LATER_KEY in held:
-            raise ForesightError(_later(source))
-        for key in DICT_KEYS:
-            part = held.get(key)
-            if isinstance(part, dict) and part:
-                return part
+        for key in (part,) if part else PARTS:
+            inside = held.get(key)
+            if isinstance(inside, dict) and inside:
+                found = meta_names(inside, source)
+                return EncoderWeights(found.tensors, str(key), found.prefix)
+        for key in CONTAINERS:
+            if isinstance(held.get(key), dict) and held[key]:
+                return encoder_part(held[key], source, part)
         if held and all(isinstance(value, Tensor) for value in held.values()):
-            return held
-    found = ", ".join(map(str, held))[:80] if isinstance(held, dict) else type(held).__name__
+            return meta_names(held, source, part)
+    found_keys = ", ".join(map(str, held))[:80] if isinstance(held, dict) else type(held).__name__
     raise ForesightError(
-        f"{source} holds no encoder (found: {found}): expected weights under "
-        f"{' or '.join(DICT_KEYS)}, as in Meta's V-JEPA 2 files."
+        f"{source} holds no {part or 'encoder'} (found: {found_keys}): expected weights under "
+        f"{' or '.join(PARTS)}, as in Meta's V-JEPA 2 files."
     )
 
 
-def meta_names(tensors: State, source: str) -> State:
+def meta_names(tensors: State, source: str, part: str | None = None) -> EncoderWeights:
     """Weights under Meta's names, whatever they came under; what is no encoder is left out.
 
     Raises:
-        ForesightError: the weights are of V-JEPA 2.1.
+        ForesightError: the weights are of V-JEPA 2.1, one is there twice, or there is no such part.
     """
-    found: State = {}
+    copies: dict[str, State] = {}
+    removed: dict[str, set[str]] = {}
     for full, value in tensors.items():
-        whole = full.removeprefix("vjepa2.")
-        if whole.startswith(NOT_ENCODER):
+        words = without_wrappers(full).split(".")
+        if words[0] in NOT_ENCODER:
             continue
-        name = PREFIX.sub("", whole)
-        if any(part in name for part in LATER_PARTS):
-            raise ForesightError(_later(source))
+        copy = ""
+        while len(words) > 1 and words[0] in PARTS:
+            copy = words.pop(0)
+        name = _meta_name(".".join(words))
+        refuse_tensor(name, full, source)
         if name == "pos_embed":  # of training runs without rotary embedding; never used here
             continue
-        found[_meta_name(name)] = value
-    return _joined(found)
+        if name in copies.setdefault(copy, {}):
+            raise ForesightError(
+                f"{source} holds {name} twice, once as {full}: it mixes two models, save one alone."
+            )
+        copies[copy][name] = value
+        removed.setdefault(copy, set()).add(_before(full, words[0]))
+    chosen = _chosen(copies, source, part)
+    stripped = sorted(removed.get(chosen, set()) - {""})
+    found = copies.get("", {}) | copies.get(chosen, {})  # strays are told by name later
+    return EncoderWeights(_joined(found), chosen, ", ".join(stripped))
+
+
+def without_wrappers(name: str) -> str:
+    """A tensor's name without the words of `WRAPPERS`, wherever they stand."""
+    return ".".join(word for word in name.split(".") if word not in WRAPPERS)
+
+
+def _chosen(copies: dict[str, State], source: str, part: str | None) -> str:
+    """Which copy of the encoder is taken."""
+    if part is not None and part not in copies:
+        there = ", ".join(name for name in copies if name) or "none"
+        raise ForesightError(f"{source} has no part {part!r} (found: {there}): name another.")
+    return part or next((name for name in PARTS if name in copies), "")
+
+
+def _before(full: str, word: str) -> str:
+    """What stands before a word of a name."""
+    return full[: full.index(f".{word}") + 1] if f".{word}" in full else ""
 
 
 def _meta_name(name: str) -> str:
@@ -171,11 +236,43 @@ def build(tensors: State, config: VitConfig, source: str) -> VisionTransformer:
                 f"{source} holds {name} as {list(tensors[name].shape)}, expected {list(shape)}: "
                 "the weights do not fit the configuration, fetch or make it again."
             )
+    check_values(tensors, source)
     module.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
     for child in module.modules():  # the one constant that was made on the meta device
         if isinstance(child, Attention):
             child.make_swap()
     return module.eval().requires_grad_(False)
+
+
+def check_values(tensors: State, source: str) -> None:
+    """Refuse numbers that no trained encoder has.
+
+    Raises:
+        ForesightError: weights that are not floating-point, not finite, huge, or zero throughout.
+    """
+    for name, value in tensors.items():
+        if value.dtype not in DTYPES:
+            raise ForesightError(
+                f"{source} holds {name} as {str(value.dtype).removeprefix('torch.')}: quantised "
+                "weights are not read, give the floating-point ones."
+            )
+        low, high = (float(bound) for bound in value.aminmax())
+        largest = max(abs(low), abs(high))  # NaN goes through aminmax
+        if not math.isfinite(low + high):
+            count = int((~value.isfinite()).sum())
+            raise ForesightError(
+                f"{source} holds {count} of {value.numel()} weights of {name} that are not finite: "
+                "the training that made them diverged or the file is damaged, use another."
+            )
+        if largest > LARGEST:
+            raise ForesightError(
+                f"{source} holds {name} with values up to {largest:.3g}, where trained weights "
+                f"stay below {LARGEST:g}: it is no trained encoder, fetch or make it again."
+            )
+    if not any(value.any() for value in tensors.values()):
+        raise ForesightError(
+            f"{source} holds nothing but zeros: the file was never filled, fetch or make it again."
+        )
 
 
 def transformers_names(tensors: State) -> State:
@@ -206,10 +303,3 @@ def _some(names: Iterable[str]) -> str:
     listed = sorted(names)
     more = f" and {len(listed) - 2} more" if len(listed) > 2 else ""
     return ", ".join(listed[:2]) + more
-
-
-def _later(source: str) -> str:
-    return (
-        f"{source} is a V-JEPA 2.1 checkpoint, which has other embeddings, rotations and norms: "
-        "give a V-JEPA 2 (2.0) one, such as vitl.pt or facebook/vjepa2-vitl-fpc64-256."
-    )

@@ -263,7 +263,7 @@ def _start(sizes: VitConfig, init: str | None) -> VisionTransformer:
         encoder = VisionTransformer(sizes)
         initialise(encoder)
         return encoder
-    found = open_checkpoint(init, (sizes.height, sizes.width)).load()
+    found, _ = open_checkpoint(init, (sizes.height, sizes.width)).load()
     if found.config != sizes:
         different = [
             f"{name} {value} instead of {asdict(sizes)[name]}"
