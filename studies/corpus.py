@@ -32,7 +32,7 @@ EXTRA_TASKS = (
     "manipulator-bring_ball",
     "quadruped-walk",
 )
-WANDERING = ("smooth:0.9", "random", "smooth:0.97", "smooth:0.8")
+WANDERING = ("ar1:0.9", "random", "ar1:0.97", "ar1:0.8")
 TEACHERS = {
     "reacher-easy": ("expert", "eps:0.3:expert"),
     "point_mass-easy": ("expert", "eps:0.3:expert"),

@@ -19,7 +19,7 @@ from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, returns_by_seed
 from foresight.pipelines.learn import presets as planning_presets
 from foresight.policies.mpc import Gaze, ImagineConfig, Imaginer, ImaginingFactory, hold_of
-from foresight.rollout.vector import Arena
+from foresight.rollout.arena import Arena
 from foresight.training.online import ImproveConfig, Improvement
 from foresight.training.rounds import read_parts, round_files
 from foresight.training.task_settings import task_config

@@ -25,7 +25,7 @@ BEHAVIOURS = {
     "reacher-easy": (EXPLORATION,),
     "point_mass-easy": (EXPLORATION,),
     # The sources' cartpole expert earned .01 of 200: no better than wandering about.
-    "cartpole-swingup": ("smooth:0.9", "random"),
+    "cartpole-swingup": ("ar1:0.9", "random"),
 }
 MEMBERS = 5
 HORIZONS = (1, 2, 4, 8)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from foresight.evaluation.baselines import has_teacher
 from foresight.evaluation.statistics import Row, Summary
+from foresight.experts import has_expert
 from foresight.policies.factory import PlannerConfig
 from studies.phases.common import Measured, Place
 from studies.phases.ensembles import BEHAVIOURS, LABEL, ensemble
@@ -51,7 +51,7 @@ def source_score(planner: PlannerConfig, task: str, seeds: tuple[int, ...]) -> P
         objective="both",
         reward_weight=REWARD_WEIGHT,
         disagreement=DISAGREEMENT,
-        goal="expert" if has_teacher("expert", task) else "oracle",
+        goal="expert" if has_expert("expert", task) else "oracle",
         goal_seeds=seeds,
     )
 

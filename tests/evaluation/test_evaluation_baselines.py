@@ -12,10 +12,10 @@ from foresight.evaluation import baselines
 from foresight.evaluation.baselines import (
     RowBook,
     borrow_baselines,
-    has_teacher,
     paired_baselines,
 )
 from foresight.evaluation.results import load, make_result
+from foresight.experts import has_expert
 from studies.baselines import BaselinesConfig, run
 
 
@@ -55,8 +55,8 @@ def test_all_conditions_on_the_same_seeds(quick_constant: list[str]) -> None:
         for seed in (0, 1)
     ]
     assert rows[4]["behaviour"] == "constant:0.5"
-    assert has_teacher("expert", "reacher-easy") and not has_teacher("expert", "dog-run")
-    assert has_teacher("oracle", "cartpole-swingup") and not has_teacher("oracle", "dog-run")
+    assert has_expert("expert", "reacher-easy") and not has_expert("expert", "dog-run")
+    assert has_expert("oracle", "cartpole-swingup") and not has_expert("oracle", "dog-run")
     rows = paired_baselines("dog-run", [0], conditions=("zero", "expert"), steps=2)
     assert [row["condition"] for row in rows] == ["zero"]
 

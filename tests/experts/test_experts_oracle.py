@@ -8,6 +8,7 @@ import multiprocessing
 import numpy as np
 import pytest
 
+from bodies import begin, play, spec_of_task
 from foresight.core.errors import ForesightError
 from foresight.envs.dmc.environment import make
 from foresight.envs.dmc.tasks import SOURCE_TASKS
@@ -16,31 +17,23 @@ from foresight.experts.oracle_search import Population, SearchSettings
 from foresight.experts.oracle_settings import ORACLE_SETTINGS, OracleSettings, oracle_settings
 from foresight.experts.rewards import batched_reward
 from foresight.experts.simulator_rollouts import BatchSimulator, default_threads
-from foresight.policies.scripted import make_behaviour
+from foresight.policies import make_policy
 
 SMALL = OracleSettings(
     horizon=8, first_iterations=2, replan_every=3, search=SearchSettings(samples=6, elites=2)
 )
 
 
-def play(task, oracle, steps, seed=10_007, protocol="seed200", disturb=None):
-    """Actions and rewards of the first steps; `disturb` replaces actions by its own."""
-    env = make(task, protocol, None)
-    observation, _ = env.reset(seed=seed)
-    oracle.reset(env, seed)
-    actions, rewards = [], []
-    for step in range(steps):
-        action = oracle.act(env, observation)
-        assert env.action_space.contains(action)
-        actions.append(action)
-        sent = action if disturb is None else disturb(step, action)
-        observation, reward, *_ = env.step(sent)
-        rewards.append(reward)
-    return np.array(actions), np.array(rewards)
+def run(task, oracle, steps, seed=10_007, **options):
+    return play(oracle, task, steps, seed, **options)
+
+
+def small(task, settings=SMALL, **options):
+    return Oracle(task, spec_of_task(task), settings, **options)
 
 
 def worker_actions(task):
-    return play(task, Oracle(task, SMALL), 8)[0], default_threads()
+    return run(task, small(task), 8)[0], default_threads()
 
 
 @pytest.mark.parametrize("task", SOURCE_TASKS)
@@ -67,8 +60,8 @@ def test_futures_are_those_of_the_environment(task):
 
 @pytest.mark.parametrize("task", ["walker-walk", "finger-spin"])
 def test_same_actions_on_any_threads_and_in_any_process(task):
-    one = play(task, Oracle(task, SMALL, threads=1), 8)[0]
-    three = play(task, Oracle(task, SMALL, threads=3), 8)[0]
+    one = run(task, small(task, threads=1), 8)[0]
+    three = run(task, small(task, threads=3), 8)[0]
     np.testing.assert_array_equal(one, three)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         elsewhere, threads = pool.apply(worker_actions, (task,))
@@ -77,16 +70,16 @@ def test_same_actions_on_any_threads_and_in_any_process(task):
 
 
 def test_seeds_and_episodes_are_independent():
-    oracle = Oracle("cheetah-run", SMALL, threads=1)
-    first = play("cheetah-run", oracle, 6)[0]
-    other = play("cheetah-run", oracle, 6, seed=10_008)[0]
-    again = play("cheetah-run", oracle, 6)[0]
+    oracle = small("cheetah-run", threads=1)
+    first = run("cheetah-run", oracle, 6)[0]
+    other = run("cheetah-run", oracle, 6, seed=10_008)[0]
+    again = run("cheetah-run", oracle, 6)[0]
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_actions_are_float32_of_the_right_shape():
-    actions, _ = play("hopper-hop", Oracle("hopper-hop", SMALL), 2)
+    actions, _ = run("hopper-hop", small("hopper-hop"), 2)
     assert actions.dtype == np.float32
     assert actions.shape == (2, 4)
 
@@ -101,36 +94,37 @@ def test_actions_are_float32_of_the_right_shape():
     ],
 )
 def test_tuned_oracle_earns(task, steps, least):
-    assert play(task, Oracle(task), steps)[1].sum() > least
+    assert run(task, Oracle(task, spec_of_task(task)), steps)[1].sum() > least
 
 
 def test_strayed_environment_is_planned_for_anew():
     settings = dataclasses.replace(SMALL, replan_every=8)
-    oracle = Oracle("cartpole-swingup", settings, threads=1)
-    calm = play("cartpole-swingup", oracle, 8)[0]
+    oracle = small("cartpole-swingup", settings, threads=1)
+    calm = run("cartpole-swingup", oracle, 8)[0]
     kick = lambda step, action: -np.ones(1, np.float32) if step == 2 else action  # noqa: E731
-    kicked = play("cartpole-swingup", oracle, 8, disturb=kick)[0]
+    kicked = run("cartpole-swingup", oracle, 8, disturb=kick)[0]
     np.testing.assert_array_equal(calm[:3], kicked[:3])
     assert not np.array_equal(calm[3:], kicked[3:])
 
 
 def test_a_new_episode_without_reset_of_the_oracle_reads_the_new_target():
     env = make("reacher-easy", "seed200", None)
-    oracle = Oracle("reacher-easy", SMALL, threads=1)
-    observation, _ = env.reset(seed=10_000)
-    oracle.reset(env, 5)
+    oracle = small("reacher-easy", threads=1)
+    observation = begin(oracle, env, 10_000)
+    oracle.reset(observation, 5)
     for _ in range(3):
-        observation, *_ = env.step(oracle.act(env, observation))
-    observation, _ = env.reset(seed=10_001)
-    late = oracle.act(env, observation)
-    fresh = Oracle("reacher-easy", SMALL, threads=1)
-    fresh.reset(env, 5)
-    np.testing.assert_array_equal(late, fresh.act(env, observation))
+        env.step(oracle.act(observation))
+    env.reset(seed=10_001)
+    late = oracle.act(observation)
+    fresh = small("reacher-easy", threads=1)
+    fresh.attach(env)
+    fresh.reset(observation, 5)
+    np.testing.assert_array_equal(late, fresh.act(observation))
 
 
 def test_repeat_and_the_end_of_the_episode():
-    oracle = Oracle("finger-spin", SMALL, threads=1)
-    actions, rewards = play("finger-spin", oracle, 500, protocol="dmc1000")
+    oracle = small("finger-spin", threads=1)
+    actions, rewards = run("finger-spin", oracle, 500, protocol="dmc1000")
     assert len(actions) == 500
     assert rewards.max() <= 2
 
@@ -163,6 +157,6 @@ def test_unequal_bounds_are_kept():
 def test_every_source_task_is_known_and_no_other():
     assert set(ORACLE_SETTINGS) == set(SOURCE_TASKS)
     assert oracle_settings("ball_in_cup-catch") is oracle_settings("cup-catch")
-    assert isinstance(make_behaviour("oracle", "cup-catch"), Oracle)
+    assert isinstance(make_policy("oracle", spec_of_task("cup-catch"), "cup-catch"), Oracle)
     with pytest.raises(ForesightError, match=r"humanoid-run.*cheetah-run.*walker-walk"):
-        Oracle("humanoid-run")
+        small("humanoid-run")

@@ -23,7 +23,7 @@ def frames():
     from foresight.rollout.episode import EpisodeSpec, run_episode
 
     render = RenderSettings(64, quality="smooth")
-    return run_episode(EpisodeSpec("reacher-easy", 3, "smooth:0.9", render=render, steps=40)).frames
+    return run_episode(EpisodeSpec("reacher-easy", 3, "ar1:0.9", render=render, steps=40)).frames
 
 
 def test_it_is_small_and_has_the_recipes_sizes():

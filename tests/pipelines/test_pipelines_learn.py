@@ -56,7 +56,7 @@ def test_the_inverse_model_is_a_rival_on_the_same_seeds(tmp_path, monkeypatch, c
     assert cli.main([*words, "--inverse"]) == 0  # nothing is run twice
     assert (folder / "rows.jsonl").read_text() == after
     # Where nobody can show the task, that is said before anything is learned.
-    monkeypatch.setattr(demonstrations, "has_teacher", lambda *_: False)
+    monkeypatch.setattr(demonstrations, "has_expert", lambda *_: False)
     assert cli.main(["learn", "cartpole-swingup", "--preset", "smoke", "--inverse"]) == 2
     assert "Nobody can show cartpole-swingup" in capsys.readouterr().err
     assert not (tmp_path / "runs/planning/cartpole-swingup").exists()

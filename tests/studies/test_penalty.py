@@ -14,7 +14,7 @@ from foresight.diagnostics import calibration
 from foresight.diagnostics.calibration import calibrate
 from foresight.diagnostics.held_out import HeldOutConfig, Shaky, collect_held_out
 from foresight.policies.mpc import ImagineConfig, Imaginer
-from foresight.rollout.vector import Arena
+from foresight.rollout.arena import Arena
 from foresight.training.memory import recall
 from foresight.worldmodel.joint import JointModel
 from studies.latent_stats import grounds_of

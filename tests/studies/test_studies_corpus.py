@@ -28,7 +28,7 @@ def test_parts_cover_the_source_tasks_and_six_more_in_every_way():
         most = make(task, render=None).physics.model.ncam
         assert all(part.camera < most for part in own)
     behaviours = {name for part in found for name in part.behaviours}
-    assert {"random", "smooth:0.9", "expert", "oracle"} <= behaviours
+    assert {"random", "ar1:0.9", "expert", "oracle"} <= behaviours
 
 
 def test_scale_multiplies_the_episodes_and_leaves_one():
@@ -71,7 +71,7 @@ def test_a_part_is_collected_with_its_behaviours_in_turn(tmp_path):
     store = collect(tmp_path / part.name, part.specs(16, FIRST_SEED), 1)
     assert store.lengths == [4, 4, 4]
     assert store.render == part.specs(16, 0)[0].render
-    assert [meta.behaviour for meta in store.metas] == ["smooth:0.9", "random", "smooth:0.97"]
+    assert [meta.behaviour for meta in store.metas] == ["ar1:0.9", "random", "ar1:0.97"]
     assert [meta.seed for meta in store.metas] == [FIRST_SEED, FIRST_SEED + 1, FIRST_SEED + 2]
     assert not np.array_equal(store.frames(0), store.frames(1))
 

@@ -22,7 +22,7 @@ from foresight.policies.mpc import (
     ImaginingFactory,
     with_past,
 )
-from foresight.rollout.vector import LAPSE, Arena, Led, Teacher, Wander
+from foresight.rollout.arena import LAPSE, Arena, Led, Teacher, Wander
 from foresight.training.online import STATE, ImproveConfig, Improvement, improve
 from foresight.worldmodel.joint import JointModel, LearnConfig
 

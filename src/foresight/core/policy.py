@@ -61,6 +61,15 @@ class BatchPolicy(Policy):
             active: False for robots whose episode is over; their actions are not used.
         """
 
+    def notes_batch(self) -> list[dict[str, Any]]:
+        """As `notes`, for each robot of the batch; empty where nothing is measured."""
+        return []
+
+    def notes(self) -> dict[str, Any]:
+        """Notes of one robot."""
+        found = self.notes_batch()
+        return found[0] if found else {}
+
     def reset(self, observation: Observation, seed: int) -> None:
         """Begin an episode of one robot."""
         self.reset_batch([observation], [seed])

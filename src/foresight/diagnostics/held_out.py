@@ -17,7 +17,7 @@ from foresight.core.progress import track
 from foresight.diagnostics.imagined_errors import HeldOut
 from foresight.perception.encoder import Encoder
 from foresight.policies.mpc import Gaze, ImagineConfig, Imaginer
-from foresight.rollout.vector import Arena, Rolled, Wander
+from foresight.rollout.arena import Arena, Rolled, Wander
 from foresight.training.memory import latents
 from foresight.worldmodel.joint import JointModel
 

@@ -13,7 +13,7 @@ from foresight.evaluation.constant import TRAINING_SEED, best_constant, constant
 from foresight.evaluation.episodes import behaviour_hash, evaluate_behaviour, simulator_version
 from foresight.evaluation.results import load
 from foresight.evaluation.statistics import Row
-from foresight.policies.scripted import make_behaviour
+from foresight.experts import has_expert
 
 CONDITIONS = ("zero", "random", "constant", "expert", "oracle")
 
@@ -159,7 +159,7 @@ def _baseline_spec(
     """The behaviour behind a condition; None for a teacher that the task does not have."""
     if condition not in CONDITIONS:
         raise ForesightError(f"Condition {condition!r}: expected one of {', '.join(CONDITIONS)}.")
-    if condition in ("expert", "oracle") and not has_teacher(condition, task):
+    if condition in ("expert", "oracle") and not has_expert(condition, task):
         return None
     if condition != "constant":
         return condition
@@ -197,15 +197,6 @@ def borrow_baselines(book: RowBook, path: Path | str) -> int:
         if row["condition"] == "constant":
             book.learn_constant(row["task"], result.protocol, str(row["behaviour"]))
     return len(lent)
-
-
-def has_teacher(teacher: str, task: str) -> bool:
-    """Whether ``task`` has a scripted ``expert``, or an ``oracle`` that knows its reward."""
-    try:
-        make_behaviour(teacher, task)
-    except ForesightError:
-        return False
-    return True
 
 
 def _both(

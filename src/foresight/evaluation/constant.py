@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from foresight.core.errors import ForesightError
+from foresight.core.spec import Spec, numbered_axes
 from foresight.envs.dmc.environment import DMControlEnv, make
 from foresight.policies.scripted import generator, uniform_action
 
@@ -69,7 +70,8 @@ def default_candidates(space: spaces.Box) -> np.ndarray:
     else:
         grid += [np.full(length, value) for value in _GRID]
     random = generator("constant", TRAINING_SEED)
-    draws = [uniform_action(random, space) for _ in range(_DRAWS if length > 2 else 0)]
+    spec = Spec(action=numbered_axes("action", length, space.low, space.high))
+    draws = [uniform_action(random, spec) for _ in range(_DRAWS if length > 2 else 0)]
     return np.clip(np.array([*grid, *draws], np.float32), space.low, space.high)
 
 

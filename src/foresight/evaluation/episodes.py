@@ -14,7 +14,10 @@ import numpy as np
 import torch
 
 from foresight.core.errors import ForesightError
+from foresight.core.observation import Observation
+from foresight.core.policy import Policy
 from foresight.core.provenance import git_revision
+from foresight.core.simulator import Privileged
 from foresight.envs.dmc import environment as dm_env
 from foresight.envs.dmc.protocol import get_protocol
 from foresight.envs.dmc.tasks import canonical, resolve
@@ -22,8 +25,9 @@ from foresight.envs.render import FrameRenderer, RenderSettings
 from foresight.evaluation.results import config_hash
 from foresight.evaluation.statistics import Row
 from foresight.experts.oracle_settings import oracle_settings
-from foresight.policies.scripted import Behaviour, make_behaviour
-from foresight.rollout.jobs import run_jobs
+from foresight.policies.registry import make_policy
+from foresight.rollout.episode import action_spec
+from foresight.rollout.pool import run_jobs
 
 SUCCESS_RETURN = {"seed200": 150.0, "dmc1000": 750.0}
 """An episode is a success if its return is above this.
@@ -239,7 +243,6 @@ def _behaviour_plan(
     film: tuple[int, ...],
     film_settings: RenderSettings,
 ) -> _Plan:
-    make_behaviour(spec, task)  # an unknown spec is refused here, not in a worker
     name = condition or spec.partition(":")[0]
     identity = _behaviour_identity(task, spec)
     mark = {"behaviour": spec}
@@ -293,7 +296,8 @@ def _evaluate(
     rows: dict[int, Row] = {}
     films: dict[int, np.ndarray] = {}
     label = f"{plan.condition} on {plan.task}"
-    for seed, outcome in run_jobs(partial(_Episodes, plan, make_actor), seeds, workers, label):
+    for outcome in run_jobs(partial(_Episodes, plan, make_actor), seeds, workers, label):
+        seed = outcome.row["seed"]
         rows[seed] = outcome.row
         if outcome.film is not None:
             films[seed] = outcome.film
@@ -370,18 +374,20 @@ class _AgentActor:
 class _BehaviourActor:
     def __init__(self, spec: str, task: str) -> None:
         self.spec, self.task = spec, task
-        self.behaviour: Behaviour
+        self.behaviour: Policy
 
     def start(self, env: dm_env.DMControlEnv, observation: dict, seed: int) -> None:
         # A new one for each episode, as in collecting: nothing can leak from the last one.
         close = getattr(getattr(self, "behaviour", None), "close", None)
         if callable(close):
             close()
-        self.behaviour = make_behaviour(self.spec, self.task)
-        self.behaviour.reset(env, seed)
+        self.behaviour = make_policy(self.spec, action_spec(env), self.task)
+        if isinstance(self.behaviour, Privileged):
+            self.behaviour.attach(env)
+        self.behaviour.reset(Observation.of(observation), seed)
 
     def act(self, env: dm_env.DMControlEnv, observation: dict) -> np.ndarray:
-        return self.behaviour.act(env, observation)
+        return self.behaviour.act(Observation.of(observation))
 
     def notes(self) -> Row:
         return {}

@@ -1,1 +1,42 @@
 """Privileged: what may look into a simulator. Controllers, feedback laws, the oracle."""
+
+from foresight.core.policy import Policy
+from foresight.core.spec import Spec
+from foresight.experts.noisy import NoisyExpert, noisy_expert
+from foresight.policies.registry import register_policy
+
+__all__ = ["NoisyExpert", "has_expert"]
+
+
+def has_expert(kind: str, env_id: str) -> bool:
+    """Whether an environment has an ``expert``, a ``source``, or an ``oracle`` for its reward."""
+    from foresight.envs.dmc.tasks import canonical
+    from foresight.experts.controllers import EXPERTS
+    from foresight.experts.expert import NAMESPACE
+    from foresight.experts.feedback import known_laws
+    from foresight.experts.oracle_settings import ORACLE_SETTINGS
+
+    task = canonical(env_id.removeprefix(NAMESPACE))
+    if kind == "oracle":
+        return task in ORACLE_SETTINGS
+    return (kind, task) in EXPERTS or (kind == "expert" and task in known_laws())
+
+
+def _scripted(name: str, spec: Spec, env_id: str | None) -> Policy:
+    from foresight.experts.controllers import make_expert
+    from foresight.experts.expert import task_of
+
+    return make_expert(name, task_of(name, env_id), spec)
+
+
+def _oracle(name: str, spec: Spec, env_id: str | None) -> Policy:
+    from foresight.experts.expert import task_of
+    from foresight.experts.oracle import Oracle
+
+    return Oracle(task_of(name, env_id), spec)
+
+
+register_policy("expert", _scripted)
+register_policy("source", _scripted)
+register_policy("oracle", _oracle)
+register_policy("noisy", noisy_expert, "noisy:0.6:expert")

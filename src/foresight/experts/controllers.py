@@ -8,84 +8,82 @@ from typing import Any
 import numpy as np
 
 from foresight.core.errors import ForesightError
-from foresight.envs.dmc.environment import DMControlEnv
+from foresight.core.observation import Observation
+from foresight.core.policy import Action, Policy
+from foresight.core.spec import Spec
+from foresight.experts.expert import Expert
 from foresight.experts.feedback import FeedbackExpert, known_laws
-from foresight.policies.scripted import Behaviour
 
 
-class ReacherExpert:
+class ReacherExpert(Expert):
     """Two-link inverse kinematics, then a PD controller on the joints.
 
     Both elbow solutions are tried; the one that the joints reach sooner is kept for the episode.
     """
 
-    name = "expert"
     stiffness = np.array([12.0, 12.0])
     damping = np.array([1.6, 1.0])
 
-    def __init__(self) -> None:
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
         self._goal = np.zeros(2)
 
-    def reset(self, env: DMControlEnv, seed: int) -> None:
+    def reset(self, observation: Observation, seed: int) -> None:
         """Choose the joint angles that put the finger on the target."""
-        angles = env.physics.data.qpos[:2].copy()
-        solutions = _reacher_solutions(env.physics)
+        angles = self.physics.data.qpos[:2].copy()
+        solutions = _reacher_solutions(self.physics)
         # A revolute shoulder takes the short way round; the limited elbow cannot.
         for solution in solutions:
             solution[0] = angles[0] + _wrapped(solution[0] - angles[0])
         self._goal = min(solutions, key=lambda goal: float(np.abs(goal - angles).max()))
 
-    def act(self, env: DMControlEnv, observation: dict[str, np.ndarray]) -> np.ndarray:
+    def act(self, observation: Observation) -> Action:
         """Joint torques as control values, float32 ``[2]``."""
-        data = env.physics.data
+        data = self.physics.data
         error = self._goal - data.qpos[:2]
         control = self.stiffness * error - self.damping * data.qvel[:2]
         return np.clip(control, -1, 1).astype(np.float32)
 
 
-class PointMassExpert:
+class PointMassExpert(Expert):
     """A PD controller in the plane, undone through the actuators' mixing of the two axes."""
 
-    name = "expert"
     stiffness = 60.0
     damping = 12.0
 
-    def __init__(self) -> None:
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
         self._unmix: np.ndarray = np.eye(2)
 
-    def reset(self, env: DMControlEnv, seed: int) -> None:
+    def reset(self, observation: Observation, seed: int) -> None:
         """Read which axes each actuator pulls (``point_mass-hard`` draws this anew)."""
-        mixing = np.array(env.physics.model.wrap_prm[:4], np.float64).reshape(2, 2).T
+        mixing = np.array(self.physics.model.wrap_prm[:4], np.float64).reshape(2, 2).T
         self._unmix = np.linalg.inv(mixing)
 
-    def act(self, env: DMControlEnv, observation: dict[str, np.ndarray]) -> np.ndarray:
+    def act(self, observation: Observation) -> Action:
         """Control values, float32 ``[2]``."""
-        physics = env.physics
+        physics = self.physics
         error = physics.mass_to_target()[:2]
         force = self.stiffness * error - self.damping * physics.data.qvel[:2]
         return np.clip(self._unmix @ force, -1, 1).astype(np.float32)
 
 
-class SourceReacher:
+class SourceReacher(Expert):
     """The controller of the source documents, which they call an expert.
 
     It applies the Cartesian direction to the target straight to the joint torques, which is
     wrong for most poses; kept so that their data can be made again.
     """
 
-    name = "source"
     gain = 5.0
 
-    def reset(self, env: DMControlEnv, seed: int) -> None:
-        """Nothing to prepare."""
-
-    def act(self, env: DMControlEnv, observation: dict[str, np.ndarray]) -> np.ndarray:
+    def act(self, observation: Observation) -> Action:
         """Control values, float32 ``[2]``."""
-        to_target = -env.physics.finger_to_target()  # dm_control's vector points to the finger
+        to_target = -self.physics.finger_to_target()  # dm_control's vector points to the finger
         return np.clip(self.gain * to_target, -1, 1).astype(np.float32)
 
 
-EXPERTS: dict[tuple[str, str], Callable[[], Behaviour]] = {
+EXPERTS: dict[tuple[str, str], Callable[[Spec], Policy]] = {
     ("expert", "reacher-easy"): ReacherExpert,
     ("expert", "reacher-hard"): ReacherExpert,
     ("expert", "point_mass-easy"): PointMassExpert,
@@ -95,21 +93,21 @@ EXPERTS: dict[tuple[str, str], Callable[[], Behaviour]] = {
 }
 
 
-def make_expert(kind: str, task: str) -> Behaviour:
+def make_expert(kind: str, task: str, spec: Spec) -> Policy:
     """The expert of a task.
 
     Raises:
         ForesightError: nobody has written one.
     """
     if kind == "expert" and (kind, task) not in EXPERTS and task in known_laws():
-        return FeedbackExpert(task)
+        return FeedbackExpert(task, spec)
     if (kind, task) not in EXPERTS:
         laws = known_laws() if kind == "expert" else ()
         have = ", ".join([*(name for found, name in EXPERTS if found == kind), *laws])
         raise ForesightError(
-            f"There is no {kind!r} behaviour for {task}: use oracle, or one of the tasks {have}."
+            f"There is no {kind!r} policy for {task}: use oracle, or one of the tasks {have}."
         )
-    return EXPERTS[kind, task]()
+    return EXPERTS[kind, task](spec)
 
 
 def _reacher_solutions(physics: Any) -> list[np.ndarray]:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foresight.core.observation import Observation
+from foresight.core.policy import Action
+from foresight.core.spec import Spec
 from foresight.envs.dmc.tasks import canonical
+from foresight.experts.expert import Expert
 from foresight.experts.oracle_search import Population
 from foresight.experts.oracle_settings import OracleSettings, oracle_settings
 from foresight.experts.rewards import BatchedReward, batched_reward
 from foresight.experts.simulator_rollouts import BatchSimulator, default_threads
 
 if TYPE_CHECKING:
-    from foresight.envs.dmc.environment import DMControlEnv
     from foresight.experts.shaping import Shaping
 
 Array = np.ndarray
@@ -28,15 +31,16 @@ Array = np.ndarray
 _UNSTABLE = -1e3  # score of a step into a state that is not finite
 
 
-class Oracle:
-    """Behaviour that plans in the true simulator (model-predictive control).
+class Oracle(Expert):
+    """Plans in the true simulator (model-predictive control).
 
     The same seed gives the same actions on any number of threads and in any process. An
-    environment that strays from the plan, because another behaviour chose some of the actions, is
+    environment that strays from the plan, because another policy chose some of the actions, is
     planned for anew from where it is.
 
     Args:
         task: One of the eight source tasks.
+        spec: Of the robot.
         settings: How to search; None takes the tuned settings of the task.
         threads: Simulation threads; None takes all cores, or one within a worker process.
 
@@ -47,8 +51,13 @@ class Oracle:
     name = "oracle"
 
     def __init__(
-        self, task: str, settings: OracleSettings | None = None, threads: int | None = None
+        self,
+        task: str,
+        spec: Spec,
+        settings: OracleSettings | None = None,
+        threads: int | None = None,
     ) -> None:
+        super().__init__(spec)
         tuned = oracle_settings(task)
         self.task = canonical(task)
         self.settings = settings or tuned
@@ -57,18 +66,17 @@ class Oracle:
         self._simulator: BatchSimulator | None = None
         self._episode: _Episode | None = None
 
-    def reset(self, env: DMControlEnv, seed: int) -> None:
+    def reset(self, observation: Observation, seed: int) -> None:
         """Begin an episode: forget all plans and seed the search."""
         self._seed = seed
         self._episode = None
 
-    def act(self, env: DMControlEnv, observation: dict[str, Array]) -> Array:
+    def act(self, observation: Observation) -> Action:
         """Return the next action of the best plan found, float32 ``[A]``; blind to observation."""
         # Begun here and not in reset(), so that the model is read after the environment's reset.
-        if self._episode is None or self._episode.is_over(env):
-            simulator = self._simulator_for(env)
-            self._episode = _Episode(self.task, self.settings, simulator, env, self._seed)
-        return self._episode.act(env)
+        if self._episode is None or self._episode.is_over():
+            self._episode = _Episode(self, self._simulator_now(), self._seed)
+        return self._episode.act()
 
     def close(self) -> None:
         """End the simulation threads."""
@@ -76,13 +84,12 @@ class Oracle:
             self._simulator.close()
         self._simulator = self._episode = None
 
-    def _simulator_for(self, env: DMControlEnv) -> BatchSimulator:
+    def _simulator_now(self) -> BatchSimulator:
         """Return the thread pool for this environment, the last one where the model is the same."""
-        model = env.physics.model.ptr
+        model = self.physics.model.ptr
         if self._simulator is None or self._simulator.model is not model:
             self.close()
-            step = 1.0 / (env.frames_per_second * env.protocol.repeat)
-            substeps = round(step / model.opt.timestep)
+            substeps = round(self.control_timestep / model.opt.timestep)
             self._simulator = BatchSimulator(model, substeps, self.threads, sensors=True)
         return self._simulator
 
@@ -90,50 +97,45 @@ class Oracle:
 class _Episode:
     """The oracle's plans within one episode."""
 
-    def __init__(
-        self,
-        task: str,
-        settings: OracleSettings,
-        simulator: BatchSimulator,
-        env: DMControlEnv,
-        seed: int,
-    ) -> None:
+    def __init__(self, oracle: Oracle, simulator: BatchSimulator, seed: int) -> None:
+        settings = oracle.settings
         model = simulator.model
         self._settings = settings
         self._simulator = simulator
-        self._repeat = env.protocol.repeat
-        self._decisions = env.protocol.decisions
-        self._reward: BatchedReward = batched_reward(task, model)
+        self._physics: Any = oracle.physics
+        self._repeat = oracle.repeat
+        self._decisions = oracle.env.protocol.steps // oracle.repeat
+        self._timestep = oracle.control_timestep * oracle.repeat
+        self._reward: BatchedReward = batched_reward(oracle.task, model)
         self._shaping: Shaping | None = settings.shaping and settings.shaping(model)
         rng = np.random.default_rng([seed, zlib.crc32(Oracle.name.encode())])
-        space = env.action_space
-        low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+        low, high = (bound.astype(np.float64) for bound in (oracle.spec.low, oracle.spec.high))
         # Settings count control steps; a held action makes the same future in fewer decisions.
         horizon = min(-(-settings.horizon // self._repeat), self._decisions)
         knots = tuple(max(1, round(knot / self._repeat)) for knot in settings.search.knots)
         search = replace(settings.search, knots=knots)
         self._population = Population(search, horizon, low, high, rng)
         self._planned_at: int | None = None
-        self._latest = self._now(env)
+        self._latest = self._now()
         self._plan = np.empty((0, len(low)))
         self._foreseen = np.empty((0, 0))
 
-    def is_over(self, env: DMControlEnv) -> bool:
+    def is_over(self) -> bool:
         """Return whether the environment has gone back in time, that is, was reset."""
-        return self._now(env) < self._latest
+        return self._now() < self._latest
 
-    def act(self, env: DMControlEnv) -> Array:
+    def act(self) -> Action:
         """Return the action for the simulator's present state, float32 ``[A]``."""
-        self._latest = now = self._now(env)
-        state = self._simulator.full_state(env.physics.data.ptr)
+        self._latest = now = self._now()
+        state = self._simulator.full_state(self._physics.data.ptr)
         if self._must_plan(now, state[1:]):
-            self._make_plan(now, state, env.physics.data.qacc_warmstart)
+            self._make_plan(now, state, self._physics.data.qacc_warmstart)
         assert self._planned_at is not None
         return self._plan[now - self._planned_at].astype(np.float32)
 
-    def _now(self, env: DMControlEnv) -> int:
+    def _now(self) -> int:
         """Return the decisions that have passed in the episode."""
-        return round(env.physics.data.time * env.frames_per_second)
+        return round(self._physics.data.time / self._timestep)
 
     def _must_plan(self, now: int, state: Array) -> bool:
         if self._planned_at is None:

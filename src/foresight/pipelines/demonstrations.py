@@ -11,8 +11,9 @@ from foresight.core.files import fingerprint
 from foresight.data.store import EpisodeStore
 from foresight.envs.dmc.protocol import get_protocol
 from foresight.evaluation.assess import Trial, assess_agent, camera
-from foresight.evaluation.baselines import TRAINING_SEEDS, RowBook, has_teacher
+from foresight.evaluation.baselines import TRAINING_SEEDS, RowBook
 from foresight.evaluation.statistics import Row
+from foresight.experts import has_expert
 from foresight.policies.taught import FollowConfig, NearestFactory, TaughtConfig
 from foresight.policies.taught.heads import heads_identity
 from foresight.rollout.collect import collect
@@ -61,7 +62,7 @@ def teacher_of(task: str) -> str:
         ForesightError: it has neither.
     """
     for teacher in ("expert", "oracle"):
-        if has_teacher(teacher, task):
+        if has_expert(teacher, task):
             return teacher
     raise ForesightError(
         f"Nobody can show {task}: it has no scripted expert and no oracle, give a video of it."

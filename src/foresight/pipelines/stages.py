@@ -13,11 +13,10 @@ from foresight.data.store import EpisodeStore
 from foresight.envs.dmc.environment import make
 from foresight.envs.dmc.tasks import canonical
 from foresight.envs.render import RenderSettings
-from foresight.evaluation.baselines import has_teacher
 from foresight.evaluation.statistics import Row
+from foresight.experts import has_expert
 from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_dataset
-from foresight.policies.scripted import make_behaviour
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec
 from foresight.training.experience import Experience
@@ -65,8 +64,6 @@ class DataPlan:
             raise ForesightError(f"{self.episodes} episodes were asked for: collect at least 1.")
         task = canonical(self.task)
         behaviours = self.behaviours or default_behaviours(task)
-        for spec in behaviours:
-            make_behaviour(spec, task)
         render = self.render(size)
         return [
             EpisodeSpec(
@@ -84,7 +81,7 @@ class DataPlan:
 def default_behaviours(task: str) -> tuple[str, ...]:
     """A third random, the rest the task's expert (or oracle, or nothing) at ε = 0.3."""
     for teacher in ("expert", "oracle"):
-        if has_teacher(teacher, task):
+        if has_expert(teacher, task):
             return ("random", f"eps:0.3:{teacher}", f"eps:0.3:{teacher}")
     return ("random",)
 

@@ -34,7 +34,7 @@ from foresight.training.taught import taught_heads
 from foresight.worldmodel.joint import JointModel
 
 SHOWN_SIZE = 256
-PICTURES = ("smooth:0.9", "smooth:0.5", "random", "smooth:0.97")
+PICTURES = ("ar1:0.9", "ar1:0.5", "random", "ar1:0.97")
 """Behaviours of the episodes whose frames stand for imagined states."""
 
 

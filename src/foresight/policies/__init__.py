@@ -1,1 +1,15 @@
-"""Policies: from features to actions without search."""
+"""Everything that acts: scripted, planned, cloned, taught; made by name or from a checkpoint."""
+
+from foresight.policies.registry import MakePolicy, NamedPolicy, make_policy, register_policy
+from foresight.policies.scripted import AR1Noise, Constant, EpsilonGreedy, Random
+
+__all__ = [
+    "AR1Noise",
+    "Constant",
+    "EpsilonGreedy",
+    "MakePolicy",
+    "NamedPolicy",
+    "Random",
+    "make_policy",
+    "register_policy",
+]

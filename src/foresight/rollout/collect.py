@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -14,8 +15,8 @@ from foresight.core.progress import track
 from foresight.data.encoded import EncodedEpisode, encoder
 from foresight.data.store import EpisodeStore
 from foresight.envs.dmc.environment import make
-from foresight.rollout.episode import EpisodeSpec
-from foresight.rollout.pool import run_episodes
+from foresight.rollout.episode import EpisodeSpec, SpecRunner
+from foresight.rollout.pool import run_jobs
 
 
 def collect(path: Path | str, specs: Sequence[EpisodeSpec], workers: int) -> EpisodeStore:
@@ -51,9 +52,9 @@ def collect(path: Path | str, specs: Sequence[EpisodeSpec], workers: int) -> Epi
 
 
 def _append(store: EpisodeStore, specs: list[EpisodeSpec], workers: int) -> None:
-    episodes = cast(
-        Generator[EncodedEpisode, None, None], run_episodes(specs, workers, encoder(store.fps))
-    )
+    job = partial(SpecRunner, encoder(store.fps))
+    results = run_jobs(job, specs, workers, "collecting")
+    episodes = cast(Generator[EncodedEpisode, None, None], results)
     with closing(episodes):  # ends the processes at once when the disk is full, say
         for episode in track(episodes, "collecting", total=len(specs)):
             store.append(episode)

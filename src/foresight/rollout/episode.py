@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+import foresight.experts  # noqa: F401 (names its policies)
 from foresight.core.errors import ForesightError
+from foresight.core.observation import Observation
+from foresight.core.simulator import Privileged
+from foresight.core.spec import Spec, numbered_axes
 from foresight.envs.dmc.environment import DMControlEnv, make
 from foresight.envs.dmc.protocol import get_protocol
 from foresight.envs.dmc.tasks import canonical
 from foresight.envs.render import RenderSettings
-from foresight.policies.scripted import make_behaviour
+from foresight.policies.registry import make_policy
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class EpisodeSpec:
     Attributes:
         task: an id such as ``reacher-easy``; kept in its one spelling.
         seed: of the initial state and of the behaviour's randomness.
-        behaviour: a spec of :func:`foresight.policies.scripted.make_behaviour`.
+        behaviour: a name of :func:`foresight.policies.make_policy`.
         protocol: ``seed200`` or ``dmc1000``.
         render: how frames look, or None for no frames.
         steps: end after so many decisions already; None runs the whole protocol.
@@ -107,14 +112,38 @@ def fits(env: DMControlEnv, spec: EpisodeSpec) -> bool:
     )
 
 
+class SpecRunner:
+    """Runs episodes in one process, keeping the last environment for the next spec that fits."""
+
+    def __init__(self, finish: Callable[[Episode], Any] | None = None) -> None:
+        self._env: DMControlEnv | None = None
+        self._finish = finish
+
+    def __call__(self, spec: EpisodeSpec) -> Any:
+        """One episode, or what ``finish`` makes of it."""
+        if self._env is None or not fits(self._env, spec):
+            self.close()
+            self._env = make(spec.task, spec.protocol, spec.render)
+        episode = run_episode(spec, self._env)
+        return episode if self._finish is None else self._finish(episode)
+
+    def close(self) -> None:
+        """Free the environment."""
+        if self._env is not None:
+            self._env.close()
+            self._env = None
+
+
 def _run(spec: EpisodeSpec, env: DMControlEnv) -> Episode:
     steps = spec.steps or env.protocol.decisions
-    behaviour = make_behaviour(spec.behaviour, spec.task)
+    policy = make_policy(spec.behaviour, action_spec(env), spec.task)
     observation, info = env.reset(seed=spec.seed)
-    behaviour.reset(env, spec.seed)
+    if isinstance(policy, Privileged):
+        policy.attach(env)
+    policy.reset(Observation.of(observation), spec.seed)
     episode = _allocate(spec, env, observation, info["state"], steps)
     for t in range(steps):
-        action = np.asarray(behaviour.act(env, observation), np.float32)
+        action = np.asarray(policy.act(Observation.of(observation)), np.float32)
         if episode.frames is not None:
             episode.frames[t] = observation["images"]["camera"]
         episode.proprio[t] = observation["state"]
@@ -126,6 +155,13 @@ def _run(spec: EpisodeSpec, env: DMControlEnv) -> Episode:
         if terminated or truncated:
             return _cut(episode, t + 1)
     return episode
+
+
+def action_spec(env: DMControlEnv) -> Spec:
+    """Actions and rate of an environment."""
+    space = env.action_space
+    axes = numbered_axes("action", space.shape[0], space.low, space.high)
+    return Spec(action=axes, fps=1 / env.timestep)
 
 
 def _allocate(

@@ -1,182 +1,204 @@
-"""Episodes in several processes, in the order in which they were asked for."""
+"""The one process pool: jobs in spawned processes, results in order, clean endings."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
 import os
-import queue
+import pickle
 import signal
-import traceback
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from multiprocessing.connection import Connection
-from typing import Any, TypeVar, overload
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
+from typing import Any, Protocol
 
 from foresight.core.errors import ForesightError
-from foresight.envs.dmc.environment import DMControlEnv, make
-from foresight.rollout.episode import Episode, EpisodeSpec, fits, run_episode
 
-T = TypeVar("T")
-
-AHEAD = 2  # finished or running episodes that may wait for the consumer, for each worker
+AHEAD = 2
+"""Items that run or wait for the consumer at once, for each worker."""
 
 
-@overload
-def run_episodes(specs: Sequence[EpisodeSpec], workers: int) -> Iterator[Episode]: ...
+class Job(Protocol):
+    """What a process does with every item; it may have ``close()``."""
+
+    def __call__(self, item: Any, /) -> Any:
+        """The result of an item."""
+        ...
 
 
-@overload
-def run_episodes(
-    specs: Sequence[EpisodeSpec], workers: int, finish: Callable[[Episode], T]
-) -> Iterator[T]: ...
+# The job of a worker process, made at its first item; unused in the main process.
+_job: _Deferred | None = None
 
 
-def run_episodes(
-    specs: Sequence[EpisodeSpec], workers: int, finish: Callable[[Episode], Any] | None = None
+def run_jobs(
+    make_job: Callable[[], Job],
+    items: Sequence[Any],
+    workers: int,
+    label: str,
+    on_result: Callable[[Any], None] | None = None,
 ) -> Iterator[Any]:
-    """Run ``specs`` and yield their episodes, or what ``finish`` makes of them, in this order.
+    """Yield ``job(item)`` for every item, in the order of the items.
 
-    The numbers do not depend on ``workers``. At most ``2 * workers`` episodes are in memory
-    beside the one that the caller holds. Processes are spawned, never forked: a script that calls
-    this needs the usual ``if __name__ == "__main__":``.
+    The job is made once in each process. At most ``AHEAD * workers`` items run or wait at once, so
+    a slow consumer holds the workers up and not the memory. Processes are spawned, never forked:
+    a script that calls this needs the usual ``if __name__ == "__main__":``.
 
     Args:
-        specs: what to run.
-        workers: processes; 1 runs in the calling process.
-        finish: called with each episode in the process that ran it, for work that is better done
-            there (encoding frames, say); it must be picklable.
+        make_job: builds the job inside the process; picklable if ``workers`` > 1.
+        items: what to run it on.
+        workers: processes; 1 stays in this process. Each gets cores // workers threads.
+        label: what is being done, for the sentence of an error.
+        on_result: called with every result as soon as it is there, in any order.
 
     Raises:
-        ForesightError: an episode cannot run, or a worker process has died.
+        ForesightError: ``workers`` < 1, a job that cannot be pickled, or a worker that died.
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise ForesightError(f"{workers!r} workers are not possible: pass 1 or more.")
-    if workers == 1 or len(specs) <= 1:
-        return _run_here(specs, finish)
-    return _run_spawned(specs, min(workers, len(specs)), finish)
-
-
-class _Runner:
-    """Runs episodes, keeping the last environment for the next spec that fits it."""
-
-    def __init__(self, finish: Callable[[Episode], Any] | None) -> None:
-        self._env: DMControlEnv | None = None
-        self._finish = finish
-
-    def __call__(self, spec: EpisodeSpec) -> Any:
-        if self._env is None or not fits(self._env, spec):
-            self.close()
-            self._env = make(spec.task, spec.protocol, spec.render)
-        episode = run_episode(spec, self._env)
-        return episode if self._finish is None else self._finish(episode)
-
-    def close(self) -> None:
-        if self._env is not None:
-            self._env.close()
-            self._env = None
-
-
-class _Worker:
-    """One spawned process and the pipe to it."""
-
-    def __init__(self, context: Any, finish: Callable[[Episode], Any] | None) -> None:
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, finish), daemon=True)
-        self._process.start()
-        theirs.close()  # so that the end of the process ends the pipe
-
-    def run(self, spec: EpisodeSpec) -> Any:
-        try:
-            self._pipe.send(spec)
-            answer = self._pipe.recv()
-        except (EOFError, OSError) as error:
-            self._process.join(timeout=5)
-            raise ForesightError(
-                f"A worker process died (exit code {self._process.exitcode}) while running "
-                f"{spec.task} seed {spec.seed}: check the memory, use fewer workers, and guard "
-                'the calling script with if __name__ == "__main__".'
-            ) from error
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.join()
-        self._pipe.close()
+        raise ForesightError(f"{workers!r} workers for {label} are not possible: pass 1 or more.")
+    if workers == 1 or len(items) <= 1:
+        return _run_here(make_job, items, on_result)
+    _check_picklable(make_job, label)
+    return _run_spawned(make_job, items, min(workers, len(items)), label, on_result)
 
 
 def _run_here(
-    specs: Sequence[EpisodeSpec], finish: Callable[[Episode], Any] | None
+    make_job: Callable[[], Job], items: Sequence[Any], on_result: Callable[[Any], None] | None
 ) -> Iterator[Any]:
-    runner = _Runner(finish)
+    job = make_job()
     try:
-        for spec in specs:
-            yield runner(spec)
+        for item in items:
+            result = job(item)
+            if on_result is not None:
+                on_result(result)
+            yield result
     finally:
-        runner.close()
+        _close(job)
 
 
 def _run_spawned(
-    specs: Sequence[EpisodeSpec], count: int, finish: Callable[[Episode], Any] | None
+    make_job: Callable[[], Job],
+    items: Sequence[Any],
+    workers: int,
+    label: str,
+    on_result: Callable[[Any], None] | None,
 ) -> Iterator[Any]:
-    context = multiprocessing.get_context("spawn")
-    workers: list[_Worker] = []
-    idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-
-    def run(spec: EpisodeSpec) -> Any:
-        worker = idle.get()
-        try:
-            return worker.run(spec)
-        finally:
-            idle.put(worker)
-
-    # A thread for each process takes its answers, so a busy caller does not hold a process up.
-    threads = ThreadPoolExecutor(count)
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    pool = ProcessPoolExecutor(
+        max_workers=workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(make_job,),
+    )
+    waiting = deque(items)
     running: deque[Future[Any]] = deque()
+    told: set[Future[Any]] = set()
+    processes: dict[int, Any] = {}
+    finished = False
     try:
-        with _quiet_children():
-            for _ in range(count):
-                workers.append(_Worker(context, finish))
-                idle.put(workers[-1])
-        remaining = iter(specs)
-        for spec in remaining:
-            running.append(threads.submit(run, spec))
-            if len(running) >= AHEAD * count:
+        while waiting or running:
+            with _few_threads(threads):  # processes start here
+                while waiting and len(running) < AHEAD * workers:
+                    running.append(pool.submit(_run, waiting.popleft()))
+            processes.update(pool._processes or {})
+            wait(set(running) - told, return_when=FIRST_COMPLETED)
+            for future in running:
+                if future not in told and future.done():
+                    told.add(future)
+                    if on_result is not None:
+                        on_result(future.result())
+            while running and running[0] in told:
+                told.discard(running[0])
                 yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
+        finished = True
+    except BrokenProcessPool as error:
+        raise ForesightError(
+            f"A worker of {label} died ({_exit_of(processes)}; out of memory, killed, or it could "
+            "not start): use fewer workers; in a script of your own, keep the call under "
+            '`if __name__ == "__main__":`.'
+        ) from error
     finally:
-        for future in running:
-            future.cancel()
-        for worker in workers:
-            worker.stop()
-        threads.shutdown(wait=True, cancel_futures=True)
+        # After Ctrl-C or an error what still runs is of no use to anyone.
+        for process in [] if finished else list((pool._processes or {}).values()):
+            process.kill()
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _serve(pipe: Connection, finish: Callable[[Episode], Any] | None) -> None:
-    """The life of a worker process: a spec in, an episode or an error out."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle
-    runner = _Runner(finish)
-    # The pipe breaks when the caller is gone, however it went.
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        while True:
-            spec = pipe.recv()
-            try:
-                answer: Any = runner(spec)
-            except ForesightError as error:
-                answer = error
-            except Exception:
-                answer = RuntimeError(f"in a worker process:\n{traceback.format_exc()}")
-            pipe.send(answer)
+def _exit_of(processes: dict[int, Any]) -> str:
+    """How the first one ended that nobody has told to."""
+    for process in processes.values():
+        process.join(timeout=5)
+    codes = [process.exitcode for process in processes.values()]
+    own = [code for code in codes if code not in (0, None, -signal.SIGTERM)]
+    return f"exit code {(own or codes or [None])[0]}"
+
+
+def _start(make_job: Callable[[], Job]) -> None:
+    global _job  # noqa: PLW0603 (the only state of a worker process)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    _die_with_parent()
+    _job = _Deferred(make_job)
+
+
+def _run(item: Any) -> Any:
+    assert _job is not None
+    return _job(item)
+
+
+class _Deferred:
+    """Makes the job at its first use: an error then reaches the parent with its message, while an
+    error in a pool's initializer only breaks the pool.
+    """
+
+    def __init__(self, make_job: Callable[[], Job]) -> None:
+        self.make_job = make_job
+        self.job: Job | None = None
+
+    def __call__(self, item: Any) -> Any:
+        if self.job is None:
+            self.job = self.make_job()
+        return self.job(item)
+
+
+def _close(job: Job) -> None:
+    close = getattr(job, "close", None)
+    if callable(close):
+        close()
+
+
+def _die_with_parent() -> None:
+    """Without this, workers of a process killed with ``kill -9`` would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _check_picklable(make_job: Callable[[], Job], label: str) -> None:
+    try:
+        pickle.dumps(make_job)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ForesightError(
+            f"What runs {label} cannot be sent to worker processes ({error}): pass a function of "
+            "a module or a functools.partial of one, not a lambda or a local function, or use "
+            "one worker."
+        ) from error
 
 
 @contextlib.contextmanager
-def _quiet_children() -> Iterator[None]:
-    """Let every spawned process use one thread: there is one process for each core already."""
-    settings = {"OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
+def _few_threads(count: int) -> Iterator[None]:
+    """Processes that start inside use so many threads: they share the cores. Torch reads it, too.
+
+    ``LP_NUM_THREADS`` is Mesa's software renderer; 0 draws on the calling thread.
+    """
+    settings = {"OMP_NUM_THREADS": str(count), "LP_NUM_THREADS": str(count if count > 1 else 0)}
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:

@@ -21,7 +21,7 @@ from foresight.core.training_state import load_training, save_training
 from foresight.envs.dmc.tasks import canonical
 from foresight.perception.encoder import Encoder, load_encoder
 from foresight.policies.mpc import Gaze, ImagineConfig, Imaginer, with_past
-from foresight.rollout.vector import Arena, Decide, Led, Recorded, Rolled, Teacher, Wander
+from foresight.rollout.arena import Arena, Decide, Led, Recorded, Rolled, Teacher, Wander
 from foresight.training.rounds import read_round
 from foresight.worldmodel.joint import JointConfig, JointModel, LearnConfig, Learner, Replay
 from foresight.worldmodel.joint.model import initialise

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.rollout.vector import Rolled
+from foresight.rollout.arena import Rolled
 
 
 def round_files(folder: Path | str) -> list[Path]:

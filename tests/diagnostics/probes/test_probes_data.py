@@ -18,7 +18,7 @@ from foresight.rollout.episode import EpisodeSpec
 def store(tmp_path_factory):
     render = RenderSettings(size=16)
     specs = [
-        EpisodeSpec("point_mass-easy", 700_000 + i, "smooth:0.9", render=render, steps=14)
+        EpisodeSpec("point_mass-easy", 700_000 + i, "ar1:0.9", render=render, steps=14)
         for i in range(6)
     ]
     return collect(tmp_path_factory.mktemp("data") / "set", specs, 1)

@@ -15,7 +15,7 @@ from foresight.rollout.episode import EpisodeSpec, run_episode
 SEED = 31
 
 
-def measured(task, steps=12, behaviour="smooth:0.9"):
+def measured(task, steps=12, behaviour="ar1:0.9"):
     """An episode with what the probe says, name to values over time."""
     episode = run_episode(EpisodeSpec(task, SEED, behaviour, render=None, steps=steps))
     probe = StateProbe(task)

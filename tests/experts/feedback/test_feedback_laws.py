@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pytest
 
+from bodies import named, play
 from foresight.core.errors import ForesightError
 from foresight.envs.dmc.environment import DMControlEnv
+from foresight.envs.dmc.protocol import get_protocol
 from foresight.experts.feedback import FeedbackLaw, StateFeatures, known_laws, load_law
 from foresight.experts.feedback.law import respond
-from foresight.policies.scripted import make_behaviour
 
 ORIGIN = {"config": {"repeat": 2}}
 
@@ -57,17 +58,9 @@ def test_a_bundled_law_does_what_its_file_says(task):
     law = load_law(task)
     # The episodes it was searched on; seed200 holds no action by itself.
     protocol = law.origin["config"].get("protocol", "seed200")
-    env = DMControlEnv(task, protocol, None)
-    returns = []
-    for seed in range(8, 16):
-        expert = make_behaviour("expert", task)
-        observation, _ = env.reset(seed=seed)
-        expert.reset(env, seed)
-        total = 0.0
-        for _ in range(env.protocol.decisions):
-            observation, reward, *_ = env.step(expert.act(env, observation))
-            total += reward
-        returns.append(total)
+    steps = get_protocol(protocol).decisions
+    expert = named("expert", task)
+    returns = [play(expert, task, steps, seed, protocol)[1].sum() for seed in range(8, 16)]
     # dm_control itself, on seeds that the search has not seen.
     assert np.mean(returns) > 0.7 * law.origin["return"]
 

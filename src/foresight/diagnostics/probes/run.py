@@ -44,7 +44,7 @@ FIRST_SEED = 700_000
 SCENE_SEED = 700_000
 # Wide coverage: pushes that last reach far, short ones stay near the start, and where an expert
 # costs nothing it goes to where agents will go.
-BEHAVIOURS = ("smooth:0.9", "random", "smooth:0.9")
+BEHAVIOURS = ("ar1:0.9", "random", "ar1:0.9")
 CHEAP_EXPERTS = ("reacher-easy", "point_mass-easy")
 RANDOM, PIXELS, DINO = "random-weights", "pixel-pca", "dinov2"
 VERSION = 4

@@ -1,4 +1,4 @@
-"""A feedback law, its file, and the behaviour that follows it."""
+"""A feedback law, its file, and the policy that follows it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from jaxtyping import Float
 
 from foresight.core.errors import ForesightError
 from foresight.core.files import read_json, write_json
-from foresight.envs.dmc.environment import DMControlEnv
+from foresight.core.observation import Observation
+from foresight.core.policy import Action
+from foresight.core.spec import Spec
+from foresight.experts.expert import Expert
 from foresight.experts.feedback.state import StateFeatures
 
 LAWS = Path(__file__).parent / "laws"
@@ -117,36 +120,36 @@ def load_law(task: str) -> FeedbackLaw:
     return FeedbackLaw.load(LAWS / f"{task}.json")
 
 
-class FeedbackExpert:
+class FeedbackExpert(Expert):
     """Follows a law; reads the true state, as often as when the law was found.
 
     Args:
         task: the law's.
+        spec: of the robot.
     """
 
-    name = "expert"
-
-    def __init__(self, task: str) -> None:
+    def __init__(self, task: str, spec: Spec) -> None:
+        super().__init__(spec)
         self.law = load_law(task)
         self._features: StateFeatures | None = None
         self._hold, self._asked = 1, 0
         self._held = np.zeros(0, np.float32)
 
-    def reset(self, env: DMControlEnv, seed: int) -> None:
+    def reset(self, observation: Observation, seed: int) -> None:
         """Read the joints of the model."""
-        self._features = StateFeatures(env.physics.model.ptr)
-        self._hold = max(1, self.law.repeat // env.protocol.repeat)
+        self._features = StateFeatures(self.physics.model.ptr)
+        self._hold = max(1, self.law.repeat // self.repeat)
         self._asked = 0
 
-    def act(self, env: DMControlEnv, observation: dict[str, np.ndarray]) -> np.ndarray:
+    def act(self, observation: Observation) -> Action:
         """Control values, float32 ``[A]``."""
         if self._features is None:
-            self.reset(env, 0)
+            self.reset(observation, 0)
         assert self._features is not None
         self._asked += 1
         if (self._asked - 1) % self._hold:
             return self._held.copy()
-        action = self.law.act(self._features(env.physics.get_state()))
-        low, high = env.action_space.low, env.action_space.high
+        action = self.law.act(self._features(self.physics.get_state()))
+        low, high = self.spec.low, self.spec.high
         self._held = (low + 0.5 * (action + 1) * (high - low)).astype(np.float32)
         return self._held.copy()

@@ -10,12 +10,15 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from foresight.core.observation import Observation
+from foresight.core.simulator import Privileged
 from foresight.core.stopwatch import Stopwatch
 from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.dmc.protocol import Protocol, get_protocol
 from foresight.envs.render import RenderSettings
 from foresight.policies.mpc import Gaze
-from foresight.policies.scripted import make_behaviour
+from foresight.policies.registry import make_policy
+from foresight.rollout.episode import action_spec
 
 Decide = Callable[[Tensor], Tensor]
 """Features of B scenes to their decisions in [-1, 1], ``[B, F] -> [B, A]``."""
@@ -188,26 +191,32 @@ class Teacher:
     """A behaviour that knows the simulator, one copy for each environment.
 
     Args:
-        spec: ``expert`` or ``oracle``; see `make_behaviour`.
+        spec: ``expert`` or ``oracle``; see `make_policy`.
         task: what it teaches.
         count: environments.
     """
 
     def __init__(self, spec: str, task: str, count: int) -> None:
-        self.behaviours = [make_behaviour(spec, task) for _ in range(count)]
+        self.name, self.task, self.count = spec, task, count
+        self.behaviours: list = []
         self.latest = torch.zeros(0)
 
     def reset(self, envs: Sequence[DMControlEnv], seeds: Sequence[int]) -> None:
         """Begin an episode in every environment."""
+        if not self.behaviours:
+            known = action_spec(envs[0])
+            self.behaviours = [make_policy(self.name, known, self.task) for _ in range(self.count)]
         for behaviour, env, seed in zip(self.behaviours, envs, seeds, strict=False):
-            behaviour.reset(env, seed)
+            if isinstance(behaviour, Privileged):
+                behaviour.attach(env)
+            behaviour.reset(Observation(), seed)
 
     def act(
         self, envs: Sequence[DMControlEnv], views: Sequence[dict[str, np.ndarray]]
     ) -> Float[Tensor, "B A"]:
         """Its decisions, in [-1, 1]."""
         low, high = envs[0].action_space.low, envs[0].action_space.high
-        each = [b.act(e, v) for b, e, v in zip(self.behaviours, envs, views, strict=False)]
+        each = [b.act(Observation.of(v)) for b, v in zip(self.behaviours, views, strict=False)]
         self.latest = torch.from_numpy((np.stack(each) - low) / (high - low) * 2 - 1).float()
         return self.latest
 
@@ -231,7 +240,7 @@ class Led:
         self, teacher: Teacher, wander: Wander, seed: int = 0, most: float = 0.6, lapse: int = 0
     ) -> None:
         self.teacher, self.wander, self.lapse = teacher, wander, lapse
-        count = len(teacher.behaviours)
+        count = teacher.count
         self.generator = torch.Generator().manual_seed(seed)
         strength = torch.rand(count, 1, generator=self.generator)
         self.strength = (1.5 * strength - 0.5).clamp(min=0) * most
