@@ -29,8 +29,9 @@ class RenderSettings:
     """What a frame looks like.
 
     Attributes:
-        size: height and width in pixels.
-        camera: the model's camera by number or name; -1 is MuJoCo's free camera.
+        size: pixels of a side, or height and width.
+        camera: the model's camera by number or name, where no other is asked for; -1 is
+            MuJoCo's free camera.
         quality: ``fast`` leaves out shadows, reflections and multisampling, which cost most of
             the time of a software renderer; ``smooth`` is fast drawn at twice the size and
             averaged, so that a thing's place is seen to a fraction of a pixel (about a quarter
@@ -40,17 +41,19 @@ class RenderSettings:
             `foresight.envs.visual_randomization`).
     """
 
-    size: int = 64
+    size: int | tuple[int, int] = 64
     camera: int | str = 0
     quality: Literal["fast", "smooth", "full"] = "fast"
     look: Literal["plain", "varied"] = "plain"
 
     def __post_init__(self) -> None:
-        size = self.size
-        if isinstance(size, bool) or not isinstance(size, int) or not MIN_SIZE <= size <= MAX_SIZE:
+        if isinstance(self.size, list):  # as JSON gives it back
+            object.__setattr__(self, "size", tuple(self.size))
+        sides = self.size if isinstance(self.size, tuple) else (self.size, self.size)
+        if len(sides) != 2 or not all(map(_possible, sides)):
             raise ForesightError(
-                f"Frame size {size!r} is not possible: choose a whole number of pixels from "
-                f"{MIN_SIZE} to {MAX_SIZE}."
+                f"Frame size {self.size!r} is not possible: choose a whole number of pixels from "
+                f"{MIN_SIZE} to {MAX_SIZE}, or height and width."
             )
         if self.quality not in ("fast", "smooth", "full"):
             raise ForesightError(
@@ -62,6 +65,16 @@ class RenderSettings:
             raise ForesightError(
                 f"Camera {self.camera!r} is neither a number nor a name: give one of them."
             )
+
+    @property
+    def height(self) -> int:
+        """Rows of a frame."""
+        return self.size if isinstance(self.size, int) else self.size[0]
+
+    @property
+    def width(self) -> int:
+        """Columns of a frame."""
+        return self.size if isinstance(self.size, int) else self.size[1]
 
     @property
     def scale(self) -> int:
@@ -89,10 +102,10 @@ class FrameRenderer:
         self._model = model
         self._camera = _camera_id(model, settings.camera)
         self._looks = Looks(model) if settings.look == "varied" else None
-        size = settings.size * settings.scale
+        height, width = (side * settings.scale for side in (settings.height, settings.width))
         with _context_settings(model, settings):
             try:
-                self._renderer = mujoco.Renderer(model, size, size)
+                self._renderer = mujoco.Renderer(model, height, width)
             except Exception as error:  # every GL library has its own kind of failure
                 raise _no_context(error) from error
         # Runs at exit too, while the OpenGL library is still whole.
@@ -105,14 +118,23 @@ class FrameRenderer:
             flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
             flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
 
-    def render(self, data: mujoco.MjData) -> np.ndarray:
-        """The picture of ``data``, uint8 RGB ``[H, W, 3]``, upright."""
+    def render(self, data: mujoco.MjData, camera: int | str | None = None) -> np.ndarray:
+        """The picture of ``data``, uint8 RGB ``[H, W, 3]``, upright.
+
+        Args:
+            data: the state of the model.
+            camera: number or name; the settings' camera if not given.
+
+        Raises:
+            ForesightError: the model has no such camera.
+        """
         if self._looks is not None:
             import mujoco
 
             # A look that was drawn after the last step: cameras and lights are in their old place.
             mujoco.mj_camlight(self._model, data)
-        self._renderer.update_scene(data, camera=self._camera, scene_option=self._options)
+        number = self._camera if camera is None else _camera_id(self._model, camera)
+        self._renderer.update_scene(data, camera=number, scene_option=self._options)
         frame = self._renderer.render()
         _tell_dm_control()
         return frame if self.settings.scale == 1 else _halved(frame)
@@ -138,6 +160,11 @@ class FrameRenderer:
         if self._looks is not None:
             self._looks.restore()
         self._finalizer()
+
+
+def _possible(side: object) -> bool:
+    whole = isinstance(side, int) and not isinstance(side, bool)
+    return whole and MIN_SIZE <= side <= MAX_SIZE  # type: ignore[operator]
 
 
 def _halved(frame: np.ndarray) -> np.ndarray:
@@ -208,7 +235,8 @@ def _context_settings(model: mujoco.MjModel, settings: RenderSettings) -> Iterat
         visual.quality.shadowsize,
         visual.quality.offsamples,
     )
-    visual.global_.offwidth = visual.global_.offheight = settings.size * settings.scale
+    visual.global_.offwidth = settings.width * settings.scale
+    visual.global_.offheight = settings.height * settings.scale
     if settings.quality != "full":
         visual.quality.shadowsize = 0
         visual.quality.offsamples = 0

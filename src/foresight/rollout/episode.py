@@ -171,7 +171,7 @@ def _allocate(
     state: np.ndarray,
     steps: int,
 ) -> Episode:
-    pixels = observation["images"].get("camera")
+    pixels = observation.get("images", {}).get("camera")
     return Episode(
         spec=spec,
         frames=None if pixels is None else np.empty((steps, *pixels.shape), np.uint8),

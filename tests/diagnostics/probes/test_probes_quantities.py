@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from foresight.core.errors import ForesightError
-from foresight.diagnostics.probes.quantities import MEASURES, StateProbe
+from foresight.diagnostics.probes.state_probe import StateProbe
 from foresight.envs.dmc.environment import make
+from foresight.envs.dmc.quantities import MEASURES
 from foresight.envs.dmc.tasks import SOURCE_TASKS
 from foresight.envs.render import RenderSettings
 from foresight.rollout.episode import EpisodeSpec, run_episode

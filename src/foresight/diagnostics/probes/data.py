@@ -12,7 +12,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.files import fingerprint
 from foresight.core.progress import track
 from foresight.data.store import EpisodeStore
-from foresight.diagnostics.probes.quantities import StateProbe
+from foresight.diagnostics.probes.state_probe import StateProbe
 from foresight.envs.dmc.scene_model import CLASSES
 from foresight.envs.dmc.scenes import DIRECTIONS, SceneRenderer, draw_scene, scene_labels
 

@@ -29,8 +29,8 @@ from foresight.diagnostics.probes.features import (
     randomised,
 )
 from foresight.diagnostics.probes.fit import FitSettings
-from foresight.diagnostics.probes.quantities import MEASURES
 from foresight.diagnostics.probes.read import Reading, read_features
+from foresight.envs.dmc.quantities import MEASURES
 from foresight.envs.dmc.tasks import SOURCE_TASKS, canonical
 from foresight.envs.render import RenderSettings
 from foresight.evaluation.results import Result, make_result

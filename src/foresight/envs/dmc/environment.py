@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from foresight.core.errors import ForesightError
+from foresight.core.spec import Axis, Spec
+from foresight.envs import interface
 from foresight.envs.dmc import patches as upstream
-from foresight.envs.dmc.protocol import Protocol, get_protocol
+from foresight.envs.dmc.protocol import DEFAULT, Protocol, get_protocol
+from foresight.envs.dmc.quantities import measure
 from foresight.envs.dmc.tasks import canonical, resolve
 from foresight.envs.render import FrameRenderer, RenderSettings
 
 MAX_SEED = 2**32 - 1
 CAMERA = "camera"
-"""Name of the one camera."""
+"""Name of a task's own camera: one name for all tasks, so that their datasets fit together."""
 
 # The model itself is drawn from the seed, so every reset builds a new one.
 RANDOM_MODEL_DOMAINS = ("lqr",)
 
 
 class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
-    """One task of the dm_control suite.
+    """One task of the dm_control suite; a `foresight.core.simulator.Simulator`.
 
-    Observations are a dict of ``images`` (``camera``: uint8 RGB ``[H, W, 3]``; empty when
+    Observations are a dict of ``images`` (camera name to uint8 RGB ``[H, W, 3]``; empty when
     ``render`` is None) and ``state`` (float32 ``[P]``: dm_control's observation, flattened in its
-    order).
-    ``info`` holds ``state`` (float64 ``[nq + nv + na]``, the simulator's true state), ``time``
-    (simulated seconds) and ``seed``. Rewards are summed over the protocol's repeat. Episodes are
-    truncated at the protocol's end, never by dm_control's own time limit; ``terminated`` is true
-    only where the task itself ends an episode (lqr).
+    order). ``info`` holds ``state`` (float64 ``[nq + nv + na]``, the simulator's true state),
+    ``time`` (simulated seconds), ``seed`` and after a step ``executed_action``. Rewards are summed
+    over the protocol's repeat. Episodes are truncated at the protocol's end, never by dm_control's
+    own time limit; ``terminated`` is true only where the task itself ends an episode (lqr).
 
     Args:
         task: an id such as ``reacher-easy``.
         protocol: ``seed200`` or ``dmc1000``.
         render: how frames look, or None for physics alone.
+        cameras: names of the model's cameras, or ``camera`` for the one of ``render``, which is
+            the only one if none are given.
+
+    Attributes:
+        interface: cameras, the named state, actuators and decisions for each second.
+        task_text: the task's id.
 
     Raises:
         ForesightError: unknown task, protocol or camera, or no OpenGL where frames are wanted.
@@ -49,21 +58,25 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def __init__(
         self,
         task: str,
-        protocol: str | Protocol = "seed200",
+        protocol: str | Protocol = DEFAULT,
         render: RenderSettings | None = RenderSettings(),  # noqa: B008 (frozen)
+        cameras: Sequence[str] | None = None,
     ) -> None:
         self._domain, self._task_name = resolve(task)
-        self.task_id = canonical(task)
+        self.task_id = self.task_text = canonical(task)
         self.protocol = get_protocol(protocol)
         self.render_settings = render
-        self.render_mode = None if render is None else "rgb_array"
+        self._cameras = _camera_map(render, (CAMERA,) if cameras is None else cameras)
+        self.render_mode = "rgb_array" if self._cameras else None
         self._random = np.random.RandomState(0)
         self._renderer: FrameRenderer | None = None
         self._steps_left = 0
         self._seed = 0
         self._load()
+        self.interface = self._read_spec()
+        self.observation_space = interface.observation_space(self.interface)
+        self.action_space = interface.action_space(self.interface)
         self.metadata = {**self.metadata, "render_fps": self.frames_per_second}
-        self._build_spaces()
 
     @property
     def physics(self) -> Any:
@@ -84,6 +97,11 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def frames_per_second(self) -> int:
         """Decisions for each simulated second, which is the rate of a video of them."""
         return max(1, round(1 / self.timestep))
+
+    @property
+    def time_limit(self) -> int:
+        """Decisions of an episode."""
+        return self.protocol.decisions
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -118,7 +136,7 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         """
         from dm_control.rl.control import PhysicsError
 
-        control = self._checked(action)
+        control = interface.checked_action(action, self.interface, self.task_id)
         if self._steps_left <= 0:
             raise ForesightError("No episode is running: call reset() before step().")
         reward, terminated = 0.0, False
@@ -137,7 +155,13 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
                 terminated, self._steps_left = True, 0
                 break
         truncated = not terminated and self._steps_left == 0
-        return self._observe(result.observation), reward, terminated, truncated, self._info()
+        info = {**self._info(), "executed_action": control.astype(np.float32)}
+        return self._observe(result.observation), reward, terminated, truncated, info
+
+    def get_state(self) -> np.ndarray:
+        """The simulator's state, float64 ``[nq + nv + na]``: positions, velocities, activations."""
+        state: np.ndarray = self.physics.get_state()
+        return state
 
     def set_state(self, state: np.ndarray) -> dict[str, Any]:
         """Put the simulator into ``state`` (``[nq + nv + na]``) and return its observation.
@@ -162,14 +186,21 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         physics.after_reset()
         return self._observe(self.dm_task.get_observation(physics))
 
+    def truth(self) -> dict[str, float]:
+        """Named positions and velocities; see `foresight.envs.dmc.quantities.measure`."""
+        position, velocity = measure(self.task_id, self.physics)
+        return {**position, **velocity}
+
     def render(self) -> np.ndarray | None:  # type: ignore[override]
-        """The present frame, uint8 ``[H, W, 3]``, or None for an environment without frames."""
-        if self.render_settings is None:
-            return None
+        """The first camera's frame, uint8 ``[H, W, 3]``, or None for one without cameras."""
+        return self._view(next(iter(self._cameras.values()))) if self._cameras else None
+
+    def _view(self, camera: int | str) -> np.ndarray:
+        assert self.render_settings is not None
         if self._renderer is None:  # made late: a renderer belongs to the process that uses it
             self._renderer = FrameRenderer(self.physics.model.ptr, self.render_settings)
             self._renderer.new_episode(self._seed)
-        return self._renderer.render(self.physics.data.ptr)
+        return self._renderer.render(self.physics.data.ptr, camera)
 
     def close(self) -> None:
         """Free the renderer; the next frame makes a new one."""
@@ -180,49 +211,36 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def _load(self) -> None:
         self._environment = upstream.load(self._domain, self._task_name, self._random)
 
-    def _build_spaces(self) -> None:
-        bounds = self._environment.action_spec()
-        self._low, self._high = bounds.minimum.copy(), bounds.maximum.copy()
-        self.action_space = spaces.Box(
-            self._low.astype(np.float32), self._high.astype(np.float32), dtype=np.float32
-        )
-        length = self._flatten(self._environment.reset().observation).size
-        views: dict[str, spaces.Space[Any]] = {}
-        if self.render_settings is not None:
-            size = self.render_settings.size
+    def _read_spec(self) -> Spec:
+        bounds, model = self._environment.action_spec(), self.physics.model
+        names = [model.id2name(i, "actuator") or f"actuator_{i}" for i in range(model.nu)]
+        observation = self._environment.reset().observation
+        cameras = {}
+        for name, camera in self._cameras.items():
             # A bad camera or a missing OpenGL shows here and not in the middle of a run.
-            self.render()
-            views[CAMERA] = spaces.Box(0, 255, (size, size, 3), np.uint8)
-        felt = spaces.Box(-np.inf, np.inf, (length,), np.float32)
-        self.observation_space = spaces.Dict({"images": spaces.Dict(views), "state": felt})
+            height, width, _ = self._view(camera).shape
+            cameras[name] = (height, width)
+        return Spec(
+            cameras=cameras,
+            state=tuple(Axis(name) for name in _state_names(observation)),
+            action=tuple(
+                Axis(name, None, float(low), float(high))
+                for name, low, high in zip(names, bounds.minimum, bounds.maximum, strict=True)
+            ),
+            fps=round(1 / self.timestep, 6),
+            tasks=(self.task_id,),
+        )
 
     def _observe(self, observation: dict[str, Any]) -> dict[str, Any]:
-        frame = self.render()
-        images = {} if frame is None else {CAMERA: frame}
-        return {"images": images, "state": self._flatten(observation)}
+        images = {name: self._view(camera) for name, camera in self._cameras.items()}
+        return interface.raw_observation(images, self._flatten(observation))
 
     def _info(self) -> dict[str, Any]:
         return {
-            "state": self.physics.get_state(),
+            "state": self.get_state(),
             "time": float(self.physics.data.time),
             "seed": self._seed,
         }
-
-    def _checked(self, action: np.ndarray) -> np.ndarray:
-        try:
-            array = np.asarray(action, np.float64)
-        except (TypeError, ValueError):
-            array = np.full(0, np.nan)
-        if array.shape != self._low.shape:
-            raise ForesightError(
-                f"An action of {self.task_id} has shape {self._low.shape}, not {array.shape}: "
-                "pass one number for each actuator."
-            )
-        if not np.isfinite(array).all():
-            raise ForesightError(
-                f"The action {array.tolist()} is not finite: check what produced it."
-            )
-        return np.clip(array, self._low, self._high)
 
     @staticmethod
     def _flatten(observation: dict[str, Any]) -> np.ndarray:
@@ -231,11 +249,53 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
 def make(
     task: str,
-    protocol: str | Protocol = "seed200",
+    protocol: str | Protocol = DEFAULT,
     render: RenderSettings | None = RenderSettings(),  # noqa: B008 (frozen)
 ) -> DMControlEnv:
     """Make the environment of a task; see :class:`DMControlEnv`."""
     return DMControlEnv(task, protocol, render)
+
+
+def make_task(
+    task: str,
+    protocol: str = DEFAULT,
+    cameras: Sequence[str] | None = None,
+    size: int | tuple[int, int] = 64,
+    quality: Literal["fast", "smooth", "full"] = "fast",
+    look: Literal["plain", "varied"] = "plain",
+) -> DMControlEnv:
+    """Make the environment of a task from plain options, as the registry does.
+
+    Args:
+        task: an id such as ``reacher-easy``.
+        protocol: ``seed200`` or ``dmc1000``.
+        cameras: names; none at all for physics alone.
+        size: pixels of a side, or (height, width).
+        quality: see `foresight.envs.render.RenderSettings`.
+        look: see there.
+
+    Raises:
+        ForesightError: unknown task, protocol or camera, or no OpenGL where frames are wanted.
+    """
+    bare = cameras is not None and len(cameras) == 0
+    render = None if bare else RenderSettings(size=size, quality=quality, look=look)
+    return DMControlEnv(task, protocol, render, cameras)
+
+
+def _camera_map(render: RenderSettings | None, names: Sequence[str]) -> dict[str, int | str]:
+    """Camera name to what the model calls it."""
+    if render is None:
+        return {}
+    return {name: render.camera if name == CAMERA else name for name in names}
+
+
+def _state_names(observation: dict[str, Any]) -> list[str]:
+    """``position_0``, ``position_1``, ...; a single number has dm_control's name alone."""
+    names = []
+    for name, part in observation.items():
+        size = np.size(part)
+        names += [name] if np.ndim(part) == 0 else [f"{name}_{i}" for i in range(size)]
+    return names
 
 
 def _checked_seed(seed: int) -> int:

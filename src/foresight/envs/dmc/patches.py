@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from foresight.core.extras import require
 from foresight.envs.gl import choose_gl
 
 choose_gl(required=False)  # before anything imports MuJoCo
@@ -19,7 +20,12 @@ def load(domain: str, task: str, random: np.random.RandomState) -> Any:
         task: dm_control's task in it.
         random: the generator that the task draws its episodes from; seeding it with ``s`` before
             a reset equals loading the task with ``{"random": s}``.
+
+    Raises:
+        ForesightError: dm_control is not installed.
     """
+    for package in ("mujoco", "dm_control"):
+        require(package, "Every task of dm_control")
     from dm_control import suite
 
     if domain == "quadruped":

@@ -1,4 +1,4 @@
-"""How long an episode lasts and how often an agent decides."""
+"""Presets of the dm_control tasks: how long an episode lasts and how often an agent decides."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ PROTOCOLS = {
     "seed200": Protocol("seed200", steps=200, repeat=1),
     "dmc1000": Protocol("dmc1000", steps=1000, repeat=2),
 }
+
+DEFAULT = "seed200"
+"""The preset where nobody names one."""
 
 
 def get_protocol(protocol: str | Protocol) -> Protocol:

@@ -13,73 +13,44 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-
-from foresight.core.errors import ForesightError
-from foresight.envs.dmc.environment import make
-from foresight.envs.dmc.protocol import Protocol
-from foresight.envs.dmc.tasks import SOURCE_TASKS, canonical
 
 # Numbers, or dm_control's arrays of one number.
 Named = dict[str, Any]
 Measure = Callable[[Any], tuple[Named, Named]]
 
 
-class StateProbe:
-    """Measures the quantities of one task at stored simulator states.
+def measure(task: str, physics: Any) -> tuple[dict[str, float], dict[str, float]]:
+    """Named positions and velocities of the present state; metres, radians and seconds.
 
     Args:
-        task: one of the eight source tasks.
-        protocol: the one the states were recorded with.
-
-    Attributes:
-        position: names of the position quantities, in the order of the columns.
-        velocity: names of the velocity quantities, behind the positions.
-
-    Raises:
-        ForesightError: the task has no quantities.
+        task: a task's id. Where nobody has written down what its picture should tell, the answer
+            is every joint's coordinates and speeds by the joint's name.
+        physics: dm_control's ``Physics``.
     """
+    position, velocity = MEASURES.get(task, _joints)(physics)
+    return _plain(position), _plain(velocity)
 
-    def __init__(self, task: str, protocol: str | Protocol = "seed200") -> None:
-        name = canonical(task)
-        if name not in MEASURES:
-            raise ForesightError(
-                f"No quantities are known for the task {task!r}: choose one of "
-                f"{', '.join(SOURCE_TASKS)}."
-            )
-        self.task = name
-        self._measure = MEASURES[name]
-        self._env = make(name, protocol, render=None)
-        position, velocity = self._measure(self._env.physics)
-        self.position = tuple(position)
-        self.velocity = tuple(velocity)
 
-    def measure(self, seed: int, states: Float[np.ndarray, "n s"]) -> Float[np.ndarray, "n q"]:
-        """Quantities of states of one episode.
+def _plain(named: Named) -> dict[str, float]:
+    return {name: float(np.asarray(value, np.float64).item()) for name, value in named.items()}
 
-        Args:
-            seed: the episode's seed. What a task draws into its model (the reacher's target) is
-                no part of the state and comes from a reset with this seed.
-            states: float64 ``[N, S]``, the ``sim.state`` of the wanted steps.
 
-        Returns:
-            float64 ``[N, Q]``: positions, then velocities; metres, radians and seconds.
-
-        Raises:
-            ForesightError: a state of another length or a value that is not finite.
-        """
-        self._env.reset(seed=seed)
-        rows = []
-        for state in np.asarray(states, np.float64):
-            self._env.set_state(state)
-            position, velocity = self._measure(self._env.physics)
-            found = [*position.values(), *velocity.values()]
-            rows.append([np.asarray(value, np.float64).item() for value in found])
-        return np.array(rows, np.float64).reshape(-1, len(self.position) + len(self.velocity))
-
-    def close(self) -> None:
-        """Free the environment."""
-        self._env.close()
+def _joints(physics: Any) -> tuple[Named, Named]:
+    model, data = physics.model, physics.data
+    position: Named = {}
+    velocity: Named = {}
+    for joint in range(model.njnt):
+        name = model.id2name(joint, "joint") or f"joint {joint}"
+        for found, values, first in (
+            (position, data.qpos, model.jnt_qposadr),
+            (velocity, data.qvel, model.jnt_dofadr),
+        ):
+            end = first[joint + 1] if joint + 1 < model.njnt else len(values)
+            numbers = values[first[joint] : end]
+            word = name if found is position else f"{name} speed"
+            several = {f"{word} {i}": number for i, number in enumerate(numbers)}
+            found.update(several if len(numbers) > 1 else {word: numbers[0]})
+    return position, velocity
 
 
 def _reacher(physics: Any) -> tuple[Named, Named]:
