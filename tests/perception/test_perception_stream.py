@@ -7,10 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foresight.core.errors import ForesightError
+from foresight.core.spec import Spec
 from foresight.data.cache import FeatureCache
-from foresight.perception.encode import encode_dataset
+from foresight.perception import encode
+from foresight.perception.encode import encode_cameras, encode_dataset
 from foresight.perception.encoder import load_encoder
+from foresight.perception.preprocess import PicturePreparation
 from foresight.perception.readout import READOUTS, Readout
+from foresight.perception.readout_spec import parse_readout
 from foresight.perception.stream import FeatureStream
 
 SHAPES = [
@@ -120,6 +124,7 @@ def test_live_frames_are_padded_until_they_give_equal_bits(tiny_encoder, clip):
 
     class Moody:
         device, tubelet, grid, dim, image_size = torch.device("cpu"), 2, 4, 3, 32
+        prepare = PicturePreparation(32)
         calls: list[int] = []  # noqa: RUF012
 
         def encode(self, clips):
@@ -170,21 +175,24 @@ def test_refusals(tiny_encoder, clip):
 
 
 class Store:
-    """Three episodes in memory; counts what is read."""
+    """Three episodes in memory, one shorter than most windows; counts what is read."""
 
     lengths = (5, 3, 9)
     fingerprint = "store"
 
-    def __init__(self, fail_at=None):
+    def __init__(self, fail_at=None, cameras=None):
         self.fail_at = fail_at
         self.read = []
+        self.path = "store"
+        self.spec = Spec(cameras={"front": (32, 32)} if cameras is None else cameras)
 
-    def frames(self, i):
+    def frames(self, i, camera="front", start=0, stop=None):
         if i == self.fail_at:
             raise RuntimeError("power cut")
         self.read.append(i)
-        shape = (self.lengths[i], 32, 32, 3)
-        return np.random.default_rng(i).integers(0, 256, shape, dtype=np.uint8)
+        shape = (self.lengths[i], *self.spec.cameras[camera], 3)
+        seed = [i, list(self.spec.cameras).index(camera)]
+        return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)[start:stop]
 
 
 def test_encoding_resumes_by_episode(tmp_path, tiny_encoder):
@@ -204,7 +212,7 @@ def test_encoding_resumes_by_episode(tmp_path, tiny_encoder):
     encode_dataset(third, tiny_encoder, readout, tmp_path / "cut")
     assert third.read == []
     some = Store()
-    partial = encode_dataset(some, tiny_encoder, readout, tmp_path / "some", [2, 0])
+    partial = encode_dataset(some, tiny_encoder, readout, tmp_path / "some", episodes=[2, 0])
     assert some.read == [2, 0] and partial.done.tolist() == [True, False, True]
 
 
@@ -218,6 +226,66 @@ def test_features_of_two_encoders_or_readouts_are_kept_apart(tmp_path, tiny, tin
     assert len({cache.path for cache in caches}) == 3
     with pytest.raises(ForesightError, match="another encoder"):
         FeatureCache.open(caches[0].path, encoder_fingerprint=other.fingerprint)
+
+
+SIZES = {"front": (48, 64), "wrist": (20, 12)}
+
+
+@pytest.mark.parametrize("fit", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("spec", ["tubelet", "difference"])
+def test_cameras_of_any_size_are_the_same_live_and_cached(tmp_path, tiny, spec, fit):
+    encoder, readout = load_encoder(tiny, dtype="float32", fit=fit), READOUTS[spec]
+    store = Store(cameras=SIZES)
+    caches = encode_cameras(store, encoder, readout, tmp_path)
+    assert list(caches) == list(SIZES)
+    stream = FeatureStream(encoder, readout)
+    for camera, cache in caches.items():
+        assert (cache.manifest.camera, cache.complete) == (camera, True)
+        for index in range(3):
+            frames = store.frames(index, camera)
+            stream.reset()
+            live = np.stack([stream.push(frame) for frame in frames])
+            assert np.array_equal(cache.episode(index), live)
+            small = np.concatenate([encoder.prepare(frame[None]) for frame in frames])
+            assert np.array_equal(stream.episode(small), live)
+    assert not np.array_equal(caches["front"].episode(0), caches["wrist"].episode(0))
+
+
+def test_each_camera_and_rule_has_a_cache_of_its_own(tmp_path, tiny):
+    store, readout = Store(cameras=SIZES | {"fits": (32, 32)}), READOUTS["tubelet"]
+    paths = set()
+    for fit in ("squash", "crop", "pad"):
+        encoder = load_encoder(tiny, dtype="float32", fit=fit)
+        found = encode_cameras(store, encoder, readout, tmp_path)
+        paths |= {cache.path for cache in found.values()}
+        assert encode_dataset(store, encoder, readout, tmp_path).path == found["front"].path
+        store.read.clear()
+        encode_cameras(store, encoder, readout, tmp_path, ["wrist", "fits"])
+        assert store.read == []
+    assert len(paths) == 9
+    with pytest.raises(ForesightError, match="no camera 'top': choose one of front, wrist, fits"):
+        encode_cameras(store, encoder, readout, tmp_path, ["wrist", "top"])
+    with pytest.raises(ForesightError, match="has no frames"):
+        encode_dataset(Store(cameras={}), encoder, readout, tmp_path)
+
+
+@pytest.mark.parametrize("spec", ["tubelet", "source", "difference", "last:grid=2,stride=2"])
+def test_long_episodes_are_read_in_pieces_and_stay_the_same(tmp_path, tiny, spec, monkeypatch):
+    encoder, readout = load_encoder(tiny, dtype="float32"), parse_readout(spec)
+    whole = encode_dataset(Store(), encoder, readout, tmp_path / "whole")
+    monkeypatch.setattr(encode, "READ_BYTES", 2 * 32 * 32 * 3)  # two frames
+    store = Store()
+    pieces = encode_dataset(store, encoder, readout, tmp_path / "pieces")
+    assert len(store.read) == 3 + 2 + 5
+    assert np.array_equal(pieces.array, whole.array)
+
+
+def test_a_zoom_needs_pictures_as_large_as_it_looks(tmp_path, tiny_encoder):
+    readout = parse_readout("tubelet:zoom=.5,.5")
+    with pytest.raises(ForesightError, match="48x64 pixels are too small for a zoom of 2"):
+        encode_dataset(Store(cameras=SIZES), tiny_encoder, readout, tmp_path)
+    cache = encode_dataset(Store(cameras={"big": (70, 90)}), tiny_encoder, readout, tmp_path)
+    assert cache.complete
 
 
 def test_grad_of_later_models_can_use_features(tiny_encoder, clip):

@@ -55,7 +55,7 @@ def test_frame_size(tiny_encoder):
 
 def test_refusals(tiny_encoder, clip):
     stream = FeatureStream(tiny_encoder, parse_readout("tubelet:zoom=.5,.5"))
-    with pytest.raises(ForesightError, match=r"48x48 pixels .* render them at 64x64, a whole"):
+    with pytest.raises(ForesightError, match=r"48x48 pixels are too small .* at least 64x64"):
         stream.episode(clip(size=48)[0])
     with pytest.raises(ForesightError, match="float32 cannot be encoded: expected uint8"):
         stream.episode(clip(size=64)[0].astype(np.float32))

@@ -78,7 +78,7 @@ def _measure(config: Config, store: EpisodeStore, spec: str) -> dict[str, Health
     root = config.cache or config.dataset.parent / "cache"
     count = min(config.episodes or len(store), len(store))
     chosen = [index * len(store) // count for index in range(count)]
-    cache = encode_dataset(store, encoder, readout, root, chosen)
+    cache = encode_dataset(store, encoder, readout, root, episodes=chosen)
     features = cache.array.reshape(len(cache.array), -1)
     if config.conditioning == "none":
         return feature_health(features, cache.offsets, chosen)

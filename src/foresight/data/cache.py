@@ -1,8 +1,9 @@
 """Feature cache: per-step features, written once per episode, read many times as a memory map.
 
-A cache is a folder ``<root>/<key>``, the key a hash of dataset, encoder and readout:
+A cache is a folder ``<root>/<key>``, the key a hash of dataset, camera, encoder, readout and the
+rule that made the camera's pictures fit the encoder:
 
-- ``manifest.json``: the three fingerprints, episode lengths, feature shape and dtype; its
+- ``manifest.json``: these fingerprints and names, episode lengths, feature shape and dtype; its
   presence says that the other two files were made in full.
 - ``features.bin``: raw features of all episodes one after another, allocated at once, so that a
   full disk shows before the first hour of encoding and not after.
@@ -27,7 +28,7 @@ from jaxtyping import Shaped
 from foresight.core.errors import ForesightError
 from foresight.core.files import disk_errors, fingerprint, read_json, write_json
 
-VERSION = 1
+VERSION = 2
 MANIFEST, FEATURES, DONE = "manifest.json", "features.bin", "done.bin"
 
 
@@ -42,6 +43,8 @@ class Manifest:
         lengths: steps of each episode.
         feature_shape: shape of one step's feature.
         dtype: numpy name of the features' dtype.
+        camera: whose pictures they are of.
+        preparation: fingerprint of how pictures were brought to the encoder's size.
         version: layout of this folder.
     """
 
@@ -51,12 +54,15 @@ class Manifest:
     lengths: tuple[int, ...]
     feature_shape: tuple[int, ...]
     dtype: str = "float32"
+    camera: str = ""
+    preparation: str = ""
     version: int = VERSION
 
     @property
     def key(self) -> str:
         """Name of the cache's folder."""
-        return fingerprint([self.version, self.dataset, self.encoder, self.readout, self.dtype])
+        made_of = (self.dataset, self.camera, self.encoder, self.readout, self.preparation)
+        return fingerprint([self.version, *made_of, self.dtype])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -100,8 +106,10 @@ class FeatureCache:
         lengths: Sequence[int],
         feature_shape: Sequence[int],
         dtype: str = "float32",
+        camera: str = "",
+        preparation: str = "",
     ) -> FeatureCache:
-        """Open the cache of these three, or make an empty one under ``root``.
+        """Open the cache of these, or make an empty one under ``root``.
 
         Args:
             root: folder of all caches.
@@ -111,6 +119,8 @@ class FeatureCache:
             lengths: steps of each episode.
             feature_shape: shape of one step's feature.
             dtype: numpy name, ``float32`` or ``float16``.
+            camera: whose pictures they are of.
+            preparation: fingerprint of how pictures were brought to the encoder's size.
 
         Raises:
             ForesightError: no episodes, a full disk, a folder that cannot be written, or a cache
@@ -123,6 +133,8 @@ class FeatureCache:
             tuple(int(n) for n in lengths),
             tuple(int(n) for n in feature_shape),
             np.dtype(dtype).name,
+            camera,
+            preparation,
         )
         if not manifest.lengths or min(manifest.lengths) < 1 or manifest.bytes == 0:
             raise ForesightError(

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from foresight.perception.bundled import FORESIGHT_SMALL
 from foresight.perception.encoder import Encoder, load_encoder
+from foresight.perception.preprocess import DEFAULT_FIT, Fit
 from foresight.perception.readout import Readout
 from foresight.perception.readout_spec import parse_readout
 
@@ -24,7 +25,10 @@ class EncoderConfig:
     Settings follow a colon: last:grid=8,window=4,stride=2, or tubelet:zoom=.5,.5 for a second,
     sharp look at the centre of frames rendered at twice the size."""
     device: str = "cpu"
-    """Where the encoder runs."""
+    """Where the encoder runs: cpu, cuda, cuda:1, or auto for cuda where there is one."""
+    fit: Fit = DEFAULT_FIT
+    """How pictures of another size or shape become the encoder's squares. squash: everything is
+    seen, proportions change; crop: the middle square; pad: between black bars."""
 
     def load(self) -> tuple[Encoder, Readout]:
         """The encoder (loaded once in each process) and the readout.
@@ -33,7 +37,7 @@ class EncoderConfig:
             ForesightError: unknown readout, or the encoder cannot be loaded.
         """
         readout = parse_readout(self.readout)
-        return _load(self.encoder, self.device), readout
+        return _load(self.encoder, self.device, self.fit), readout
 
     def frame_size(self) -> int:
         """Height and width in pixels of the frames that encoder and readout want."""
@@ -42,5 +46,5 @@ class EncoderConfig:
 
 
 @lru_cache(maxsize=2)
-def _load(encoder: str, device: str) -> Encoder:
-    return load_encoder(encoder, device=device)
+def _load(encoder: str, device: str, fit: Fit) -> Encoder:
+    return load_encoder(encoder, device=device, fit=fit)

@@ -15,7 +15,13 @@ from foresight.core.errors import ForesightError
 from foresight.core.files import fingerprint
 from foresight.core.thread_pool import run_in_lanes
 from foresight.perception.checkpoint import Size, open_checkpoint
-from foresight.perception.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from foresight.perception.preprocess import (
+    DEFAULT_FIT,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Fit,
+    PicturePreparation,
+)
 from foresight.perception.trunk import Trunk
 from foresight.perception.vit import VisionTransformer, initialise
 
@@ -40,6 +46,8 @@ class Encoder:
         tubelet: frames per token.
         dim: features per token (D).
         device: where it runs.
+        prepare: brings pictures of any size to ``image_size``; `encode` itself takes no other
+            than ``frame_shape``.
         dtype: dtype of the products; residual stream and tokens are always fp32.
     """
 
@@ -52,6 +60,7 @@ class Encoder:
         device: Any,
         native: bool = True,
         part: str = "",
+        fit: Fit = DEFAULT_FIT,
     ) -> None:
         """Take over a module.
 
@@ -63,6 +72,7 @@ class Encoder:
             device: where to run.
             native: run in C++ where that can be.
             part: where in its file it was, in words.
+            fit: how pictures of another shape become its squares.
         """
         config = module.config
         self.device = torch.device(device)
@@ -74,17 +84,18 @@ class Encoder:
         self.patch, self.tubelet, self.dim = config.patch, config.tubelet, config.dim
         self.frame_shape = (config.height, config.width)
         self.image_size = min(self.frame_shape)
+        self.prepare = PicturePreparation(self.image_size, fit)
         self.grid_shape = config.grid
         self.grid = min(config.grid)
+        square = len(set(self.frame_shape)) == 1
         self.fingerprint = fingerprint(
             {
                 "content": content,
                 "mean": IMAGENET_MEAN,
                 "std": IMAGENET_STD,
-                "image_size": self.image_size
-                if len(set(self.frame_shape)) == 1
-                else self.frame_shape,
+                "image_size": self.image_size if square else self.frame_shape,
                 "dtype": str(self.dtype),
+                **({} if fit == DEFAULT_FIT else {"fit": fit}),
             }
         )
 
@@ -197,6 +208,7 @@ def load_encoder(
     image_size: Size | None = None,
     random_weights: int | None = None,
     part: str | None = None,
+    fit: Fit = DEFAULT_FIT,
 ) -> Encoder:
     """Load a frozen V-JEPA 2 encoder.
 
@@ -211,6 +223,9 @@ def load_encoder(
         random_weights: a seed; the same architecture untrained, for baselines.
         part: ``encoder`` or ``target_encoder`` where a file holds both; None takes the latter, and
             ``Encoder.part`` says what was taken.
+        fit: how pictures of another size or shape become its squares when they are encoded for a
+            dataset or live: ``squash`` (everything is seen, proportions change), ``crop`` (the
+            middle square) or ``pad`` (between black bars).
 
     Raises:
         ForesightError: an unknown or damaged checkpoint, one that is not V-JEPA 2 (2.0), weights
@@ -223,10 +238,10 @@ def load_encoder(
     module, taken = checkpoint.load()
     if random_weights is None:
         content = checkpoint.fingerprint()
-        return Encoder(module, checkpoint.name, content, kind, place, part=taken)
+        return Encoder(module, checkpoint.name, content, kind, place, part=taken, fit=fit)
     initialise(module, torch.Generator().manual_seed(random_weights))
     content = fingerprint({"random": random_weights, "config": module.config})
-    return Encoder(module, f"random:{checkpoint.name}", content, kind, place)
+    return Encoder(module, f"random:{checkpoint.name}", content, kind, place, fit=fit)
 
 
 def default_dtype(device: torch.device) -> torch.dtype:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from jaxtyping import Float, UInt8
 from foresight.core.errors import ForesightError
 from foresight.core.thread_pool import lane_pool, run_in_lanes
 from foresight.perception.encoder import CPU_TOKENS, Encoder
+from foresight.perception.preprocess import check_pictures
 from foresight.perception.readout import Readout
 
 # Tokens per encoder call: a GPU wants more work at once than a CPU, but a live step may have to be
@@ -21,7 +23,9 @@ GPU_TOKENS = 16384
 class FeatureStream:
     """Encoder and readout over time; whole episodes and live frames give the same features.
 
-    Feature t depends on frames up to t only. The first windows are filled by repeating frame 0.
+    Feature t depends on frames up to t only. The first windows are filled by repeating frame 0, so
+    an episode may be shorter than a window. Frames may have any size and shape; the encoder's
+    ``prepare`` says how they become its squares.
 
     The same clip gives other last bits in a batch of another size, because kernels are chosen by
     shape, and bfloat16 makes them visible. So every call of an episode has one size, the last one
@@ -31,6 +35,7 @@ class FeatureStream:
     def __init__(self, encoder: Encoder, readout: Readout) -> None:
         self.encoder = encoder
         self.readout = readout
+        self.prepare = replace(encoder.prepare, size=readout.frame_size(encoder))
         self.dim = readout.feature_dim(encoder)
         self._pooled_dim = readout.pooled_dim(encoder)
         self._live_batch: int | None = None
@@ -45,14 +50,14 @@ class FeatureStream:
         """Features of every step of an episode.
 
         Args:
-            frames: uint8 RGB ``[T, H, W, 3]``; H = W is the readout's ``frame_size``.
+            frames: uint8 RGB ``[T, H, W, 3]`` of any size.
             batch: clips per encoder call; None chooses for the device.
 
         Returns:
             float32 ``[T, F]``.
 
         Raises:
-            ForesightError: frames of another shape, size or dtype, or features not finite.
+            ForesightError: no uint8 RGB frames, or features not finite.
         """
         frames = np.asarray(frames)
         if frames.ndim != 4 or len(frames) == 0:
@@ -83,6 +88,26 @@ class FeatureStream:
         past = moments[np.maximum(np.arange(steps) - self.readout.lag, 0)]
         return self._feature(moments, past)
 
+    def expect_size(self, height: int, width: int) -> None:
+        """Refuse pictures that a zoom would have to blow up.
+
+        Raises:
+            ForesightError: they are smaller than a zoom looks at.
+        """
+        zoom, size = self.readout.zoom, self.prepare.size
+        if zoom is not None and min(height, width) < size:
+            own = self.encoder.image_size
+            raise ForesightError(
+                f"Frames of {height}x{width} pixels are too small for a zoom of {zoom.factor} on "
+                f"an encoder of {own}x{own}: record them with at least {size}x{size}, or leave the "
+                "zoom out."
+            )
+
+    @property
+    def reach(self) -> int:
+        """Steps back from the present that a feature depends on."""
+        return self.readout.lag - int(self.readout.back[0])
+
     def reset(self) -> None:
         """Forget the frames seen: the next one starts an episode."""
         self._recent.clear()
@@ -95,7 +120,8 @@ class FeatureStream:
         Equal to ``episode`` on all frames since `reset`.
 
         Raises:
-            ForesightError: a frame of another shape, size or dtype, or features not finite.
+            ForesightError: no uint8 RGB frame, one of another size than those before, or features
+                not finite.
         """
         frame = np.array(frame)  # a copy: renderers reuse their buffers
         if self._shape is not None and frame.shape != self._shape:
@@ -148,16 +174,13 @@ class FeatureStream:
 
     def _views(self, frames: np.ndarray) -> np.ndarray:
         """What the encoder looks at: ``[V, T, h, w, 3]``."""
-        zoom = self.readout.zoom
-        if zoom is None:
+        check_pictures(frames)
+        self.expect_size(*frames.shape[1:3])
+        frames = self.prepare(frames)
+        if self.readout.zoom is None:
             return frames[None]
-        if frames.dtype != np.uint8:
-            raise ForesightError(
-                f"Frames of dtype {frames.dtype} cannot be encoded: expected uint8 RGB from 0 to "
-                "255."
-            )
         whole = torch.from_numpy(np.require(frames, requirements=["C", "W"]))
-        return zoom.views(whole, self.encoder.image_size).numpy()
+        return self.readout.zoom.views(whole, self.encoder.image_size).numpy()
 
     def _encode(self, clips: np.ndarray, batch: int) -> np.ndarray:
         """Pooled features ``[B, P]`` of clips ``[B, T, h, w, 3]``, every call with ``batch``."""
