@@ -28,6 +28,6 @@ lint: setup
 	$(PYTHON_BIN)/mypy
 
 bench: setup
-	@set -e; shopt -s nullglob; for file in benchmarks/*.py; do \
-	  echo "== $$file"; $(PYTHON_BIN)/python "$$file"; \
+	@set -e; for what in encoder planner train collect loader; do \
+	  echo "== $$what"; $(PYTHON_BIN)/foresight bench $$what; \
 	done

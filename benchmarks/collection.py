@@ -5,7 +5,7 @@ rendering, lossless video, the folder on disk. dm_control's side is the plain lo
 ``physics.render`` in one process, with nothing stored. The two take turns, so that whatever else
 the machine does falls on both.
 
-    python benchmarks/collection.py --memory-episodes 0     # speed alone, half a minute
+    foresight bench collect --memory-episodes 0     # speed alone, half a minute
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ import os
 import tempfile
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
-import tyro
 
 from foresight.envs.dmc.tasks import resolve
 from foresight.envs.render import RenderSettings
+from foresight.evaluation.results import make_result
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec
 
@@ -32,8 +34,8 @@ GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Options:
-    """Measure the collection of data."""
+class CollectionConfig:
+    """Measure collecting: its speed beside dm_control's own rendering, and its memory."""
 
     task: str = "reacher-easy"
     """Task to collect."""
@@ -53,14 +55,11 @@ class Options:
     """Result file."""
 
 
-def main(options: Options) -> None:
+def main(options: CollectionConfig) -> None:
     """Run the benchmark and write its result."""
     rows = measure_speed(options)
     if options.memory_episodes:
         rows += measure_memory(options)
-    # Only now: it would add to the memory of a collection, which does not need it.
-    from foresight.evaluation.results import make_result
-
     config = {**asdict(options), "behaviour": BEHAVIOUR, "cores": os.cpu_count()}
     result = make_result("collection-speed", config, "seed200", rows)
     result.save(options.out)
@@ -69,7 +68,7 @@ def main(options: Options) -> None:
     print(f"written to {options.out}")
 
 
-def measure_speed(options: Options) -> list[dict[str, Any]]:
+def measure_speed(options: CollectionConfig) -> list[dict[str, Any]]:
     """Frames per second of both sides in turns, and their ratio."""
     rows = []
     dm_control_loop = DMControlLoop(options)
@@ -85,7 +84,7 @@ def measure_speed(options: Options) -> list[dict[str, Any]]:
     return rows
 
 
-def our_speed(options: Options, folder: Path) -> float:
+def our_speed(options: CollectionConfig, folder: Path) -> float:
     """Frames per second of one whole collection, from no process to a finished folder."""
     begin = time.perf_counter()
     store = collect(folder, plan(options, options.episodes), options.workers)
@@ -95,7 +94,7 @@ def our_speed(options: Options, folder: Path) -> float:
 class DMControlLoop:
     """dm_control as its own documentation uses it."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: CollectionConfig) -> None:
         from dm_control import suite
 
         self._size = options.size
@@ -114,12 +113,12 @@ class DMControlLoop:
         return frames / (time.perf_counter() - begin)
 
 
-def measure_memory(options: Options) -> list[dict[str, Any]]:
-    """Peak memory of this process and its workers, and the disk space, of a long collection."""
+def measure_memory(options: CollectionConfig) -> list[dict[str, Any]]:
+    """Peak memory of the collecting processes, and the disk space, of a long collection."""
     with tempfile.TemporaryDirectory() as folder, TreeMemory() as memory:
-        begin = time.perf_counter()
-        store = collect(folder, plan(options, options.memory_episodes), options.workers)
-        speed = sum(store.lengths) / (time.perf_counter() - begin)
+        # In a process of its own, without what the other benchmarks have imported here.
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            speed = pool.submit(long_speed, options, Path(folder)).result()
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     episodes = options.memory_episodes
     return [
@@ -129,8 +128,15 @@ def measure_memory(options: Options) -> list[dict[str, Any]]:
     ]
 
 
+def long_speed(options: CollectionConfig, folder: Path) -> float:
+    """Frames per second of the long collection."""
+    begin = time.perf_counter()
+    store = collect(folder, plan(options, options.memory_episodes), options.workers)
+    return sum(store.lengths) / (time.perf_counter() - begin)
+
+
 class TreeMemory:
-    """Watches the resident memory of this process and all below it.
+    """Watches the resident memory of all processes below this one.
 
     Pages that several processes share are counted for each of them, so the truth is lower.
     """
@@ -153,7 +159,7 @@ class TreeMemory:
         root = psutil.Process()
         while not self._over.wait(self._interval):
             total = 0
-            for process in [root, *root.children(recursive=True)]:
+            for process in root.children(recursive=True):
                 try:
                     total += process.memory_info().rss
                 except psutil.NoSuchProcess:
@@ -161,7 +167,7 @@ class TreeMemory:
             self.peak = max(self.peak, total)
 
 
-def plan(options: Options, episodes: int) -> list[EpisodeSpec]:
+def plan(options: CollectionConfig, episodes: int) -> list[EpisodeSpec]:
     """Episodes on training seeds."""
     render = RenderSettings(size=options.size)
     return [
@@ -170,11 +176,7 @@ def plan(options: Options, episodes: int) -> list[EpisodeSpec]:
     ]
 
 
-def row(options: Options, measure: str, value: float, **more: Any) -> dict[str, Any]:
+def row(options: CollectionConfig, measure: str, value: float, **more: Any) -> dict[str, Any]:
     """One measurement, told at once: a long run shows how it goes."""
     print(f"{measure} {more.get('condition', '')}: {value:.2f}", flush=True)
     return {"measure": measure, "value": value, "task": options.task, **more}
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))

@@ -6,7 +6,7 @@ in two ways, with the same number of threads, a few batches of each in turn:
 - copying the cache in order, piece by piece, into one reused buffer;
 - the loader's shuffled windows, in its two reused buffers.
 
-    python benchmarks/window_loader.py            # writes results/window-loader.json
+    foresight bench loader            # writes results/window-loader.json
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import tyro
 
 from foresight.core.progress import track
 from foresight.data.cache import FeatureCache
@@ -29,23 +28,30 @@ GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Config:
+class LoaderConfig:
     """Measure the window loader against memcpy."""
 
     episodes: int = 2800
+    """Episodes of the cache."""
     length: int = 200
+    """Steps of each."""
     dim: int = 1024
+    """Numbers of a step's feature."""
     window: int = 16
+    """Steps of a window."""
     batch: int = 256
+    """Windows of a batch."""
     rounds: int = 9
+    """Turns of both sides that count."""
     turn: int = 8
     """Batches read before it is the other side's turn."""
     threads: int = 0
     """Threads of both sides; 0 takes torch's default."""
     out: Path = Path("results/window-loader.json")
+    """Result file."""
 
 
-def make_cache(root: Path, config: Config) -> FeatureCache:
+def make_cache(root: Path, config: LoaderConfig) -> FeatureCache:
     cache = FeatureCache.open_or_create(
         root, "benchmark", "random", "none", [config.length] * config.episodes, (config.dim,)
     )
@@ -55,7 +61,7 @@ def make_cache(root: Path, config: Config) -> FeatureCache:
     return cache
 
 
-def measure(cache: FeatureCache, config: Config) -> list[dict[str, object]]:
+def measure(cache: FeatureCache, config: LoaderConfig) -> list[dict[str, object]]:
     loader = WindowLoader(
         {"feature": cache.array},
         cache.offsets,
@@ -94,7 +100,7 @@ def measure(cache: FeatureCache, config: Config) -> list[dict[str, object]]:
     return rows
 
 
-def main(config: Config) -> None:
+def main(config: LoaderConfig) -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     with tempfile.TemporaryDirectory(prefix="window-loader-", ignore_cleanup_errors=True) as root:
@@ -111,7 +117,3 @@ def main(config: Config) -> None:
     result.save(config.out)
     for key, entry in result.summary.items():
         print(f"{key}: {entry['mean']:.2f} ({entry['low']:.2f} to {entry['high']:.2f})")
-
-
-if __name__ == "__main__":
-    main(tyro.cli(Config))

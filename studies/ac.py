@@ -7,11 +7,12 @@ frames are alike, so a high cosine alone proves nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from rich.console import Console
 
 from foresight.core.errors import ForesightError
 from foresight.data.clip import fit_frames, read_clip
@@ -24,7 +25,10 @@ from foresight.perception.ac_checkpoint import random_ac_predictor
 from foresight.perception.ac_layers import ACConfig
 from foresight.perception.encoder import load_encoder
 from foresight.pipelines.stages import DataPlan
+from foresight.report.drift import drift_tables
+from foresight.report.tables import print_result, to_rich
 from foresight.rollout.collect import collect
+from studies.registry import Request
 
 TASK = "reacher-easy"
 SOURCE_FIGURES = {
@@ -61,6 +65,29 @@ class ACRecipeConfig:
 def presets() -> dict[str, ACRecipeConfig]:
     """The named sizes."""
     return {"full": ACRecipeConfig(), "smoke": ACRecipeConfig(clips=2, frames=8, every=2)}
+
+
+def reproduce(request: Request) -> Result:
+    """The day that is asked for."""
+    own = request.encoder == "foresight-small"  # the checkpoint's own, if there is one
+    config = replace(
+        presets()[request.preset],
+        ac=request.ac,
+        encoder=None if own else request.encoder,
+        clip=request.clip,
+        device=request.device,
+    )
+    if request.episodes is not None:
+        config = replace(config, clips=request.episodes)
+    return run(request.name, config, request.folder, request.processes)
+
+
+def show(result: Result) -> None:
+    """Print drift horizon by horizon, and the other day as any result."""
+    if result.name == "day37-drift":
+        Console().print(*map(to_rich, drift_tables(result, brief=True)))
+    else:
+        print_result(result)
 
 
 def run(name: str, config: ACRecipeConfig, folder: Path, workers: int = 1) -> Result:

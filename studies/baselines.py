@@ -1,18 +1,17 @@
-"""Recipe ``baselines``: what doing nothing, chance, a constant, an expert and an oracle reach."""
+"""Study ``baselines``: what doing nothing, chance, a constant, an expert and an oracle reach."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from foresight.core.provenance import git_revision
 from foresight.envs.dmc.tasks import SOURCE_TASKS
 from foresight.evaluation.baselines import CONDITIONS, RowBook, paired_baselines
 from foresight.evaluation.results import Result, make_result
+from studies.registry import Request
 
-DEFAULT_OUT = Path("results/baselines.json")
 SMOKE_TASKS = ("reacher-easy", "cartpole-swingup")
 SMOKE_CONDITIONS = ("zero", "random", "expert")
 
@@ -29,38 +28,46 @@ class BaselinesConfig:
     """Any of zero, random, constant (searched on training seeds), expert, oracle."""
     protocol: str = "seed200"
     """seed200 (200 steps, no repeat) or dmc1000 (1000 steps, repeat 2)."""
-    workers: int = 1
-    """Processes that run episodes; the numbers do not depend on it."""
-    preset: Literal["full", "smoke"] = "full"
-    """smoke: two tasks, two seeds and ten steps, to see that everything runs."""
-    out: Path | None = None
-    """The result file; results/baselines.json if left out (a smoke run: inside the run folder)."""
-    run: Path = Path("runs/baselines")
-    """Folder for finished episodes: a killed run, started again, goes on from there."""
+    steps: int | None = None
+    """Cut episodes short (smoke runs)."""
 
 
-def run(config: BaselinesConfig) -> Result:
-    """Measure all baselines, save them and return them."""
-    smoke = config.preset == "smoke"
-    tasks = SMOKE_TASKS if smoke else config.tasks
-    conditions = SMOKE_CONDITIONS if smoke else config.conditions
-    seeds = range(min(2, config.seeds) if smoke else config.seeds)
-    book = RowBook(config.run / "rows.jsonl")
+def presets() -> dict[str, BaselinesConfig]:
+    """The named sizes."""
+    smoke = BaselinesConfig(SMOKE_TASKS, 2, SMOKE_CONDITIONS, steps=10)
+    return {"full": BaselinesConfig(), "smoke": smoke}
+
+
+def reproduce(request: Request) -> Result:
+    """Measure all baselines; a killed run goes on where it was."""
+    sizes = presets()[request.preset]
+    if request.seeds is not None:
+        sizes = replace(sizes, seeds=request.seeds)
+    return run(sizes, request.folder, request.processes)
+
+
+def run(config: BaselinesConfig, folder: Path, workers: int = 1) -> Result:
+    """Measure baselines.
+
+    Args:
+        config: of what, on how many seeds.
+        folder: for finished episodes.
+        workers: processes that run episodes; the numbers do not depend on it.
+    """
+    book = RowBook(folder / "rows.jsonl")
     _tell_old_revisions(book)
     rows = []
-    for task in tasks:
+    for task in config.tasks:
         rows += paired_baselines(
             task,
-            seeds,
+            range(config.seeds),
             config.protocol,
-            conditions,
-            config.workers,
+            config.conditions,
+            workers,
             book=book,
-            steps=10 if smoke else None,
+            steps=config.steps,
         )
-    result = make_result("baselines", config, config.protocol, rows)
-    result.save(config.out or (config.run / "smoke.json" if smoke else DEFAULT_OUT))
-    return result
+    return make_result("baselines", config, config.protocol, rows)
 
 
 def _tell_old_revisions(book: RowBook) -> None:

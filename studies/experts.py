@@ -12,6 +12,7 @@ from foresight.envs.dmc.tasks import canonical
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.experts.feedback.law import FeedbackLaw
+from studies.registry import Request
 
 require("stable_baselines3", "Learning feedback laws")
 from foresight.experts.feedback.reinforce import ReinforceConfig, reinforce  # noqa: E402
@@ -34,6 +35,11 @@ def presets() -> dict[str, dict[str, ReinforceConfig]]:
         steps=1_600, random=800, hidden=8, critic=8, batch=16, starts=3, measured=2, every=1_600
     )
     return {"full": SEARCHES, "smoke": {"walker-walk": tiny}}
+
+
+def reproduce(request: Request) -> Result:
+    """Search for all laws."""
+    return run(presets()[request.preset], (), request.folder)
 
 
 def run(searches: dict[str, ReinforceConfig], tasks: Sequence[str], folder: Path) -> Result:

@@ -22,6 +22,7 @@ from foresight.core.progress import track
 from foresight.data.store import EpisodeStore
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
+from studies.registry import Request
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,17 @@ class Victim:
     """How many episodes or epochs of the folder are finished."""
     content: Callable[[Path], str]
     """Digest of the final data."""
+
+
+def presets() -> dict[str, FaultsConfig]:
+    """The named sizes."""
+    smoke = FaultsConfig(moments=1, episodes=4, steps=40, epochs=3)
+    return {"full": FaultsConfig(), "smoke": smoke}
+
+
+def reproduce(request: Request) -> Result:
+    """Kill and resume every stage."""
+    return run(presets()[request.preset], request.folder)
 
 
 def run(config: FaultsConfig, folder: Path) -> Result:

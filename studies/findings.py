@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from rich.console import Console
+
 from foresight.core.errors import ForesightError
 from foresight.core.files import write_text
 from foresight.evaluation.results import Result
 from foresight.evaluation.statistics import Summary
-from foresight.report.tables import Cell, Table, episode_table, interval, number, to_markdown
+from foresight.report.tables import (
+    Cell,
+    Table,
+    episode_table,
+    interval,
+    number,
+    to_markdown,
+    to_rich,
+)
 from studies.claims import Figure, Verdict, judge_all
 from studies.readings import Readings, missing_commands
 from studies.sources import SOURCES, Source
@@ -102,6 +112,23 @@ def missing_line(name: str, source: Source, summary: Summary) -> str:
     commands = ", ".join(f"`{one}`" for one in missing_commands(name, source, summary))
     verb = "is" if missing == 1 else "are"
     return f"{missing} {verb} not measured yet: {commands}." if missing else ""
+
+
+def print_phase(name: str, results: Path, result: Result | None = None) -> None:
+    """Print figures and verdicts, from a phase's own result and those of other experiments.
+
+    Args:
+        name: of the phase.
+        results: folder of the other results.
+        result: its own, if it has one.
+    """
+    phase = SOURCES[name]
+    known = Readings(results).about(name, phase) | (result.summary if result else {})
+    Console().print(to_rich(figure_table(phase, known)))
+    for line in (*verdict_lines(phase, known), count_line(phase, known)):
+        print(line.replace("**", ""))
+    if missing := missing_line(name, phase, known):
+        print(missing)
 
 
 def _section(name: str, source: Source, summary: Summary, readings: Readings) -> str:

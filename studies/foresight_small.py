@@ -25,6 +25,7 @@ from foresight.perception.pretraining.config import PretrainConfig, Weights
 from foresight.perception.pretraining.frames import FrameBank
 from foresight.perception.pretraining.train import pretrain
 from studies.corpus import collect_corpus
+from studies.registry import Request
 
 NAME = "foresight-small"
 FIRST = PretrainConfig(
@@ -41,6 +42,11 @@ SECOND = replace(
 )
 """What it was made with, one after the other, under ``torchrun --nproc-per-node 2``; the second
 stage makes tokens keep what they show themselves. docs/experiments.md says why."""
+
+
+def reproduce(request: Request) -> Result:
+    """Make the bundled encoder again."""
+    return run(request.preset, request.folder, request.processes, request.device)
 
 
 def run(preset: str, folder: Path, workers: int, device: str = "cpu") -> Result:

@@ -19,10 +19,12 @@ from foresight.evaluation.episodes import (
     simulator_version,
     success_threshold,
 )
+from foresight.evaluation.merge import beside, earlier
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, returns_by_seed
 from foresight.experts.shifts import Kind, Shift, movable_goal
-from foresight.pipelines.demonstrations import RIVALS, TeachConfig, record
+from foresight.pipelines import learn as planning
+from foresight.pipelines.demonstrations import RIVALS, TeachConfig, presets, record
 from foresight.policies.taught import (
     ConstantFactory,
     ReplayFactory,
@@ -30,6 +32,7 @@ from foresight.policies.taught import (
 )
 from foresight.policies.taught.heads import heads_identity
 from foresight.training.taught import taught_heads
+from studies.registry import Request
 
 TASKS = ("reacher-easy", "point_mass-easy", "cartpole-swingup", "walker-walk", "cup-catch")
 """What is measured if no task is named."""
@@ -149,6 +152,26 @@ def _shares(task: str, rows: list[Row], shown: list[Row]) -> list[Row]:
         for name in others
         for value in returns_by_seed(rows, task, name).values()
     ]
+
+
+def reproduce(request: Request) -> Result:
+    """Measure the tasks that are asked for; others in the result file stay.
+
+    Raises:
+        ForesightError: as `teach_task`, or the file holds something else.
+    """
+    sizes = replace(presets()[request.preset], encoder=request.encoder)
+    if request.seeds is not None:
+        sizes = replace(sizes, seeds=request.seeds)
+    folder = request.folder
+    if not request.smoke:
+        before = earlier(request.target, request.name, sizes.protocol)
+        result = run(sizes, request.tasks, request.models, folder, request.processes)
+        return beside(result, before)
+    tasks = request.tasks or ("point_mass-easy",)
+    for task in tasks:
+        planning.tiny_model(task, folder / "models")
+    return run(sizes, tasks, folder / "models", folder, request.processes)
 
 
 def run(

@@ -24,6 +24,7 @@ from studies.phases.rewards import phase_5b
 from studies.phases.search import phase_4, phase_4b
 from studies.phases.seeing import phase_1, phase_3
 from studies.phases.showing import phase_7
+from studies.registry import Request
 from studies.sources import SOURCES
 
 PHASES: dict[str, Callable[[Place], Measured]] = {
@@ -63,6 +64,18 @@ def presets() -> dict[str, PhaseConfig]:
         measure_horizon=5,
     )
     return {"full": full, "short": short, "smoke": smoke}
+
+
+def reproduce(request: Request) -> Result:
+    """The phase that is asked for."""
+    sizes = presets()[request.preset]
+    sizes = replace(sizes, encoder=request.encoder, device=request.device)
+    if request.seeds is not None:
+        sizes = replace(sizes, seeds=request.seeds)
+    if request.episodes is not None:
+        count = request.episodes
+        sizes = replace(sizes, episodes=count, large=count, task_episodes=count)
+    return run(request.name, sizes, request.folder, request.processes)
 
 
 def run(name: str, config: PhaseConfig, folder: Path, workers: int | None = None) -> Result:

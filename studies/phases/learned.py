@@ -12,7 +12,9 @@ from foresight.evaluation.results import Result, load
 from foresight.pipelines import demonstrations
 from foresight.pipelines import learn as planning
 from studies import evidence, teach
+from studies.findings import print_phase
 from studies.phases.common import TASK
+from studies.registry import Request
 
 NEEDS = {"phase-8": ("ablation",), "phase-9": ("planning", "teach")}
 """The result files that answer a phase, in the order in which they can be made."""
@@ -52,6 +54,25 @@ class LearnedPlace:
     def names(self, phase: str) -> tuple[str, ...]:
         """The tasks of a phase."""
         return self.tasks or (SMOKE_TASKS if self.preset == "smoke" else TASKS[phase])
+
+
+def reproduce(request: Request) -> None:
+    """Answer a phase from the files of other experiments, and say which they were."""
+    runs = request.run or Path("runs") / ("learned-smoke" if request.smoke else "")
+    place = LearnedPlace(
+        results=runs if request.smoke else Path("results"),
+        models=runs / "models" if request.smoke else request.models,
+        runs=runs,
+        preset="smoke" if request.smoke else "full",
+        tasks=request.tasks,
+        seeds=request.seeds,
+        workers=request.processes,
+        encoder=request.encoder,
+    )
+    found = answer(request.name, place)
+    print_phase(request.name, place.results)
+    for name, result in found.items():
+        print(f"read: {place.results / name}.json, made by {result.command}; remove it to repeat")
 
 
 def answer(phase: str, place: LearnedPlace) -> dict[str, Result]:

@@ -14,9 +14,9 @@ from foresight.evaluation.baselines import (
     borrow_baselines,
     paired_baselines,
 )
-from foresight.evaluation.results import load, make_result
+from foresight.evaluation.results import make_result
 from foresight.experts import has_expert
-from studies.baselines import BaselinesConfig, run
+from studies.baselines import presets, run
 
 
 @pytest.fixture
@@ -131,16 +131,15 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
 
 
 def test_recipe_smoke(tmp_path: Path, counted: list[tuple]) -> None:
-    config = BaselinesConfig(preset="smoke", run=tmp_path / "run", out=tmp_path / "out.json")
-    result = run(config)
-    assert load(config.out) == result
+    config = presets()["smoke"]
+    result = run(config, tmp_path / "run")
     assert result.protocol == "seed200"
     assert {row["condition"] for row in result.rows} == {"zero", "random", "expert"}
     assert result.summary["zero/cartpole-swingup"]["n"] == 2
     assert len(counted) == len(result.rows)
     lines = (tmp_path / "run" / "rows.jsonl").read_text().splitlines()
     assert len([json.loads(line) for line in lines]) == len(result.rows)
-    assert run(config).rows == result.rows
+    assert run(config, tmp_path / "run").rows == result.rows
     assert len(counted) == len(result.rows)
 
 

@@ -37,11 +37,8 @@ VERBS = {
     "data": "look into a dataset, check it or repair it",
     "doctor": "say what this machine can do and what it lacks",
     "bench": "measure how fast this machine is, beside the usual route",
-    "reproduce": "run one of the experiments by its name",
+    "reproduce": "run one of the studies by its name",
 }
-
-FROM_CHECKOUT = {"reproduce": "studies", "bench": "benchmarks", "teach": "studies"}
-"""Verbs that need a folder of the repository beside the package."""
 
 USER_ERROR = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -94,10 +91,6 @@ def parse(words: Sequence[str]) -> tuple[ModuleType, Any]:
         raise ForesightError(f"unknown verb {verb!r}: {hint}; `foresight --help` lists them all.")
     import tyro
 
-    if verb in FROM_CHECKOUT:
-        from foresight.core.checkout import use_checkout
-
-        use_checkout(FROM_CHECKOUT[verb])
     module = importlib.import_module(f"foresight.cli.{verb}")
     config = tyro.cli(
         module.Config,

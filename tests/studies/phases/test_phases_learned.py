@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from foresight import cli
-from foresight.cli import reproduce
 from foresight.evaluation.results import load, make_result
+from studies import command
 from studies.phases import PHASES, learned
 
 TASK = "reacher-easy"
@@ -73,8 +73,7 @@ def test_a_task_that_is_learned_is_not_learned_again(here, monkeypatch):
 
 def test_all_runs_every_phase_in_order(monkeypatch):
     done = []
-    for name in ("_reproduce", "_learned_phase"):
-        monkeypatch.setattr(reproduce, name, lambda config: done.append(config.name))
+    monkeypatch.setattr(command, "reproduce", lambda request: done.append(request.name))
     assert cli.main(["reproduce", "all"]) == 0
     assert done == [*PHASES, "phase-8", "phase-9"]
 
