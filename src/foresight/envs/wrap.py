@@ -77,6 +77,9 @@ class WrappedEnv(gymnasium.Wrapper[dict[str, Any], np.ndarray, Any, Any]):
 
     def _observe(self, raw: Any) -> dict[str, Any]:
         parts = _flat(raw)
+        for key in (*self._views.values(), *self._felt):
+            if key != RENDER:
+                _need(self._name, parts, key)
         images = {
             name: np.ascontiguousarray(self.env.render() if key == RENDER else parts[key])
             for name, key in self._views.items()
@@ -288,10 +291,10 @@ def _task(env: gymnasium.Env[Any, Any], task: str | None) -> str:
     return task if task is not None else interface.task_of(env) or interface.name_of(env)
 
 
-def _need(name: str, parts: dict[str, spaces.Space[Any]], key: str) -> None:
+def _need(name: str, parts: Mapping[str, Any], key: str) -> None:
     if key not in parts:
         listed = ", ".join(map(repr, parts)) or "none"
-        raise ForesightError(f"{name} has no observation {key!r}: it has {listed}.")
+        raise ForesightError(f"{name} gave no observation {key!r}: there is {listed}.")
 
 
 def _what(name: str, key: str) -> str:

@@ -9,7 +9,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from foresight.core.errors import ForesightError
-from foresight.envs.dmc.environment import make
+from foresight.core.simulator import Simulator
+from foresight.envs.dmc.environment import DMControlEnv, make
+from foresight.envs.dmc.quantities import measure
 from foresight.envs.dmc.tasks import resolve, task_ids
 from foresight.envs.render import RenderSettings
 
@@ -161,3 +163,82 @@ def test_unknown_names_are_refused():
         make("reacher-medium")
     with pytest.raises(ForesightError, match="Unknown protocol"):
         make("reacher-easy", "seed100")
+
+
+def test_the_spec_says_what_the_task_shows_feels_and_takes():
+    env = make("reacher-easy", render=RenderSettings(size=(24, 32)))
+    spec = env.interface
+    assert dict(spec.cameras) == {"camera": (24, 32)}
+    assert [axis.name for axis in spec.state] == [
+        *("position_0", "position_1", "to_target_0", "to_target_1", "velocity_0", "velocity_1")
+    ]
+    assert [(axis.name, axis.low, axis.high) for axis in spec.action] == [
+        ("shoulder", -1, 1),
+        ("wrist", -1, 1),
+    ]
+    assert (spec.fps, spec.tasks) == (50, ("reacher-easy",))
+    assert make("reacher-easy", "dmc1000", None).interface.fps == 25
+    walker = [axis.name for axis in make("walker-walk", render=None).interface.state]
+    assert walker[13:16] == ["orientations_13", "height", "velocity_0"]
+
+
+@pytest.mark.parametrize("task", task_ids())
+def test_every_number_of_every_task_has_a_name_of_its_own(task):
+    env = make(task, render=None)
+    spec = env.interface
+    for axes, length in (
+        (spec.state, env.observation_space["state"].shape[0]),
+        (spec.action, env.action_space.shape[0]),
+    ):
+        assert len({axis.name for axis in axes}) == length
+    env.reset(seed=0)
+    found = env.truth()
+    assert found
+    assert np.isfinite(list(found.values())).all()
+
+
+def test_several_cameras_show_what_each_alone_shows():
+    env = DMControlEnv("cartpole-swingup", cameras=["lookatcart", "camera"])
+    both = env.reset(seed=2)[0]["images"]
+    assert list(both) == ["lookatcart", "camera"]
+    for name, camera in (("lookatcart", 1), ("camera", 0)):
+        alone = make("cartpole-swingup", render=RenderSettings(camera=camera))
+        np.testing.assert_array_equal(alone.reset(seed=2)[0]["images"]["camera"], both[name])
+    assert not np.array_equal(both["camera"], both["lookatcart"])
+    np.testing.assert_array_equal(env.render(), both["lookatcart"])
+    with pytest.raises(ForesightError, match=r"Unknown camera 'side'.*lookatcart"):
+        DMControlEnv("cartpole-swingup", cameras=["side"])
+
+
+def test_a_picture_that_is_not_square_shows_more_at_its_sides():
+    wide = make("reacher-easy", render=RenderSettings(size=(32, 64))).reset(seed=0)[0]
+    square = make("reacher-easy", render=RenderSettings(size=32)).reset(seed=0)[0]
+    middle = wide["images"]["camera"][:, 16:48].astype(int)
+    assert np.abs(middle - square["images"]["camera"]).mean() < 4
+
+
+def test_it_is_a_simulator_whose_state_goes_in_and_out():
+    env = make("walker-walk", render=None)
+    assert isinstance(env, Simulator)
+    *_, info = env.reset(seed=0)
+    np.testing.assert_array_equal(env.get_state(), info["state"])
+    env.step(np.full(6, 0.5))
+    saved, true = env.get_state(), env.truth()
+    position, velocity = measure("walker-walk", env.physics)
+    assert true == {**position, **velocity}
+    env.step(np.full(6, -0.5))
+    assert env.truth() != true
+    env.set_state(saved)
+    np.testing.assert_array_equal(env.get_state(), saved)
+    assert env.truth() == pytest.approx(true)
+
+
+def test_tasks_without_written_quantities_tell_their_joints():
+    env = make("manipulator-bring_ball", render=None)
+    env.reset(seed=0)
+    found, physics = env.truth(), env.physics
+    assert found["ball_x"] == physics.named.data.qpos["ball_x"].item()
+    assert found["ball_x speed"] == physics.named.data.qvel["ball_x"].item()
+    dog = make("dog-walk", render=None)
+    dog.reset(seed=0)
+    assert len(dog.truth()) == dog.physics.model.nq + dog.physics.model.nv

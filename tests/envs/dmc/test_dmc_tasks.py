@@ -45,3 +45,9 @@ def test_protocols_have_the_lengths_they_are_known_for():
 def test_an_unknown_protocol_is_refused():
     with pytest.raises(ForesightError, match=r"'dmc500'.*seed200, dmc1000"):
         get_protocol("dmc500")
+
+
+def test_the_written_list_is_the_suites():
+    from dm_control import suite
+
+    assert sorted(map(resolve, task_ids())) == sorted(map(tuple, suite.ALL_TASKS))
