@@ -20,10 +20,10 @@ from foresight.evaluation.statistics import Row, returns_by_seed
 from foresight.pipelines.learn import presets as planning_presets
 from foresight.policies.mpc import Gaze, ImagineConfig, Imaginer, ImaginingFactory, hold_of
 from foresight.rollout.arena import Arena
+from foresight.training.learner_config import LearnerConfig
 from foresight.training.online import ImproveConfig, Improvement
 from foresight.training.rounds import read_parts, round_files
 from foresight.training.task_settings import task_config
-from foresight.worldmodel.joint import LearnConfig
 from studies.learned import Learned
 
 PROTOCOL = "dmc1000"
@@ -39,7 +39,7 @@ LONG: dict[str, dict[str, object]] = {
         "lessons": 8000,
         "studies": 3,
         "history": 3,
-        "learn": LearnConfig(own=1.0, imitation_end=1.0, dropout=0.3),
+        "learn": LearnerConfig(member_share=1.0, imitation_end=1.0, dropout=0.3),
         "search": ImagineConfig(members=2),
     },
 }
@@ -227,7 +227,7 @@ class Curve:
         before, now = int(self.last / share), int(min(run.steps, frames) / share)
         if now <= before:
             return
-        learned = run.learner.studies, run.learner.updates
+        learned = run.learner.phases, run.learner.updates
         if self._latest is None or self._latest[0] != learned:
             self._latest = learned, self._play(run)
         self.last = run.steps

@@ -11,8 +11,8 @@ torch.set_num_threads(1)
 def tiny_learned(tmp_path_factory):
     """The folder of a task that was learned for a moment, as ``foresight learn`` leaves it."""
     from foresight.policies.mpc import ImagineConfig
+    from foresight.training.learner_config import LearnerConfig
     from foresight.training.online import ImproveConfig, improve
-    from foresight.worldmodel.joint import LearnConfig
 
     folder = tmp_path_factory.mktemp("learned") / "point_mass-easy"
     config = ImproveConfig(
@@ -30,7 +30,7 @@ def tiny_learned(tmp_path_factory):
         hidden=32,
         members=3,
         axes=4,
-        learn=LearnConfig(batch=4),
+        learn=LearnerConfig(batch=4),
         search=ImagineConfig(members=2, samples=8, elites=4, iterations=1, prior_samples=2),
         save_every=2,
     )

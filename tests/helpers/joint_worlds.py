@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from foresight.worldmodel.joint import JointConfig, JointModel, Replay
+from foresight.training.replay import Replay
+from foresight.worldmodel.joint import JointConfig, JointModel
 from foresight.worldmodel.joint.model import initialise
 
 PLACES, DIM, DECISIONS = 4, 5, 12
@@ -42,7 +43,7 @@ def point_world(episodes=200, seed=0, latent=32):
     """
     random = torch.Generator().manual_seed(seed)
     mix = torch.randn(2, PLACES * 3, generator=torch.Generator().manual_seed(9))
-    replay = Replay(episodes, DECISIONS, PLACES * 3, 2, latent=latent)
+    replay = Replay(episodes * (DECISIONS + 1), PLACES * 3, 2, proprio=2, latent=latent)
     place = torch.rand(episodes, 2, generator=random) * 2 - 1
     places, actions, rewards = [place], [], []
     for _ in range(DECISIONS):
@@ -52,5 +53,7 @@ def point_world(episodes=200, seed=0, latent=32):
         places.append(place)
         actions.append(action)
     features = torch.tanh(torch.stack(places, 1) @ mix)
-    replay.add(features, torch.stack(actions, 1), torch.stack(rewards, 1))
+    parts = features, torch.stack(actions, 1), torch.stack(rewards, 1), torch.stack(places, 1)
+    for seen, done, earned, where in zip(*parts, strict=True):
+        replay.add(seen, done, earned, proprio=where)
     return replay, mix

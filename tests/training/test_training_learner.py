@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from foresight.core.errors import ForesightError
 from foresight.training import learner as learning
-from foresight.worldmodel.joint import LearnConfig, Learner, Replay
+from foresight.training.learner import Learner
+from foresight.training.learner_config import LearnerConfig
 from joint_worlds import DECISIONS, point_world, tiny
 
 
@@ -16,85 +19,22 @@ def exact(monkeypatch):
     monkeypatch.setattr(learning, "default_dtype", lambda device: torch.float32)
 
 
-def test_windows_lie_within_one_episode_and_line_up():
-    replay = Replay(5, 6, 1, 1, latent=1)
-    numbers = torch.arange(5.0)[:, None] * 20 + torch.arange(7.0)
-    replay.add(numbers[..., None], numbers[:, :6, None], numbers[:, :6])
-    replay.refresh(lambda features: 2 * features)
-    got = replay.sample((2, 40), 3, np.random.default_rng(0), see=True)
-    assert got.states.shape == (2, 40, 4, 1) and got.features.shape == (2, 40, 1)
-    torch.testing.assert_close(got.states.diff(dim=2), torch.full((2, 40, 3, 1), 2.0))
-    torch.testing.assert_close(got.states[:, :, :3], 2 * got.actions)
-    torch.testing.assert_close(got.features.float(), got.actions[:, :, 0])
-    torch.testing.assert_close(got.actions[..., 0], got.rewards)
-    assert set((got.features[..., 0] % 20).flatten().tolist()) == {0.0, 1.0, 2.0, 3.0}
-    assert replay.sample((3,), 3, np.random.default_rng(0)).features.shape == (3, 0)
-    replay.refresh(lambda features: 0 * features, since=4)
-    assert (replay.states[4] == 0).all() and (replay.states[3] != 0).all()
-    assert got.taught.isnan().all() and got.senses.shape == (2, 40, 0)
-
-
-def test_a_share_of_the_windows_has_a_teachers_answers():
-    replay = Replay(10, 6, 1, 1, senses=2)
-    shape = (8, 6, 1)
-    senses = torch.arange(7.0)[:, None].expand(8, 7, 2)
-    replay.add(torch.zeros(8, 7, 1), torch.zeros(shape), torch.zeros(8, 6), senses)
-    taught = torch.arange(6.0)[:, None].expand(2, 6, 1)
-    replay.add(torch.zeros(2, 7, 1), taught, torch.zeros(2, 6), senses[:2], taught)
-    for share, expected in ((0.0, 0.2), (0.5, 0.6), (1.0, 1.0)):
-        got = replay.sample((4000,), 3, np.random.default_rng(0), share)
-        known = got.taught.isfinite().all(-1).all(-1)
-        assert float(known.float().mean()) == pytest.approx(expected, abs=0.04)
-        torch.testing.assert_close(got.taught[known], got.actions[known])
-        torch.testing.assert_close(got.senses[known][:, 0], got.taught[known][:, 0, 0])
-
-
-def test_members_draw_from_their_own_episodes():
-    replay = Replay(6, 5, 1, 1)
-    number = torch.arange(4.0)[:, None]
-    taught = torch.full((4, 5, 1), torch.nan)
-    taught[2] = 0
-    replay.add(
-        torch.zeros(4, 6, 1),
-        number[..., None].expand(4, 5, 1),
-        number.expand(4, 5),
-        taught=taught,
-    )
-    own = np.zeros((3, 6), bool)
-    own[0, [0, 2]] = True
-    own[1, 3] = True
-    own[2, 5] = True  # not seen yet: then from all
-    got = replay.sample((3, 200), 2, np.random.default_rng(0), 0.9, own=own)
-    drawn = [set(rows.flatten().tolist()) for rows in got.rewards]
-    assert drawn == [{0.0, 2.0}, {3.0}, {0.0, 1.0, 2.0, 3.0}]
-    assert float((got.rewards[0] == 2).float().mean()) > 0.85
-
-
-def test_a_full_or_spoilt_replay_is_refused():
-    replay = Replay(2, 3, 4, 1)
-    with pytest.raises(ForesightError, match="room for 2 episodes and got 3"):
-        replay.add(torch.zeros(3, 4, 4), torch.zeros(3, 3, 1), torch.zeros(3, 3))
-    with pytest.raises(ForesightError, match="not finite"):
-        replay.add(torch.full((1, 4, 4), torch.nan), torch.zeros(1, 3, 1), torch.zeros(1, 3))
-
-
 def test_the_losses_equal_their_slow_copies():
     model, (replay, _) = tiny(), point_world(20)
     with torch.no_grad():  # heads start at zero, which would hide errors
         for weight in model.parameters():
             weight.add_(0.1 * torch.randn(weight.shape))
-    learner = Learner(model, LearnConfig(batch=5, decay=0.6))
-    learner.slow.load_state_dict(model.value.state_dict())
+    learner = Learner(model, LearnerConfig(batch=5, decay=0.6))
+    learner.target.load_state_dict(model.value.state_dict())
     replay.refresh(model.encode)
     windows = replay.sample((3, 5), 3, np.random.default_rng(1))
     states, actions, rewards = windows.states, windows.actions, windows.rewards
-    torch.manual_seed(4)
-    learner.random = np.random.default_rng(2)
-    loss, imagined, logs = learner._model_loss(windows)
-    torch.manual_seed(4)
+    learner.noise.manual_seed(4)
+    loss, imagined, logs = learner._model_loss(windows, np.random.default_rng(2))
+    noise = torch.Generator().manual_seed(4)
     random = np.random.default_rng(2)
     ahead = states[:, :, 1:]
-    chosen, _ = model.prior.sample(ahead)
+    chosen, _ = model.prior.sample(ahead, noise)
     pair = random.choice(2, 2, replace=False)
     q = model.value(ahead, chosen)
     total = {"prediction": 0.0, "reward": 0.0, "value": 0.0}
@@ -118,34 +58,33 @@ def test_the_losses_equal_their_slow_copies():
 
 def test_the_prior_does_not_move_values_nor_values_the_prior():
     model, (replay, _) = tiny(), point_world(20)
-    learner = Learner(model, LearnConfig(batch=5))
+    learner = Learner(model, LearnerConfig(batch=5))
     states = torch.rand(3, 5, 4, 32)
-    loss, _ = learner._prior_loss(states, torch.full((3, 5, 3, 2), torch.nan))
+    random = np.random.default_rng(1)
+    loss, _ = learner._prior_loss(states, replay.sample((3, 5), 3, random))
     loss.backward()
     assert all(p.grad is None for p in model.value.parameters())
     assert any(p.grad is not None for p in model.prior.parameters())
     model.zero_grad(set_to_none=True)
-    learner._model_loss(replay.sample((3, 5), 3, np.random.default_rng(1)))[0].backward()
+    learner._model_loss(replay.sample((3, 5), 3, random), random)[0].backward()
     for part in (model.prior, model.adapter):
         assert all(p.grad is None for p in part.parameters())
 
 
 def test_it_learns_to_predict_and_to_value_a_small_world():
     model, (replay, mix) = tiny(senses=2), point_world()
-    replay.senses = torch.atanh(replay.features.float().clamp(-0.999, 0.999)) @ torch.linalg.pinv(
-        mix
-    )
-    learner = Learner(model, LearnConfig(batch=24, lr=2e-3, slow=0.05))
-    learner.study(replay, 300)
+    learner = Learner(model, LearnerConfig(batch=24, lr=2e-3, tau=0.05))
+    learner.learn_representation(replay, 300)
     for _ in range(500):
         logs = learner.update(replay)
     assert float(logs["prediction"]) < 0.1
     held_out, _ = point_world(50, seed=1)
     model.eval()
     with torch.no_grad():
-        z = model.encode(held_out.features[:, :DECISIONS])
-        guess = model.reward(z, held_out.actions)
-        rest = 1 - (guess - held_out.rewards).square().mean() / held_out.rewards.var()
+        rows = torch.arange(50)[:, None] * (DECISIONS + 1) + torch.arange(DECISIONS)
+        guess = model.reward(model.encode(held_out.features[rows]), held_out.actions[rows])
+        rewards = held_out.rewards[rows]
+        rest = 1 - (guess - rewards).square().mean() / rewards.var()
         assert float(rest) > 0.6
         # The middle is worth more than a corner, and the prior pushes towards it.
         points = torch.tensor([[0.0, 0.0], [0.9, 0.9], [0.9, 0.0]])
@@ -155,10 +94,10 @@ def test_it_learns_to_predict_and_to_value_a_small_world():
         assert float(torch.tanh(model.prior(spots)[0])[2, 0]) < -0.3
 
 
-def test_settling_moves_the_dynamics_alone_and_each_member_by_its_own_episodes():
+def test_finetuning_moves_the_dynamics_alone_and_each_member_by_its_own_episodes():
     model, (replay, _) = tiny(), point_world(40)
-    learner = Learner(model, LearnConfig(batch=16, settled=0.5, lr=3e-3))
-    learner.look(replay)
+    learner = Learner(model, LearnerConfig(batch=16, finetune_share=0.5, lr=3e-3))
+    learner.refresh(replay)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     whole = replay.sample((3, 400), 3, np.random.default_rng(0))
 
@@ -168,33 +107,35 @@ def test_settling_moves_the_dynamics_alone_and_each_member_by_its_own_episodes()
         return (imagined[:, :, 1:] - windows.states[:, :, 1:]).square().sum(-1).mean((1, 2))
 
     first = error(whole)
-    assert np.isfinite(learner.settle(replay, 200)["settled"])
+    assert np.isfinite(learner.finetune_dynamics(replay, 200)["finetune/prediction"])
     assert (error(whole) < first).all()
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]) != name.startswith("dynamics")
-    own = learner._own(len(replay.actions), 0.5)
+    own = learner._own(len(replay), 0.5)
     seen = replay.sample((3, 800), 3, np.random.default_rng(1), own=own)
     unseen = replay.sample((3, 800), 3, np.random.default_rng(1), own=~own)
     assert float(error(seen).mean()) < float(error(unseen).mean())
 
 
-def test_lessons_teach_the_senses_and_the_teacher_and_give_new_states():
-    model, (replay, mix) = tiny(senses=2), point_world(100)
-    places = torch.atanh(replay.features.float().clamp(-0.999, 0.999)) @ torch.linalg.pinv(mix)
-    replay.senses = places
-    replay.taught[:50] = -places[:50, :-1].clamp(-1, 1)  # back to the middle
-    model.sense.fit(places.flatten(0, 1))
-    learner = Learner(model, LearnConfig(lr=2e-3, lesson=64))
+def test_representation_updates_teach_proprioception_and_the_expert_and_give_new_states():
+    model, (replay, _) = tiny(senses=2), point_world(100)
+    places = replay.proprio
+    for episode in range(50):  # back to the middle
+        rows = replay.rows(episode)
+        replay.expert_actions[rows] = -places[rows].clamp(-1, 1)
+    replay.asked[:50] = True
+    model.sense.fit(places)
+    learner = Learner(model, LearnerConfig(lr=2e-3, representation_batch=64))
     before = [p.clone() for p in model.dynamics.parameters()]
-    logs = learner.study(replay, 300)
-    assert set(logs) == {"lesson-reward", "lesson-imitation", "lesson-senses"}
-    assert learner.studies == 1
+    logs = learner.learn_representation(replay, 300)
+    assert set(logs) == {f"representation/{n}" for n in ("reward", "imitation", "proprio")}
+    assert learner.phases == 1
     assert all(torch.equal(p, q) for p, q in zip(model.dynamics.parameters(), before, strict=True))
     held_out, _ = point_world(20, seed=3)
-    truth = torch.atanh(held_out.features.float().clamp(-0.999, 0.999)) @ torch.linalg.pinv(mix)
+    truth = held_out.proprio
     model.eval()
     with torch.no_grad():
-        torch.testing.assert_close(replay.states[:100], model.encode(replay.features[:100]))
+        torch.testing.assert_close(replay.states, model.encode(replay.features))
         z = model.encode(held_out.features)
         left = (model.sense(z) - truth).square().mean() / truth.var()
         push = torch.tanh(model.prior(z)[0])
@@ -202,22 +143,25 @@ def test_lessons_teach_the_senses_and_the_teacher_and_give_new_states():
     assert float((push + truth.clamp(-1, 1)).square().mean()) < 0.05
 
 
-def test_a_lesson_leaves_numbers_out_and_keeps_their_sum():
-    model = tiny()
+def test_an_update_leaves_features_out_and_keeps_their_sum():
+    model, random = tiny(), np.random.default_rng(0)
     features = torch.ones(64, model.features)
-    assert Learner(model, LearnConfig())._thinned(features) is features
-    learner = Learner(model, LearnConfig(dropout=0.25))
-    thin = learner._thinned(features)
+    assert Learner(model, LearnerConfig())._thinned(features, random) is features
+    learner = Learner(model, LearnerConfig(dropout=0.25))
+    thin = learner._thinned(features, random)
     torch.testing.assert_close(thin.unique(), torch.tensor([0, 4 / 3]))
     assert float(thin.mean()) == pytest.approx(1, rel=0.05)
-    assert not torch.equal(learner._thinned(features), thin)
+    assert not torch.equal(learner._thinned(features, random), thin)
 
 
-def test_it_heeds_a_teacher_less_and_less():
+def test_it_heeds_an_expert_less_and_less():
     model, (replay, _) = tiny(), point_world(100)
     replay.refresh(model.encode)
-    replay.taught[:50] = torch.tensor([0.5, -0.5])
-    config = LearnConfig(batch=8, lr=2e-3, imitation=3.0, imitation_end=1.0, fade=200)
+    replay.expert_actions[: int(replay.offsets[50])] = torch.tensor([0.5, -0.5])
+    replay.asked[:50] = True
+    config = LearnerConfig(
+        batch=8, lr=2e-3, imitation=3.0, imitation_end=1.0, imitation_updates=200
+    )
     learner = Learner(model, config)
     assert learner._imitation == 3.0
     for _ in range(250):
@@ -225,29 +169,103 @@ def test_it_heeds_a_teacher_less_and_less():
     assert learner._imitation == 1.0
     assert float(logs["imitation"]) < 0.1
     with torch.no_grad():
-        states = replay.states[:15, :4].unflatten(0, (3, 5))
+        windows = replay.sample((3, 5), 3, np.random.default_rng(0))
+        states = windows.states
         asked = torch.full((3, 5, 3, 2), torch.nan)
         asked[:, 2] = torch.tensor([0.5, -0.5])
-        torch.manual_seed(0)
-        with_answer = learner._prior_loss(states, asked)[0]
-        torch.manual_seed(0)
-        without = learner._prior_loss(states, asked * torch.nan)[0]
+        learner.noise.manual_seed(0)
+        with_answer = learner._prior_loss(states, replace(windows, expert_actions=asked))[0]
+        learner.noise.manual_seed(0)
+        nobody = replace(windows, expert_actions=asked * torch.nan)
+        without = learner._prior_loss(states, nobody)[0]
         mean = torch.tanh(model.prior(states[:, 2, :3])[0])
         by_hand = (mean - torch.tensor([0.5, -0.5])).square().mean() / 5
     assert float(with_answer - without) == pytest.approx(float(by_hand), rel=1e-2)
 
 
-def test_two_learners_of_one_seed_stay_the_same():
+def test_two_learners_of_one_seed_stay_the_same_whatever_else_draws_numbers():
     replay, _ = point_world(20)
     ends = []
-    for _ in range(2):
+    for other in (0, 1):
         model = tiny()
-        torch.manual_seed(3)
-        learner = Learner(model, LearnConfig(batch=4), seed=5)
+        torch.manual_seed(other)
+        learner = Learner(model, LearnerConfig(batch=4), seed=5)
         for _ in range(3):
             learner.update(replay)
         ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
     torch.testing.assert_close(*ends, atol=0, rtol=0)
+
+
+def ended(windows, step):
+    """The same windows, in which every episode is over for good after ``step``."""
+    acted, over, followed = (torch.zeros_like(windows.acted) for _ in range(3))
+    acted[..., : step + 1] = True
+    over[..., step] = True
+    followed[..., :step] = True
+    return replace(windows, acted=acted, ended=over, followed=followed)
+
+
+def test_nothing_beyond_a_terminated_end_reaches_a_loss():
+    model, (replay, _) = tiny(), point_world(20)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape))
+    learner = Learner(model, LearnerConfig(batch=5))
+    replay.refresh(model.encode)
+    windows = ended(replay.sample((3, 5), 3, np.random.default_rng(1)), 1)
+    states, actions = windows.states.clone(), windows.actions.clone()
+    rewards, answers = windows.rewards.clone(), torch.zeros(3, 5, 3, 2)
+    states[:, :, 2:], actions[:, :, 2:], rewards[:, :, 2:] = 0.7, 0.9, 5.0
+    spoilt = replace(windows, states=states, actions=actions, rewards=rewards)
+    found = []
+    for each in (windows, spoilt):
+        model.zero_grad(set_to_none=True)
+        learner.noise.manual_seed(4)
+        loss, imagined, logs = learner._model_loss(each, np.random.default_rng(2))
+        loss.backward()
+        asked = replace(each, expert_actions=answers)
+        follow = learner._prior_loss(imagined.detach(), asked)[1]["imitation"]
+        gradient = model.value.net[0].weight.grad.clone()
+        found.append((loss.detach(), *logs.values(), follow, gradient))
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_a_terminated_decision_is_worth_its_reward_alone():
+    model, (replay, _) = tiny(), point_world(20)
+    learner = Learner(model, LearnerConfig(batch=5, horizon=1))
+    with torch.no_grad():
+        for weight in [*model.parameters(), *learner.target.parameters()]:
+            weight.add_(0.1 * torch.randn(weight.shape))
+    replay.refresh(model.encode)
+    windows = replay.sample((3, 5), 1, np.random.default_rng(1))
+    last = ended(windows, 0)
+    _, _, logs = learner._model_loss(last, np.random.default_rng(2))
+    z, action = windows.states[:, :, 0], windows.actions[:, :, 0]
+    alone = float(model.value.loss(z, windows.rewards[:, :, 0], action)) / 2
+    assert float(logs["value"]) == pytest.approx(alone, rel=1e-4)
+    _, _, goes_on = learner._model_loss(windows, np.random.default_rng(2))
+    assert float(goes_on["value"]) != pytest.approx(alone, rel=1e-3)
+    nobody_saw = replace(windows, followed=torch.zeros_like(windows.followed))
+    _, _, unknown = learner._model_loss(nobody_saw, np.random.default_rng(2))
+    assert float(unknown["value"]) == 0 and float(unknown["prediction"]) == 0
+
+
+def test_episodes_that_were_not_learned_from_are_measured():
+    model, (replay, _) = tiny(), point_world(20)
+    learner = Learner(model, LearnerConfig(batch=4))
+    learner.refresh(replay)
+    first = learner.measure(replay, since=16)
+    assert set(first) == {"held-out/prediction", "held-out/reward", "imagined/return"}
+    assert first == learner.measure(replay, since=16)
+    for _ in range(200):
+        learner.update(replay)
+    after = learner.measure(replay, since=16)
+    assert after["held-out/prediction"] < first["held-out/prediction"]
+    # Five decisions at a time, all of them and none twice.
+    model.reward.forward = lambda z, action: action[..., 0]
+    done = replay.actions[replay.rows(18)][:DECISIONS, 0]
+    assert learner._imagined_return(replay, 18, 5) == pytest.approx(float(done.sum()), abs=1e-4)
 
 
 def test_a_loss_that_explodes_is_said():
@@ -255,4 +273,4 @@ def test_a_loss_that_explodes_is_said():
     with torch.no_grad():
         model.reward.net[0].weight.fill_(torch.nan)
     with pytest.raises(ForesightError, match="loss became nan at update 0"):
-        Learner(model, LearnConfig(batch=4)).update(replay)
+        Learner(model, LearnerConfig(batch=4)).update(replay)

@@ -23,8 +23,9 @@ from foresight.policies.mpc import (
     with_past,
 )
 from foresight.rollout.arena import LAPSE, Arena, Led, Teacher, Wander
+from foresight.training.learner_config import LearnerConfig
 from foresight.training.online import STATE, ImproveConfig, Improvement, improve
-from foresight.worldmodel.joint import JointModel, LearnConfig
+from foresight.worldmodel.joint import JointModel
 
 SEARCH = ImagineConfig(samples=12, elites=4, iterations=2, prior_samples=4)
 CONFIG = ImproveConfig(
@@ -43,7 +44,7 @@ CONFIG = ImproveConfig(
     hidden=32,
     members=2,
     axes=4,
-    learn=LearnConfig(batch=4),
+    learn=LearnerConfig(batch=4),
     search=SEARCH,
     save_every=2,
 )

@@ -22,8 +22,11 @@ from foresight.envs.dmc.tasks import canonical
 from foresight.perception.encoder import Encoder, load_encoder
 from foresight.policies.mpc import Gaze, ImagineConfig, Imaginer, with_past
 from foresight.rollout.arena import Arena, Decide, Led, Recorded, Rolled, Teacher, Wander
+from foresight.training.learner import Learner
+from foresight.training.learner_config import LearnerConfig
+from foresight.training.replay import Replay
 from foresight.training.rounds import read_round
-from foresight.worldmodel.joint import JointConfig, JointModel, LearnConfig, Learner, Replay
+from foresight.worldmodel.joint import JointConfig, JointModel
 from foresight.worldmodel.joint.model import initialise
 
 FIRST_SEED = 1_000_000
@@ -87,7 +90,7 @@ class ImproveConfig:
     """γ of one decision."""
     seed: int = 0
     """Of episodes, weights and search."""
-    learn: LearnConfig = field(default_factory=LearnConfig)
+    learn: LearnerConfig = field(default_factory=LearnerConfig)
     """The updates."""
     search: ImagineConfig = field(
         default_factory=lambda: ImagineConfig(
@@ -139,7 +142,7 @@ class Improvement:
     @property
     def steps(self) -> int:
         """Environment steps seen so far."""
-        return len(self.replay) * self.arena.decisions * self.config.repeat
+        return self.replay.decisions * self.config.repeat
 
     def run(self) -> JointModel:
         """Learn until the steps are spent; leaves the checkpoint in the folder."""
@@ -190,8 +193,7 @@ class Improvement:
         sizes = self.model.config
         room = config.steps // (self.arena.decisions * config.repeat) + 2 * config.parallel
         self.replay = Replay(
-            room,
-            self.arena.decisions,
+            room * (self.arena.decisions + 1),
             self.model.features,
             sizes.actions,
             sizes.senses,
@@ -296,23 +298,23 @@ class Improvement:
         if state is None:
             return
         self.model.load_state_dict(state.part("model"))
-        self.learner.slow.load_state_dict(state.part("slow"))
+        self.learner.target.load_state_dict(state.part("target"))
         state.restore(self.learner.optimizer)
         names = ("rounds", "updates", "studies")
-        self.rounds, self.learner.updates, self.learner.studies = (
+        self.rounds, self.learner.updates, self.learner.phases = (
             int(state.notes[name]) for name in names
         )
         for number in range(self.rounds):
             self._remember(read_round(self._round_file(number)))
-        self.learner.look(self.replay)
+        self.learner.refresh(self.replay)
         self.log.rewind(self.rounds)
 
     def _save(self) -> None:
-        parts = {"model": self.model.state_dict(), "slow": self.learner.slow.state_dict()}
+        parts = {"model": self.model.state_dict(), "target": self.learner.target.state_dict()}
         counts = {
             "rounds": self.rounds,
             "updates": self.learner.updates,
-            "studies": self.learner.studies,
+            "studies": self.learner.phases,
         }
         notes = {name: str(count) for name, count in counts.items()}
         save_training(self.folder / STATE, self.identity, parts, self.learner.optimizer, notes)
@@ -347,9 +349,14 @@ class Improvement:
         return rolled
 
     def _remember(self, rolled: Rolled) -> None:
-        self.replay.add(
-            rolled.features, rolled.actions, rolled.rewards, rolled.senses, rolled.taught
-        )
+        for i in range(len(rolled.actions)):
+            self.replay.add(
+                rolled.features[i],
+                rolled.actions[i],
+                rolled.rewards[i],
+                proprio=rolled.senses[i],
+                expert_actions=rolled.taught[i],
+            )
 
     def _study(self, number: int, total: int) -> dict[str, float]:
         """Lessons where they are due; else only the new episodes' states are read."""
@@ -357,10 +364,10 @@ class Improvement:
         every = max(1, (total - self._first_rounds) // (config.studies + 1))
         with self.watch.stage("study"):
             if done == 0:
-                return self.learner.study(self.replay, config.lessons)
+                return self.learner.learn_representation(self.replay, config.lessons)
             if done % every == 0 and done // every <= config.studies:
-                return self.learner.study(self.replay, config.lessons // 3, rate=0.5)
-            self.learner.look(self.replay, since=len(self.replay) - config.parallel)
+                return self.learner.learn_representation(self.replay, config.lessons // 3, rate=0.5)
+            self.learner.refresh(self.replay, since=len(self.replay) - config.parallel)
             return {}
 
     def _update(self, count: int) -> dict[str, float]:
@@ -376,7 +383,7 @@ class Improvement:
         if not self.config.settle:
             return {}
         with self.watch.stage("settle"):
-            return self.learner.settle(self.replay, self.config.settle)
+            return self.learner.finetune_dynamics(self.replay, self.config.settle)
 
     def _report(self, rolled: Rolled, logs: dict[str, float]) -> None:
         returns = rolled.rewards.sum(1)

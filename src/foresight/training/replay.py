@@ -1,8 +1,8 @@
-"""Episodes of equal length in memory: place numbers, actions, rewards, what a teacher would do."""
+"""Episodes of any length in memory: features, actions, rewards, what an expert would do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -18,18 +18,24 @@ CHUNK = 32
 
 @dataclass(frozen=True)
 class Windows:
-    """H decisions each, from anywhere in an episode."""
+    """H decisions each, from anywhere in an episode; what lies beyond its end is masked."""
 
     features: Float[Tensor, "*shape F"]
-    """Place numbers of the first picture; F is 0 where nobody wants to see."""
+    """Features of the first observation; F is 0 where nobody wants to see."""
     states: Float[Tensor, "*shape H+1 Z"]
     """Latent states, as the adapter gave them at the last refresh."""
     actions: Float[Tensor, "*shape H A"]
     rewards: Float[Tensor, "*shape H"]
-    senses: Float[Tensor, "*shape S"]
-    """Proprioception at the first picture."""
-    taught: Float[Tensor, "*shape H A"]
-    """What the teacher would have done; NaN where nobody asked."""
+    proprio: Float[Tensor, "*shape P"]
+    """The robot's own numbers at the first observation."""
+    expert_actions: Float[Tensor, "*shape H A"]
+    """What the expert would have done; NaN where nobody asked."""
+    acted: Bool[Tensor, "*shape H"]
+    """Whether the decision belongs to the episode; its reward is known then."""
+    followed: Bool[Tensor, "*shape H"]
+    """Whether the observation after the decision is known."""
+    ended: Bool[Tensor, "*shape H"]
+    """Whether the decision terminated the episode: nothing can be earned after it."""
 
     def to(self, device: torch.device) -> Windows:
         """The same windows elsewhere."""
@@ -37,88 +43,107 @@ class Windows:
 
 
 class Replay:
-    """Every decision seen so far; windows never cross an episode's end.
+    """Every decision seen so far, one episode after the other; windows never cross an end.
 
     Args:
-        episodes: how many fit.
-        decisions: T of each episode.
-        features: F numbers of a picture and its past, kept in bfloat16, in which they are read.
+        capacity: observations that fit.
+        features: F numbers of an observation and its past, kept in bfloat16, in which they are
+            read.
         actions: A.
-        senses: S.
+        proprio: P.
         latent: Z.
+
+    Attributes:
+        offsets: rows ``offsets[i]:offsets[i + 1]`` are the observations of episode i.
+        lengths: decisions of each episode: as many as observations, or one less where the
+            observation after the last decision is known, too.
+        terminated: whether an episode was ended by its task.
+        asked: whether an expert was asked in it.
     """
 
     def __init__(
-        self,
-        episodes: int,
-        decisions: int,
-        features: int,
-        actions: int,
-        senses: int = 0,
-        latent: int = 0,
+        self, capacity: int, features: int, actions: int, proprio: int = 0, latent: int = 0
     ) -> None:
-        self.features = torch.zeros(episodes, decisions + 1, features, dtype=torch.bfloat16)
-        self.actions = torch.zeros(episodes, decisions, actions)
-        self.taught = torch.full((episodes, decisions, actions), torch.nan)
-        self.rewards = torch.zeros(episodes, decisions)
-        self.senses = torch.zeros(episodes, decisions + 1, senses)
-        self.states = torch.zeros(episodes, decisions + 1, latent)
-        self.count = 0
+        self.features = torch.zeros(capacity, features, dtype=torch.bfloat16)
+        self.actions = torch.zeros(capacity, actions)
+        self.expert_actions = torch.full((capacity, actions), torch.nan)
+        self.rewards = torch.zeros(capacity)
+        self.proprio = torch.zeros(capacity, proprio)
+        self.states = torch.zeros(capacity, latent)
+        self.offsets = np.zeros(1, np.int64)
+        self.lengths = np.zeros(0, np.int64)
+        self.terminated = np.zeros(0, bool)
+        self.asked = np.zeros(0, bool)
 
     def __len__(self) -> int:
         """Episodes held."""
-        return self.count
+        return len(self.lengths)
 
     @property
     def decisions(self) -> int:
-        """Decisions of one episode."""
-        return self.actions.shape[1]
+        """Decisions of all episodes."""
+        return int(self.lengths.sum())
 
     @property
     def returns(self) -> Float[Tensor, " n"]:
-        """Return of every episode."""
-        return self.rewards[: self.count].sum(1)
+        """Return of every episode; rewards after the last decision are 0."""
+        return torch.stack([self.rewards[self.rows(i)].sum() for i in range(len(self))])
+
+    def rows(self, episode: int) -> slice:
+        """Where the observations of an episode are."""
+        return slice(int(self.offsets[episode]), int(self.offsets[episode + 1]))
 
     def add(
         self,
-        features: Float[Tensor, "n T+1 F"],
-        actions: Float[Tensor, "n T A"],
-        rewards: Float[Tensor, "n T"],
-        senses: Float[Tensor, "n T+1 S"] | None = None,
-        taught: Float[Tensor, "n T A"] | None = None,
+        features: Float[Tensor, "O F"],
+        actions: Float[Tensor, "T A"],
+        rewards: Float[Tensor, " T"],
+        terminated: bool = False,
+        proprio: Float[Tensor, "O P"] | None = None,
+        expert_actions: Float[Tensor, "T A"] | None = None,
     ) -> None:
-        """Append whole episodes.
+        """Append an episode of T decisions and O observations: T, or T + 1 with the last one.
 
         Raises:
-            ForesightError: there is no room left, or numbers are not finite.
+            ForesightError: there is no room left, numbers are not finite, or lengths do not fit.
         """
-        end = self.count + len(actions)
-        if end > len(self.actions):
+        seen, done, first = len(features), len(actions), int(self.offsets[-1])
+        if not 1 <= done <= seen <= done + 1 or len(rewards) != done:
             raise ForesightError(
-                f"The replay has room for {len(self.actions)} episodes and got {end}: make it "
-                "larger."
+                f"An episode of {seen} observations, {done} actions and {len(rewards)} rewards "
+                "does not fit together: give as many of each, or one more observation."
             )
-        if not (
-            features.isfinite().all() and actions.isfinite().all() and rewards.isfinite().all()
-        ):
+        if first + seen > len(self.features):
+            raise ForesightError(
+                f"The replay has room for {len(self.features)} observations and got "
+                f"{first + seen}: make it larger."
+            )
+        if not all(part.isfinite().all() for part in (features, actions, rewards)):
             raise ForesightError(
                 "An episode holds numbers that are not finite: check the encoder's weights."
             )
-        rows = slice(self.count, end)
-        self.features[rows] = features
-        self.actions[rows] = actions
-        self.rewards[rows] = rewards
-        if senses is not None and self.senses.shape[-1]:
-            self.senses[rows] = senses
-        if taught is not None:
-            self.taught[rows] = taught
-        self.count = end
+        self.features[first : first + seen] = features
+        self.actions[first : first + done] = actions
+        self.rewards[first : first + done] = rewards
+        if proprio is not None and self.proprio.shape[-1]:
+            self.proprio[first : first + seen] = proprio
+        asked = expert_actions is not None and bool(expert_actions.isfinite().any())
+        if expert_actions is not None:
+            self.expert_actions[first : first + done] = expert_actions
+        self.offsets = np.append(self.offsets, first + seen)
+        self.lengths = np.append(self.lengths, done)
+        self.terminated = np.append(self.terminated, terminated)
+        self.asked = np.append(self.asked, asked)
 
     @torch.no_grad()
     def refresh(self, encode: Callable[[Tensor], Tensor], since: int = 0) -> None:
-        """Read the states anew off the pictures of all episodes from number ``since`` on."""
-        for first in range(since, self.count, CHUNK):
-            rows = slice(first, min(first + CHUNK, self.count))
+        """Read the states anew off the features of all episodes from number ``since`` on.
+
+        Chunks begin at fixed episodes, so that a state does not depend on what was added when.
+        """
+        for first in range(since // CHUNK * CHUNK, len(self), CHUNK):
+            last = min(first + CHUNK, len(self))
+            rows = slice(int(self.offsets[first]), int(self.offsets[last]))
             self.states[rows] = encode(self.features[rows]).to(self.states)
 
     def sample(
@@ -130,48 +155,88 @@ class Replay:
         see: bool = False,
         own: Bool[np.ndarray, "E episodes"] | None = None,
     ) -> Windows:
-        """Random windows of ``horizon`` decisions.
+        """Random windows of ``horizon`` decisions; each that there is comes equally often.
+
+        A window lies within its episode, but where the task ended the episode it may begin at any
+        decision, and where an episode is shorter it begins with it.
 
         Args:
             shape: of the batch.
             horizon: H.
             random: the only source of chance.
-            share: of the windows that come from episodes with a teacher's answers, at least; the
+            share: of the windows that come from episodes with an expert's answers, at least; the
                 others come from all episodes.
-            see: with the place numbers of the first picture.
+            see: with the features of the first observation.
             own: the episodes that each entry of the first axis of ``shape`` draws from; all if it
                 has none among those seen so far.
         """
+        starts = np.where(self.terminated, self.lengths, self.lengths - horizon + 1).clip(1)
+        everything = np.arange(len(self))
         if own is None:
-            episode = self._draw(np.arange(self.count), shape, random, share)
+            episode = self._draw(everything, starts, shape, random, share)
         else:
-            pools = [np.flatnonzero(row[: self.count]) for row in own]
-            pools = [pool if len(pool) else np.arange(self.count) for pool in pools]
-            episode = np.stack([self._draw(pool, shape[1:], random, share) for pool in pools])
-        row = torch.from_numpy(episode)
-        start = torch.from_numpy(random.integers(0, self.decisions - horizon + 1, shape))
-        steps = start[..., None] + torch.arange(horizon + 1)
-        rows, taken = row[..., None], steps[..., :-1]
+            pools = [np.flatnonzero(row[: len(self)]) for row in own]
+            drawn = [
+                self._draw(pool if len(pool) else everything, starts, shape[1:], random, share)
+                for pool in pools
+            ]
+            episode = np.stack(drawn)
+        start = random.integers(0, starts[episode])
+        return self._windows(episode, start, horizon, see)
+
+    def _windows(
+        self,
+        episode: Int[np.ndarray, "*shape"],
+        start: Int[np.ndarray, "*shape"],
+        horizon: int,
+        see: bool,
+    ) -> Windows:
+        steps = start[..., None] + np.arange(horizon + 1)
+        length = self.lengths[episode][..., None]
+        observed = np.diff(self.offsets)[episode][..., None]
+        rows = self.offsets[episode][..., None] + np.minimum(steps, observed - 1)
+        now, after = steps[..., :-1], steps[..., 1:]
+        ended = (now == length - 1) & self.terminated[episode][..., None]
+        row, taken = torch.from_numpy(rows), torch.from_numpy(rows[..., :-1])
+        first = row[..., 0]
         return Windows(
-            self.features[row, start] if see else self.features.new_zeros(*shape, 0),
-            self.states[rows, steps],
-            self.actions[rows, taken],
-            self.rewards[rows, taken],
-            self.senses[row, start],
-            self.taught[rows, taken],
+            self.features[first] if see else self.features.new_zeros(*episode.shape, 0),
+            self.states[row],
+            self.actions[taken],
+            self.rewards[taken],
+            self.proprio[first],
+            self.expert_actions[taken],
+            acted=torch.from_numpy(now < length),
+            followed=torch.from_numpy((after < observed) & ~ended),
+            ended=torch.from_numpy(ended),
         )
 
     def _draw(
         self,
         pool: Int[np.ndarray, " n"],
+        starts: Int[np.ndarray, " episodes"],
         shape: tuple[int, ...],
         random: np.random.Generator,
         share: float,
     ) -> Int[np.ndarray, "*shape"]:
-        """Episodes of a pool, at least a share of them with a teacher's answers, if it has any."""
-        episode = pool[random.integers(0, len(pool), shape)]
-        known = pool[self.taught[: self.count, 0, 0].isfinite().numpy()[pool]]
+        """Episodes of a pool, at least a share of them with an expert's answers, if it has any."""
+        episode = _by_weight(pool, starts, shape, random)
+        known = pool[self.asked[pool]]
         if not share or not len(known):
             return episode
         swap = random.random(shape) < share
-        return np.where(swap, known[random.integers(0, len(known), shape)], episode)
+        return np.where(swap, _by_weight(known, starts, shape, random), episode)
+
+
+def _by_weight(
+    pool: Int[np.ndarray, " n"],
+    weights: Int[np.ndarray, " episodes"],
+    shape: Sequence[int],
+    random: np.random.Generator,
+) -> Int[np.ndarray, "*shape"]:
+    """Members of a pool as often as they have windows; alike where they have equally many."""
+    counts = weights[pool]
+    if (counts == counts[0]).all():
+        return pool[random.integers(0, len(pool), tuple(shape))]
+    ends = np.cumsum(counts)
+    return pool[np.searchsorted(ends, random.integers(0, ends[-1], tuple(shape)), side="right")]

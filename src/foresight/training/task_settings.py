@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from foresight.envs.dmc.tasks import canonical
+from foresight.training.learner_config import LearnerConfig
 from foresight.training.online import ImproveConfig
-from foresight.worldmodel.joint import LearnConfig
 
 LAW: dict[str, object] = {
     "teacher": "expert",
@@ -26,7 +26,7 @@ TASKS: dict[str, dict[str, object]] = {
         "demonstrations": 960,
         "relabel": 1.0,
         "updates": 0.3,
-        "learn": LearnConfig(own=1.0),
+        "learn": LearnerConfig(member_share=1.0),
     },
     "point_mass-easy": {
         "teacher": "expert",

@@ -1,0 +1,54 @@
+"""How a world model learns from a replay: batches, rates and the weights of its losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """How a world model is updated from its replay."""
+
+    representation_batch: int = 256
+    """Observations of a representation update."""
+    batch: int = 32
+    """Windows per member and update."""
+    member_share: float = 0.4
+    """Share of the episodes that a member learns from while all networks learn, drawn for each."""
+    finetune_share: float = 0.3
+    """That share while the dynamics are finetuned: members that have seen the same agree where all
+    of them are wrong."""
+    horizon: int = 3
+    """Decisions imagined in the losses."""
+    lr: float = 1e-3
+    """Adam's learning rate."""
+    weight_decay: float = 1e-2
+    """AdamW's, in representation updates."""
+    dropout: float = 0.0
+    """Share of the features that a representation update leaves out, drawn anew for each."""
+    decay: float = 0.7
+    """Weight of each later imagined step, relative to the one before (ρ)."""
+    prediction: float = 2.0
+    """Weight of the latent prediction error, summed over the groups of z."""
+    reward: float = 1.0
+    """Weight of the reward loss."""
+    value: float = 0.5
+    """Weight of the value loss."""
+    continuation: float = 1.0
+    """Weight of the cross-entropy of an episode going on, where the model has that head."""
+    proprio: float = 1.0
+    """Weight of reading proprioception off the state, where there is any."""
+    imitation: float = 1.0
+    """Weight of the prior's squared distance to an expert's actions, where there are any."""
+    imitation_end: float = 0.2
+    """What that weight falls to, linearly over `imitation_updates`."""
+    imitation_updates: int = 10_000
+    """See above."""
+    expert_share: float = 0.25
+    """Least share of windows from episodes with an expert's answers, where there are any."""
+    entropy: float = 0.01
+    """Weight of the prior's entropy, in units of the spread of values."""
+    tau: float = 0.01
+    """Share by which the target values move in every update."""
+    clip: float = 20.0
+    """Largest gradient norm."""
