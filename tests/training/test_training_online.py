@@ -82,7 +82,7 @@ def test_the_log_tells_what_each_stage_took(learned):
     acting = ("simulate", "encode", "act", "teacher")
     parts = {f"collect/{name}" for name in acting} | {"learn/study", "learn/update"}
     *log, last = log
-    assert last["seconds/learn/settle"] > 0 and np.isfinite(last["settled"])
+    assert last["seconds/learn/settle"] > 0 and np.isfinite(last["finetune/prediction"])
     for line in log[1:]:  # the first round only acts
         names = {name.partition("/")[2] for name in line if name.startswith("seconds/")}
         assert names == {"collect", "learn"} | parts
