@@ -2,12 +2,16 @@
 
 PYTHON_BIN := .venv/bin
 SHELL := /bin/bash
+# A worker for each core; the tests of a file stay together, and so do what they share.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PYTEST := $(PYTHON_BIN)/python -m pytest -n $(JOBS) --dist loadscope
 
-.PHONY: help setup demo test lint bench
+.PHONY: help setup demo test test-fast lint bench
 
 help:
 	@echo "make demo   set up, then let a robot learn to imagine and act, and write its report"
 	@echo "make test   set up, then run the tests"
+	@echo "make test-fast  the same without the slow tests"
 	@echo "make lint   set up, then check format, style and types"
 	@echo "make bench  set up, then measure speed"
 	@echo "make setup  only set up: .venv with pinned packages, and a software renderer"
@@ -20,7 +24,10 @@ demo: setup
 
 test:
 	@scripts/setup --browser
-	$(PYTHON_BIN)/python -m pytest
+	$(PYTEST)
+
+test-fast: setup
+	$(PYTEST) -m "not slow"
 
 lint: setup
 	$(PYTHON_BIN)/ruff format --check .

@@ -1,10 +1,23 @@
 """What holds for every test."""
 
+import jaxtyping
 import pytest
 import torch
 
+# Shapes and types of these rooms are checked at every call. They must not be imported before.
+jaxtyping.install_import_hook(["foresight.core", "foresight.data"], "shape_checks.checked")
+
 # The suite's networks are tiny: a second thread costs more in waiting than it computes.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _wrong_arrays(request):
+    """Under the mark of this name the program's own refusals are seen, not those of the checker."""
+    wanted = request.node.get_closest_marker("wrong_arrays") is not None
+    jaxtyping.config.update("jaxtyping_disable", wanted)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")
