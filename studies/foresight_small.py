@@ -16,6 +16,7 @@ import torch
 from foresight.core.files import disk_errors, write_text
 from foresight.core.metrics import read_metrics
 from foresight.core.provenance import versions
+from foresight.data.dataset import Dataset
 from foresight.data.store import EpisodeStore
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.results import load as load_result
@@ -66,7 +67,7 @@ def run(preset: str, folder: Path, workers: int, device: str = "cpu") -> Result:
     smoke = preset == "smoke"
     scale = 0.02 if smoke else 1.0
     stores = _corpus(folder, scale, workers, 3 if smoke else 999)
-    bank = FrameBank(stores, folder / "frames")
+    bank = FrameBank([Dataset.open(store.path) for store in stores], folder / "frames")
     short = {"updates": 4, "batch": 4, "probe_every": 0, "save_every": 2, "log_every": 1}
     rows: list[Row] = []
     stages: dict[str, PretrainConfig] = {}

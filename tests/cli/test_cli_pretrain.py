@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from foresight import load_encoder
 from foresight.cli import main, parse
-from foresight.data.store import EpisodeStore
-from foresight.envs.render import RenderSettings
-from foresight.rollout.episode import Episode, EpisodeSpec
+from foresight.core.episode import Episode
+from foresight.core.spec import Spec, numbered_axes
+from foresight.data.dataset import Dataset
 
 TINY = [
     *("--updates", "2", "--batch", "2", "--frames", "2", "4", "--dim", "24", "--depth", "1"),
@@ -18,14 +20,17 @@ TINY = [
 ]
 
 
+LEROBOT = Path(__file__).parents[1] / "data" / "lerobot"
+
+
 def noise(folder, height=16, width=16):
     random = np.random.default_rng(0)
-    with EpisodeStore.create(folder, control_timestep=0.02) as store:
-        for seed in range(3):
+    one = numbered_axes("n", 1)
+    with Dataset.create(folder, Spec({"front": (height, width)}, one, one, fps=50)) as dataset:
+        for _ in range(3):
             frames = random.integers(0, 256, (6, height, width, 3), dtype=np.uint8)
-            spec = EpisodeSpec("reacher-easy", seed, "random", render=RenderSettings(16))
             none = np.zeros((6, 1), np.float32)
-            store.append(Episode(spec, frames, none, none.astype(float), none, none[:, 0]))
+            dataset.append(Episode({"front": frames}, none, none, None, False, "noise", 50))
     return str(folder)
 
 
@@ -73,7 +78,9 @@ def test_what_a_user_gets_wrong_is_one_sentence(tmp_path, capsys):
         ([data, *out, "--patch", "5"], "do not fit patches of 5"),
         ([data, *out, "--device", "gpu"], "device 'gpu' is not available"),
         ([data, wide, *out], "frames of different sizes"),
-        ([wide, *out], "choose square frames"),
+        ([wide, *out], "choose square frames or make them so with --size"),
+        ([wide, *out, "--size", "20"], "do not fit patches of 8"),
+        ([wide, *out, "--camera", "wrist"], "has no camera 'wrist'"),
     ):
         assert main(["pretrain", *words]) == 2, words
         error = capsys.readouterr().err
@@ -81,3 +88,12 @@ def test_what_a_user_gets_wrong_is_one_sentence(tmp_path, capsys):
         assert error.startswith("foresight: ")
         assert error.count("\n") == 1
     assert not (tmp_path / "eyes").exists()
+
+
+def test_another_programs_dataset_of_two_wide_cameras(tmp_path, capsys):
+    words = ["pretrain", str(LEROBOT / "two-cameras"), "--out", str(tmp_path / "e"), *TINY]
+    assert main([*words, "--camera", "wrist", "--size", "16", "--fit", "crop"]) == 0
+    assert "an encoder for frames of 16x16" in capsys.readouterr().out
+    assert load_encoder(tmp_path / "e").image_size == 16
+    assert main([*words, "--size", "16"]) == 2  # of the other camera: another training
+    assert "other data or settings" in capsys.readouterr().err

@@ -1,11 +1,11 @@
-"""``foresight pretrain``: make eyes of your own from recorded episodes."""
+"""``foresight pretrain``: make an encoder of your own from recorded episodes."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -21,9 +21,17 @@ class Config:
     """
 
     datasets: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders of episodes with frames of one size."""
+    """Folders of LeRobot datasets, from `foresight collect` or anybody else."""
     out: Path
     """Folder of the encoder; the state of an unfinished training lies in it too."""
+    camera: str | None = None
+    """Name of the camera; each dataset's first one if not given."""
+    size: int | None = None
+    """Side of the encoder's square frames in pixels, a multiple of --patch; the frames' own if not
+    given."""
+    fit: Literal["squash", "crop", "pad"] = "squash"
+    """How frames of another shape become squares of --size. squash: everything is seen,
+    proportions change; crop: the middle square; pad: between black bars."""
     training: Annotated[PretrainConfig, tyro.conf.arg(name="")] = field(
         default_factory=lambda: PretrainConfig(minutes=10)
     )
@@ -32,13 +40,14 @@ class Config:
 def main(config: Config) -> None:
     """Pretrain and write the encoder."""
     from foresight.core.home import foresight_home
-    from foresight.data.store import EpisodeStore
+    from foresight.data.dataset import Dataset
     from foresight.perception.export import check_square, save_encoder
     from foresight.perception.pretraining.frames import FrameBank
     from foresight.perception.pretraining.train import pretrain
 
-    stores = [EpisodeStore.open(path) for path in config.datasets]
-    bank = FrameBank(stores, foresight_home() / "frames")
+    datasets = [Dataset.open(path) for path in config.datasets]
+    frames = foresight_home() / "frames"
+    bank = FrameBank(datasets, frames, config.camera, config.size, config.fit)
     check_square(*bank.size)
     encoder = pretrain(bank, config.training, config.out)
     if int(os.environ.get("RANK", "0")) == 0:

@@ -48,7 +48,7 @@ def check_square(height: int, width: int) -> None:
     if height != width:
         raise ForesightError(
             f"An encoder for frames of {height}x{width} pixels cannot be written: its format knows "
-            "one crop size, choose square frames."
+            "one crop size, choose square frames or make them so with --size."
         )
 
 

@@ -9,10 +9,11 @@ from threading import Barrier, Lock
 
 import numpy as np
 import pytest
-from tiny_pretraining import make_store, numbered, squares
+from tiny_pretraining import make_dataset, numbered, squares
 
 from foresight.core.errors import ForesightError
-from foresight.data.store import EpisodeStore
+from foresight.data.dataset import Dataset
+from foresight.perception.preprocess import PicturePreparation
 from foresight.perception.pretraining import frames as module
 from foresight.perception.pretraining.frames import Clips, FrameBank
 
@@ -21,8 +22,8 @@ from foresight.perception.pretraining.frames import Clips, FrameBank
 def stores(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stores")
     return [
-        make_store(folder / "a", numbered, [20, 9, 3, 20, 20, 20, 20, 20, 20, 20]),
-        make_store(folder / "b", lambda i, steps: numbered(i + 10, steps), [30, 2]),
+        make_dataset(folder / "a", numbered, [20, 9, 3, 20, 20, 20, 20, 20, 20, 20]),
+        make_dataset(folder / "b", lambda i, steps: numbered(i + 10, steps), [30, 2]),
     ]
 
 
@@ -34,14 +35,14 @@ def bank(stores, tmp_path_factory):
 @pytest.fixture
 def decoded(monkeypatch):
     """Names of all episodes that are decoded, in order."""
-    found, lock, real = [], Lock(), EpisodeStore.frames
+    found, lock, real = [], Lock(), Dataset.frames
 
-    def frames(store, i):
+    def frames(dataset, i, *part):
         with lock:
-            found.append((store.path.name, i))
-        return real(store, i)
+            found.append((dataset.path.name, i))
+        return real(dataset, i, *part)
 
-    monkeypatch.setattr(EpisodeStore, "frames", frames)
+    monkeypatch.setattr(Dataset, "frames", frames)
     return found
 
 
@@ -163,9 +164,27 @@ def test_a_full_disk_is_one_sentence(stores, tmp_path, monkeypatch):
 def test_unfit_datasets_are_refused(stores, tmp_path):
     with pytest.raises(ForesightError, match="No dataset"):
         FrameBank([], tmp_path)
-    blind = make_store(tmp_path / "blind", numbered, [3], frames=False)
+    blind = make_dataset(tmp_path / "blind", numbered, [3], frames=False)
     with pytest.raises(ForesightError, match="blind has no frames"):
         FrameBank([blind], tmp_path)
-    large = make_store(tmp_path / "large", lambda i, n: squares(i, n, 32), [3], size=32)
-    with pytest.raises(ForesightError, match=r"different sizes.*16x16.*32x32"):
+    large = make_dataset(tmp_path / "large", lambda i, n: squares(i, n, 32), [3])
+    with pytest.raises(ForesightError, match=r"different sizes.*16x16.*32x32.*--size"):
         FrameBank([stores[0], large], tmp_path)
+    with pytest.raises(ForesightError, match=r"no camera 'wrist': choose one of front"):
+        FrameBank([stores[0]], tmp_path, camera="wrist")
+
+
+@pytest.mark.parametrize("fit", ["squash", "pad"])
+def test_frames_of_any_size_become_squares(stores, tmp_path, fit, monkeypatch):
+    wide = lambda i, n: (squares(i, n, 40)[0][:, :30], np.zeros((n, 1)))  # noqa: E731
+    other = make_dataset(tmp_path / "wide", wide, [7, 1, 5])
+    whole = FrameBank([stores[1], other], tmp_path, size=24, fit=fit)
+    assert whole.frames.shape == (32 + 13, 24, 24, 3) and whole.size == (24, 24)
+    prepare = PicturePreparation(24, fit)
+    assert np.array_equal(whole.frames[:30], prepare(stores[1].frames(0)))
+    assert np.array_equal(whole.frames[-5:], prepare(other.frames(2)))
+    monkeypatch.setattr(module, "READ_BYTES", 2 * 40 * 30 * 3)
+    pieces = FrameBank([stores[1], other], tmp_path / "pieces", size=24, fit=fit)
+    assert np.array_equal(pieces.frames, whole.frames)
+    assert len({whole.fingerprint, FrameBank([other], tmp_path).fingerprint,
+                FrameBank([other], tmp_path, size=24, fit="crop").fingerprint}) == 3  # fmt: skip

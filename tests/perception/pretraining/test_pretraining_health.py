@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_pretraining import make_store
+from tiny_pretraining import make_dataset
 
 from foresight.perception.pretraining.frames import FrameBank
 from foresight.perception.pretraining.health import (
@@ -69,6 +69,10 @@ def mixed(i, steps):
     return frames, np.random.default_rng(1000 + i).uniform(-1, 1, (steps, 2))
 
 
+def nothing(i, steps):
+    return bright(i, steps)[0], np.zeros((steps, 0))
+
+
 def brightness(frame):
     """An encoder of one number: how bright a frame of the clip is."""
     return lambda clip: clip[:, frame].flatten(1).mean(1)[:, None, None]
@@ -76,15 +80,19 @@ def brightness(frame):
 
 def test_the_probe_reads_the_present_frame_and_nothing_that_is_not_there(tmp_path):
     stores = [
-        make_store(tmp_path / "a", bright, [12] * 20),
-        make_store(tmp_path / "again", mixed, [12] * 20),
-        make_store(tmp_path / "b", mixed, [12] * 20, task="cheetah-run"),
-        make_store(tmp_path / "few", bright, [12] * 9, task="walker-walk"),
+        make_dataset(tmp_path / "a", bright, [12] * 20),
+        make_dataset(tmp_path / "again", mixed, [12] * 20),
+        make_dataset(tmp_path / "b", mixed, [12] * 20, task="cheetah-run"),
+        make_dataset(tmp_path / "blank", nothing, [12] * 20, task="cup-catch"),
+        make_dataset(tmp_path / "few", bright, [12] * 9, task="walker-walk"),
     ]
     bank = FrameBank(stores, tmp_path / "frames")
     probe, cpu = RunningProbe(bank), torch.device("cpu")
     found = probe(brightness(-1), cpu)
-    assert list(found) == ["reacher-easy", "cheetah-run"]  # not twice, not from few episodes
+    assert list(found) == [
+        "reacher-easy",
+        "cheetah-run",
+    ]  # not twice, not of few or blank
     assert found["reacher-easy"] > 0.99
     assert found["cheetah-run"] < 0.2
     assert probe(brightness(0), cpu)["reacher-easy"] < 0.2

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_pretraining import make_store, squares, tiny_config
+from tiny_pretraining import make_dataset, squares, tiny_config
 
 from foresight import load_encoder
 from foresight.core.errors import ForesightError
@@ -28,7 +28,7 @@ from foresight.perception.pretraining.train import STATE, pretrain
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("stores") / "squares", squares, [20] * 12)
+    return make_dataset(tmp_path_factory.mktemp("stores") / "squares", squares, [20] * 12)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ import torch
 from safetensors.torch import save_file
 sys.path.insert(0, sys.argv[1])
 from tiny_pretraining import tiny_config
-from foresight.data.store import EpisodeStore
+from foresight.data.dataset import Dataset
 from foresight.perception.pretraining import train
 from foresight.perception.pretraining.frames import FrameBank
 
@@ -230,7 +230,7 @@ def watched(self, step, seconds):
         shutil.copy(self.path, folder / "early.safetensors")
 
 train._State.store = watched
-bank = FrameBank([EpisodeStore.open(data)], folder / "frames")
+bank = FrameBank([Dataset.open(data)], folder / "frames")
 encoder = train.pretrain(bank, tiny_config(updates=4, save_every=2), folder / sys.argv[4])
 save_file(encoder.state_dict(), folder / f"{sys.argv[4]}-{rank}.safetensors")
 """

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
-from foresight.data.store import EpisodeStore
-from foresight.envs.render import RenderSettings
+from foresight.core.episode import Episode
+from foresight.core.spec import Spec, numbered_axes
+from foresight.data.dataset import Dataset
 from foresight.perception.pretraining.config import PredictorConfig, PretrainConfig
-from foresight.rollout.episode import Episode, EpisodeSpec
 
 SIZE = 16
 
 
-def make_store(folder, paint, lengths, *, size=SIZE, task="reacher-easy", frames=True):
-    """A dataset whose episode ``i`` has the frames and proprioception ``paint(i, steps)``."""
-    with EpisodeStore.create(folder, control_timestep=0.02) as store:
-        for i, steps in enumerate(lengths):
-            pictures, proprio = paint(i, steps)
-            store.append(
+def make_dataset(folder, paint, lengths, *, task="reacher-easy", camera="front", frames=True):
+    """A dataset whose episode ``i`` has the frames and state ``paint(i, steps)``."""
+    episodes = [paint(i, steps) for i, steps in enumerate(lengths)]
+    pictures, state = episodes[0]
+    cameras = {camera: pictures.shape[1:3]} if frames else {}
+    axes = numbered_axes("state", state.shape[1]), numbered_axes("action", 1)
+    with Dataset.create(folder, Spec(cameras, *axes, fps=50)) as dataset:
+        for pictures, state in episodes:
+            dataset.append(
                 Episode(
-                    spec=EpisodeSpec(
-                        task, i, "random", render=RenderSettings(size) if frames else None
-                    ),
-                    frames=pictures if frames else None,
-                    proprio=proprio.astype(np.float32),
-                    states=np.zeros((steps, 2)),
-                    actions=np.zeros((steps, 1), np.float32),
-                    rewards=np.zeros(steps, np.float32),
+                    images={camera: pictures} if frames else {},
+                    state=state.astype(np.float32),
+                    action=np.zeros((len(pictures), 1), np.float32),
+                    reward=None,
+                    terminated=False,
+                    task=task,
+                    fps=50,
                 )
             )
-    return EpisodeStore.open(folder)
+    return Dataset.open(folder)
 
 
 def numbered(i, steps, size=SIZE):

@@ -16,8 +16,10 @@ from jaxtyping import UInt8
 from foresight.core.errors import ForesightError
 from foresight.core.files import disk_errors, fingerprint, read_json, write_json
 from foresight.core.progress import track
-from foresight.data.store import EpisodeStore
+from foresight.data.dataset import Dataset
 from foresight.data.windows import split_episodes
+from foresight.perception.encode import READ_BYTES, chosen_cameras
+from foresight.perception.preprocess import DEFAULT_FIT, Fit, PicturePreparation
 
 HELD_OUT = 0.1
 SPLIT_SEED = 0
@@ -37,33 +39,53 @@ class Clips:
 
 
 class FrameBank:
-    """Decoded frames of all episodes of some datasets, memory-mapped.
+    """Decoded frames of one camera of all episodes of some datasets, memory-mapped.
 
     Args:
-        stores: datasets with frames of one size.
+        datasets: any LeRobot datasets, episodes of any lengths.
         folder: where the decoded frames are kept; the same datasets find them again.
+        camera: its name in every dataset; each one's first camera if not given.
+        size: side of the squares that frames are brought to; None keeps frames as they are, which
+            then need one size in all datasets.
+        fit: how frames of another shape become squares: squash, crop or pad.
 
     Attributes:
         frames: uint8 ``[N, H, W, 3]``.
-        stores: the datasets.
+        datasets: the datasets.
+        fingerprint: of datasets, camera and size.
+        size: height and width of the frames.
         starts, lengths: first frame and length of every episode, over all datasets in turn.
+        first: first episode of every dataset, a row of ``starts``.
         train: episodes (rows of ``starts``) to train on; the others are held out for probes.
 
     Raises:
-        ForesightError: no dataset, one without frames, sizes that differ, or a full disk (found
-            before anything is decoded).
+        ForesightError: no dataset, one without frames or without such a camera, sizes that differ,
+            or a full disk (found before anything is decoded).
     """
 
-    def __init__(self, stores: Sequence[EpisodeStore], folder: Path | str) -> None:
-        self.stores = list(stores)
-        self.size = _common_size(self.stores)
-        self.lengths = np.concatenate([np.asarray(s.lengths, np.int64) for s in self.stores])
+    def __init__(
+        self,
+        datasets: Sequence[Dataset],
+        folder: Path | str,
+        camera: str | None = None,
+        size: int | None = None,
+        fit: Fit = DEFAULT_FIT,
+    ) -> None:
+        self.datasets = list(datasets)
+        if not self.datasets:
+            raise ForesightError("No dataset was given: name one or more folders of episodes.")
+        names = None if camera is None else [camera]
+        self.cameras = [chosen_cameras(dataset, names)[0] for dataset in self.datasets]
+        self._prepare = None if size is None else PicturePreparation(size, fit)
+        self.size = self._common_size() if size is None else (size, size)
+        self.fingerprint = self._identity()
+        self.lengths = np.concatenate([np.asarray(d.lengths, np.int64) for d in self.datasets])
         self.starts = np.concatenate(([0], np.cumsum(self.lengths)[:-1]))
-        self.first = np.concatenate(([0], np.cumsum([len(s) for s in self.stores])))
+        self.first = np.concatenate(([0], np.cumsum([len(d) for d in self.datasets])))
         self.train = np.concatenate(
             [
-                first + np.asarray(_training(len(store)))
-                for first, store in zip(self.first, self.stores, strict=False)
+                first + np.asarray(_training(len(dataset)))
+                for first, dataset in zip(self.first, self.datasets, strict=False)
             ]
         )
         self.frames = self._open(Path(folder))
@@ -96,7 +118,7 @@ class FrameBank:
         return _shifted(found, shift, random) if shift else found
 
     def _open(self, folder: Path) -> UInt8[np.ndarray, "n h w 3"]:
-        name = fingerprint([store.fingerprint for store in self.stores])
+        name = self.fingerprint
         path, done = folder / f"{name}.u8", folder / f"{name}.json"
         shape = (int(self.lengths.sum()), *self.size, 3)
         about = {"shape": list(shape)}
@@ -115,17 +137,47 @@ class FrameBank:
 
     def _decode(self, out: np.ndarray) -> None:
         """Fill ``out``; video decoding leaves Python, so two threads use two cores."""
-        jobs = [(s, i) for s, store in enumerate(self.stores) for i in range(len(store))]
+        jobs = [(d, i) for d, dataset in enumerate(self.datasets) for i in range(len(dataset))]
 
         def fill(job: tuple[int, int]) -> None:
-            s, i = job
-            row = int(self.first[s]) + i
-            start, length = int(self.starts[row]), int(self.lengths[row])
-            out[start : start + length] = self.stores[s].frames(i)
+            d, i = job
+            row = int(self.first[d]) + i
+            first, length = int(self.starts[row]), int(self.lengths[row])
+            height, width = self.datasets[d].spec.cameras[self.cameras[d]]
+            most = max(1, READ_BYTES // (3 * height * width))
+            for start in range(0, length, most):
+                stop = min(start + most, length)
+                frames = self.datasets[d].frames(i, self.cameras[d], start, stop)
+                fitting = frames if self._prepare is None else self._prepare(frames)
+                out[first + start : first + stop] = fitting
 
         with ThreadPoolExecutor(2) as pool:
             for _ in track(pool.map(fill, jobs), "decode frames", len(jobs)):
                 pass
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        """Height and width of every dataset's frames."""
+        cameras = zip(self.datasets, self.cameras, strict=True)
+        return [dataset.spec.cameras[camera] for dataset, camera in cameras]
+
+    def _identity(self) -> str:
+        """Hash of what the frames are."""
+        prepare = self._prepare
+        rules = [None if prepare is None else prepare.rule(*size) for size in self._sizes()]
+        parts = zip(self.datasets, self.cameras, rules, strict=True)
+        return fingerprint([[d.fingerprint, camera, rule] for d, camera, rule in parts])
+
+    def _common_size(self) -> tuple[int, int]:
+        sizes = self._sizes()
+        if len(set(sizes)) > 1:
+            listed = ", ".join(
+                f"{dataset.path} {height}x{width}"
+                for dataset, (height, width) in zip(self.datasets, sizes, strict=True)
+            )
+            raise ForesightError(
+                f"The datasets have frames of different sizes ({listed}): name one with --size."
+            )
+        return sizes[0]
 
 
 def _allocate(path: Path, size: int) -> None:
@@ -139,23 +191,6 @@ def _allocate(path: Path, size: int) -> None:
 def _training(episodes: int) -> list[int]:
     """Episodes to train on; a dataset of one or two episodes is used whole."""
     return split_episodes(episodes, HELD_OUT, SPLIT_SEED)[0] if episodes > 2 else [*range(episodes)]
-
-
-def _common_size(stores: Sequence[EpisodeStore]) -> tuple[int, int]:
-    if not stores:
-        raise ForesightError("No dataset was given: name one or more folders of episodes.")
-    sizes = {str(store.path): store.schema.image for store in stores}
-    for path, size in sizes.items():
-        if size is None:
-            raise ForesightError(f"{path} has no frames to learn from: collect it with frames.")
-    if len(set(sizes.values())) > 1:
-        listed = ", ".join(f"{path} {size[0]}x{size[1]}" for path, size in sizes.items() if size)
-        raise ForesightError(
-            f"The datasets have frames of different sizes ({listed}): collect them at one size."
-        )
-    found = next(iter(sizes.values()))
-    assert found is not None
-    return found
 
 
 def _shifted(

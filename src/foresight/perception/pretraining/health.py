@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from foresight.core.observation import STATE_KEY
+from foresight.data.dataset import Dataset
 from foresight.data.windows import split_episodes
 from foresight.perception.preprocess import normalise
 from foresight.perception.pretraining.frames import HELD_OUT, SPLIT_SEED, FrameBank
@@ -15,6 +17,8 @@ from foresight.perception.vit import VisionTransformer
 PROBE_TASKS = 8
 PROBE_TRAIN, PROBE_TEST = 600, 200
 PROBE_FRAMES, PROBE_STRIDE = 4, 2
+FEWEST = 10
+"""Episodes without which a dataset is not asked."""
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)
 """Ridge penalties, as parts of the mean diagonal of the Gram matrix."""
 
@@ -34,9 +38,9 @@ class RunningProbe:
     """How well ridge regression on all tokens reads the recorded proprioception, held out.
 
     A fixed set of clips is drawn once from a bank's datasets: of each task the first dataset with
-    at least ten episodes, in the order in which they were given. Kernel ridge, as there are far
-    more token values than clips. The penalty is the best one in hindsight: this number steers a
-    training, it is no result.
+    at least ten episodes and a state, in the order in which they were given. Kernel ridge, as there
+    are far more token values than clips. The penalty is the best one in hindsight: this number
+    steers a training, it is no result.
 
     Args:
         bank: the frames; episodes that are held out from training are tested on.
@@ -47,21 +51,21 @@ class RunningProbe:
         self._bank = bank
         self._sets: dict[str, tuple[np.ndarray, np.ndarray, int]] = {}
         random = np.random.default_rng(0)
-        for index, store in enumerate(bank.stores):
-            if len(self._sets) == most or len(store) < 10 or store.tasks[0] in self._sets:
+        for index, dataset in enumerate(bank.datasets):
+            task = dataset.task(0) or dataset.path.name
+            if len(self._sets) == most or task in self._sets or not _can_be_asked(dataset):
                 continue
-            train, test = split_episodes(len(store), HELD_OUT, SPLIT_SEED)
+            train, test = split_episodes(len(dataset), HELD_OUT, SPLIT_SEED)
             steps = [
-                _steps(store.lengths, part, count, random)
+                _steps(dataset.lengths, part, count, random)
                 for part, count in ((train, PROBE_TRAIN), (test, PROBE_TEST))
             ]
-            offsets = np.concatenate(([0], np.cumsum(store.lengths)))
-            flat = np.concatenate([[offsets[e] + t for e, t in part] for part in steps])
-            labels = store.column("observation.state")[flat]
+            flat = np.concatenate([[dataset.offsets[e] + t for e, t in part] for part in steps])
+            labels = dataset.column(STATE_KEY)[flat].reshape(len(flat), -1).astype(np.float32)
             rows = np.concatenate(
                 [[_window(bank, int(bank.first[index]) + e, t) for e, t in part] for part in steps]
             )
-            self._sets[store.tasks[0]] = (rows, labels, len(steps[0]))
+            self._sets[task] = (rows, labels, len(steps[0]))
 
     @torch.no_grad()
     def __call__(self, encoder: VisionTransformer, device: torch.device) -> dict[str, float]:
@@ -101,6 +105,11 @@ def kernel_ridge_r2(
         error = ((gram[split:].double() @ weights + mean - y[split:]) ** 2).mean(0)
         best = max(best, float((1 - error[varies] / spread[varies]).mean()))
     return best
+
+
+def _can_be_asked(dataset: Dataset) -> bool:
+    """Whether there are numbers to read and episodes to test on."""
+    return len(dataset) >= FEWEST and dataset.has(STATE_KEY)
 
 
 def _steps(

@@ -166,7 +166,7 @@ class _Training:
             del settings[name]
         if self.config.init is not None:  # its content, wherever it lies
             settings["init"] = open_checkpoint(self.config.init).fingerprint()
-        data = [store.fingerprint for store in self.bank.stores]
+        data = self.bank.fingerprint
         return fingerprint({"config": settings, "data": data, "world": self.world})
 
 
