@@ -202,6 +202,10 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             self._renderer.new_episode(self._seed)
         return self._renderer.render(self.physics.data.ptr, camera)
 
+    def film_camera(self, size: int, quality: Literal["fast", "smooth", "full"]) -> FilmCamera:
+        """Draws the present moment beside the environment's own cameras; close it in the end."""
+        return FilmCamera(self, RenderSettings(size=size, quality=quality))
+
     def close(self) -> None:
         """Free the renderer; the next frame makes a new one."""
         if self._renderer is not None:
@@ -245,6 +249,27 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     @staticmethod
     def _flatten(observation: dict[str, Any]) -> np.ndarray:
         return np.concatenate([np.ravel(part) for part in observation.values()], dtype=np.float32)
+
+
+class FilmCamera:
+    """A second view of an environment's simulator.
+
+    Args:
+        env: whose present moment is drawn.
+        settings: how.
+    """
+
+    def __init__(self, env: DMControlEnv, settings: RenderSettings) -> None:
+        self._env = env
+        self._renderer = FrameRenderer(env.physics.model.ptr, settings)
+
+    def __call__(self) -> np.ndarray:
+        """The present frame, uint8 ``[H, W, 3]``."""
+        return self._renderer.render(self._env.physics.data.ptr).copy()
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self._renderer.close()
 
 
 def make(
