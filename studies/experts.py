@@ -15,7 +15,7 @@ from foresight.experts.feedback.law import FeedbackLaw
 from studies.registry import Request
 
 require("stable_baselines3", "Learning feedback laws")
-from foresight.experts.feedback.reinforce import ReinforceConfig, reinforce  # noqa: E402
+from studies.feedback.reinforce import ReinforceConfig, reinforce  # noqa: E402
 
 PROTOCOL = "seed200"
 SEARCHES: dict[str, ReinforceConfig] = {

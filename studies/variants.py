@@ -14,7 +14,6 @@ from torch import Tensor
 
 from foresight.core.errors import ForesightError
 from foresight.perception.encoder import load_encoder
-from foresight.planning.goals import NearestGoal
 from foresight.planning.objective import (
     Disagreement,
     GoalDistance,
@@ -25,6 +24,7 @@ from foresight.planning.objective import (
 from foresight.policies.mpc import ImagineConfig, Imaginer, ImaginingAgent, hold_of
 from foresight.worldmodel.joint import JointModel
 from foresight.worldmodel.whitening import Whitening
+from studies.goals import NearestGoal
 from studies.latent_stats import Grounds
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from foresight.evaluation.statistics import Interval, Row, Summary, ratio_interval
-from foresight.worldmodel.heads.reward import RidgeReward, train_reward
 from foresight.worldmodel.heads.scalar import ScalarConfig, ScalarHead
 from foresight.worldmodel.heads.training import HeadTraining, Latents, episode_rows
 from foresight.worldmodel.latent import encode_latents
 from studies.phases.common import EXPLORATION, TASK, Measured, Place, View
+from studies.phases.reward_models import RidgeReward, train_reward
 from studies.phases.rows import measurement, relabelled, return_differences
 
 RIDGE, MLP, TWOHOT, BY_FRAME = "ridge", "mlp", "two-hot", "mlp split by frame"

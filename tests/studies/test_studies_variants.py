@@ -13,7 +13,6 @@ from foresight import load_encoder
 from foresight.core.errors import ForesightError
 from foresight.envs.dmc.environment import make
 from foresight.envs.render import RenderSettings
-from foresight.planning.goals import NearestGoal
 from foresight.planning.objective import Disagreement, GoalDistance, PredictedReward, TerminalValue
 from foresight.policies.mpc import (
     ImagineConfig,
@@ -24,6 +23,7 @@ from foresight.policies.mpc import (
 )
 from foresight.training.memory import recall
 from foresight.worldmodel.joint import JointModel
+from studies.goals import NearestGoal
 from studies.latent_stats import grounds_of
 from studies.variants import (
     VARIANTS,

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from foresight.core.errors import ForesightError
-from foresight.worldmodel.heads.reward import RidgeReward, train_reward
 from foresight.worldmodel.heads.scalar import ScalarConfig, ScalarHead
 from foresight.worldmodel.heads.training import HeadTraining, Latents
+from studies.phases.reward_models import RidgeReward, train_reward
 
 
 def data(count=600, seed=0):

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foresight.core.errors import ForesightError
-from foresight.planning.goals import NearestGoal
 from foresight.planning.objective import GoalDistance
 from foresight.worldmodel.whitening import Whitening
+from studies.goals import NearestGoal
 
 
 @settings(max_examples=25, deadline=None)

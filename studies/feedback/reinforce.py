@@ -21,8 +21,8 @@ from foresight.core.errors import ForesightError
 from foresight.core.machine import torch_threads
 from foresight.core.progress import track
 from foresight.envs.dmc.tasks import canonical
-from foresight.experts.feedback.field import Field, Scenes
 from foresight.experts.feedback.law import CLIP, FeedbackLaw, Layers
+from studies.feedback.field import Field, Scenes
 
 Array = np.ndarray
 FIRST_SEED = 40_000

@@ -5,8 +5,8 @@ import pytest
 
 from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.dmc.protocol import Protocol
-from foresight.experts.feedback.field import Field
 from foresight.experts.rewards import rewarded_tasks
+from studies.feedback.field import Field
 
 
 @pytest.mark.parametrize("task", rewarded_tasks())

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from foresight.core.errors import ForesightError
-from foresight.experts.feedback.field import Field
 from foresight.experts.feedback.law import FeedbackLaw
-from foresight.experts.feedback.reinforce import (
+from studies.feedback.field import Field
+from studies.feedback.reinforce import (
     FIRST_SEED,
     ReinforceConfig,
     _Copies,

@@ -1,0 +1,1 @@
+"""The search for the feedback laws that the package holds."""
