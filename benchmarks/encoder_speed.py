@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foresight.core.episode import Episode
 from foresight.core.errors import ForesightError
 from foresight.core.machine import torch_threads
-from foresight.data.store import EpisodeStore
-from foresight.envs.render import RenderSettings
+from foresight.core.spec import Spec, numbered_axes
+from foresight.data.dataset import Dataset
 from foresight.evaluation.statistics import Row
 from foresight.perception.checkpoint import transformers_config
 from foresight.perception.encode import encode_dataset
@@ -30,7 +31,6 @@ from foresight.perception.encoder import DTYPES, Encoder, default_dtype
 from foresight.perception.preprocess import normalise
 from foresight.perception.readout_spec import parse_readout
 from foresight.perception.weights import build, meta_names
-from foresight.rollout.episode import Episode, EpisodeSpec
 
 FRAMES = 8
 SMALL = {
@@ -304,9 +304,12 @@ def _cache_rows(encoder: Encoder, frames: int) -> list[Row]:
     return rows
 
 
-def moving_squares(path: Path, size: int, frames: int, length: int = 100) -> EpisodeStore:
+def moving_squares(path: Path, size: int, frames: int, length: int = 100) -> Dataset:
     """A dataset of squares that move over a plain ground; needs no simulator."""
-    with EpisodeStore.create(path, control_timestep=0.02) as store:
+    spec = Spec(
+        {"camera": (size, size)}, numbered_axes("state", 1), numbered_axes("action", 1), 50.0
+    )
+    with Dataset.create(path, spec) as store:
         for seed in range(max(1, frames // length)):
             steps = min(length, frames)
             rng = np.random.default_rng(seed)
@@ -317,14 +320,14 @@ def moving_squares(path: Path, size: int, frames: int, length: int = 100) -> Epi
                 picture[row : row + side, column : column + side] = (200, 90, 30)
             store.append(
                 Episode(
-                    spec=EpisodeSpec(
-                        "reacher-easy", seed, "random", render=RenderSettings(size=size)
-                    ),
-                    frames=pictures,
-                    proprio=np.zeros((steps, 1), np.float32),
-                    states=np.zeros((steps, 1)),
-                    actions=np.zeros((steps, 1), np.float32),
-                    rewards=np.zeros(steps, np.float32),
+                    images={"camera": pictures},
+                    state=np.zeros((steps, 1), np.float32),
+                    action=np.zeros((steps, 1), np.float32),
+                    reward=None,
+                    terminated=False,
+                    task="squares",
+                    fps=spec.fps,
+                    info={"seed": seed},
                 )
             )
     return store

@@ -11,13 +11,15 @@ from typing import Literal
 
 import numpy as np
 
+from foresight.core.episode import Episode
 from foresight.core.progress import track
-from foresight.data.store import EpisodeStore
+from foresight.core.spec import Spec, numbered_axes
+from foresight.data.dataset import Dataset
 from foresight.envs.dmc.scenes import SceneRenderer, draw_scene, scene_labels
 from foresight.envs.dmc.tasks import SOURCE_TASKS
 from foresight.envs.render import RenderSettings
 from foresight.rollout.collect import collect
-from foresight.rollout.episode import Episode, EpisodeSpec
+from foresight.rollout.episode import EpisodeSpec
 
 FIRST_SEED = 500_000
 """Far from the seeds of data, constants and evaluation: no frame of these is seen elsewhere."""
@@ -97,7 +99,7 @@ def parts(scale: float = 1.0) -> Iterator[Part]:
 
 def collect_corpus(
     folder: Path | str, size: int = 64, scale: float = 1.0, workers: int = 2, most: int = 999
-) -> list[EpisodeStore]:
+) -> list[Dataset]:
     """Collect every part (or the first ``most``) below ``folder``, and scenes; resumes.
 
     Returns:
@@ -118,27 +120,34 @@ def collect_corpus(
     return first + sorted(rest, key=lambda store: store.path.name)
 
 
-def collect_scenes(folder: Path, count: int, size: int = 64) -> EpisodeStore:
+def collect_scenes(folder: Path, count: int, size: int = 64) -> Dataset:
     """Rendered scenes of one moving object as short episodes without actions; resumes.
 
     What is recorded as proprioception are the labels of `foresight.envs.dmc.scenes`, at every step
     those of the whole scene (of its last frame).
     """
-    store = EpisodeStore.open_or_create(folder, control_timestep=SCENE_STEP)
-    render = RenderSettings(size, quality="smooth")
+    labels = len(scene_labels(draw_scene(FIRST_SEED, 0, SCENE_FRAMES)))
+    spec = Spec(
+        {"camera": (size, size)},
+        numbered_axes("label", labels),
+        numbered_axes("action", 1),
+        1 / SCENE_STEP,
+    )
+    store = Dataset.open_or_create(folder, spec)
     renderer = SceneRenderer(size)
     with store, closing(renderer):
         for index in track(range(len(store), count), "scenes", count - len(store)):
             scene = draw_scene(FIRST_SEED, index, SCENE_FRAMES)
-            none = np.zeros((SCENE_FRAMES, 1))
             store.append(
                 Episode(
-                    spec=EpisodeSpec("scenes", index, "none", "seed200", render, SCENE_FRAMES),
-                    frames=renderer.render(scene),
-                    proprio=np.tile(scene_labels(scene).astype(np.float32), (SCENE_FRAMES, 1)),
-                    states=none,
-                    actions=none.astype(np.float32),
-                    rewards=none[:, 0].astype(np.float32),
+                    images={"camera": renderer.render(scene)},
+                    state=np.tile(scene_labels(scene).astype(np.float32), (SCENE_FRAMES, 1)),
+                    action=np.zeros((SCENE_FRAMES, 1), np.float32),
+                    reward=None,
+                    terminated=False,
+                    task="scenes",
+                    fps=spec.fps,
+                    info={"seed": index, "policy": "none"},
                 )
             )
         store.finish()

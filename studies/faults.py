@@ -19,7 +19,7 @@ from safetensors import safe_open
 
 from foresight.core.errors import ForesightError
 from foresight.core.progress import track
-from foresight.data.store import EpisodeStore
+from foresight.data.dataset import Dataset
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from studies.registry import Request
@@ -161,7 +161,7 @@ def _await_work(process: subprocess.Popen[bytes], out: Path, victim: Victim) -> 
 
 def _episodes(path: Path) -> int:
     try:
-        return len(EpisodeStore.open(path))
+        return len(Dataset.open(path))
     except ForesightError:
         return 0  # killed before the dataset was there
 

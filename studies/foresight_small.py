@@ -17,7 +17,6 @@ from foresight.core.files import disk_errors, write_text
 from foresight.core.metrics import read_metrics
 from foresight.core.provenance import versions
 from foresight.data.dataset import Dataset
-from foresight.data.store import EpisodeStore
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.results import load as load_result
 from foresight.evaluation.statistics import Row
@@ -113,7 +112,7 @@ def _row(name: str, value: float, step: int) -> Row:
     return {**row, "task": task} if task else row
 
 
-def model_card(stores: Sequence[EpisodeStore], result: Result, probes: Path | None) -> str:
+def model_card(stores: Sequence[Dataset], result: Result, probes: Path | None) -> str:
     """The model card: what it is, what it saw, how it was made, what can be read from it.
 
     Args:
@@ -171,7 +170,7 @@ def _probe_table(path: Path) -> str:
     return "\n".join(lines)
 
 
-def _corpus(folder: Path, scale: float, workers: int, most: int) -> list[EpisodeStore]:
+def _corpus(folder: Path, scale: float, workers: int, most: int) -> list[Dataset]:
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "corpus.lock").open("w") as lock:

@@ -10,7 +10,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.files import fingerprint
 from foresight.core.progress import console
 from foresight.core.provenance import git_revision
-from foresight.data.store import EpisodeStore
+from foresight.data.dataset import Dataset
 from foresight.envs.dmc.tasks import canonical
 from foresight.evaluation.assess import Factory, Trial, assess_agent, camera
 from foresight.evaluation.baselines import TRAINING_SEEDS, RowBook
@@ -90,7 +90,7 @@ def teach_task(
 
 
 def _contenders(
-    config: TeachConfig, task: str, model: Path, store: EpisodeStore, case: Kind, book: RowBook
+    config: TeachConfig, task: str, model: Path, store: Dataset, case: Kind, book: RowBook
 ) -> list[tuple[str, Factory]]:
     """Conditions of a case: the taught agent under the case's name, and its rivals."""
     demos = str(store.path)
@@ -113,26 +113,26 @@ def _contenders(
     return found
 
 
-def _demonstration_rows(store: EpisodeStore, config: TeachConfig) -> list[Row]:
+def _demonstration_rows(store: Dataset, config: TeachConfig) -> list[Row]:
     """The demonstrations themselves as rows of condition ``demonstration``."""
     render = camera(config.encoder)
     return [
         {
             "task": meta.task,
             "condition": "demonstration",
-            "seed": meta.seed,
-            "return": meta.return_,
-            "success": meta.return_ > success_threshold(meta.protocol),
+            "seed": meta.info["seed"],
+            "return": meta.return_ or 0.0,
+            "success": (meta.return_ or 0.0) > success_threshold(meta.info["protocol"]),
             "length": meta.length,
             "git": git_revision(),
             "config_hash": behaviour_hash(
-                meta.task, meta.behaviour, meta.protocol, render, config.steps
+                meta.task, meta.info["policy"], meta.info["protocol"], render, config.steps
             ),
             "simulator": simulator_version(),
-            "behaviour": meta.behaviour,
+            "behaviour": meta.info["policy"],
         }
         for meta in store.metas
-        if meta.seed < config.seeds
+        if meta.info["seed"] < config.seeds
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from foresight.data.cache import FeatureCache
-from foresight.data.store import EpisodeStore
+from foresight.data.dataset import Dataset
 from foresight.evaluation.assess import Trial, assess_agent, assess_baselines
 from foresight.evaluation.baselines import RowBook, borrow_baselines
 from foresight.evaluation.statistics import Row, Summary
@@ -142,7 +142,7 @@ class Place:
 
     def data(
         self, view: View, plan: DataPlan, name: str = "exploration"
-    ) -> tuple[EpisodeStore, FeatureCache]:
+    ) -> tuple[Dataset, FeatureCache]:
         """The episodes of a plan and their features."""
         folder = self.folder / f"{plan.task}-{name}"
         return gather(plan, view.eyes, folder, self.workers)

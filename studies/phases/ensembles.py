@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from foresight.data.cache import FeatureCache
-from foresight.data.store import EpisodeStore
+from foresight.data.dataset import Dataset
 from foresight.diagnostics.calibration import calibrate, held_out, weight_cosine
 from foresight.diagnostics.feature_health import feature_health, health_rows
 from foresight.evaluation.statistics import Row, Summary
@@ -54,7 +54,7 @@ def task_plan(place: Place, task: str) -> DataPlan:
     return place.plan(BEHAVIOURS[task], task, place.config.task_episodes)
 
 
-def ensemble(place: Place, view: View, task: str) -> tuple[EpisodeStore, FeatureCache, Trained]:
+def ensemble(place: Place, view: View, task: str) -> tuple[Dataset, FeatureCache, Trained]:
     """Five residual MLPs from different seeds, each with its own order of the data."""
     store, cache = place.data(view, task_plan(place, task), "tasks")
     fit = replace(place.config.train(view).fit, updates=place.config.ensemble_updates)

@@ -9,6 +9,7 @@ import types
 import pytest
 
 from foresight.cli import main
+from foresight.data.check import Report
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def dataset(monkeypatch):
     problems: list[str] = []
     module = types.ModuleType("foresight.data.check")
     module.info = lambda path: {"episodes": 3, "tasks": ["a", "b"], "render": {"size": 64}}
-    module.check = lambda path: list(problems)
+    module.examine = lambda path, decode: Report(list(problems), ["a note"])
 
     def repair(path):
         mended, problems[:] = list(problems), []
@@ -38,7 +39,7 @@ def test_info_in_words_and_in_json(dataset, capsys):
 
 def test_check_ends_with_1_when_there_are_problems(dataset, capsys):
     assert main(["data", "check", "x"]) == 0
-    assert capsys.readouterr().out == "x is sound.\n"
+    assert capsys.readouterr().out == "note: a note\nx is sound.\n"
     dataset.append("a video is cut short")
     assert main(["data", "check", "x"]) == 1
     out = capsys.readouterr().out
@@ -49,7 +50,11 @@ def test_repair_says_what_it_did(dataset, capsys):
     dataset.append("a video is cut short")
     assert main(["data", "repair", "x", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found == {"actions": ["mended a video is cut short"], "problems": []}
+    assert found == {
+        "actions": ["mended a video is cut short"],
+        "problems": [],
+        "notes": ["a note"],
+    }
 
 
 def test_unknown_action_is_a_parse_error(capsys):

@@ -12,8 +12,8 @@ import pytest
 
 from foresight.core.errors import ForesightError
 from foresight.data.check import check, info, repair
-from foresight.data.store import EpisodeStore
-from made_up import TIMESTEP, make_episode, tree
+from foresight.data.dataset import Dataset
+from made_up import kept, make_episode, make_spec, open_or_create, tree
 
 DATA = "data/chunk-000/file-001.parquet"
 VIDEO = "videos/observation.images.camera/chunk-000/file-001.mp4"
@@ -23,7 +23,7 @@ TABLE = "meta/episodes/chunk-000/file-000.parquet"
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("check") / "d"
-    with EpisodeStore.create(root, control_timestep=TIMESTEP) as store:
+    with open_or_create(root) as store:
         for seed in range(3):
             store.append(make_episode(seed))
     return root
@@ -66,7 +66,7 @@ def change_column(path: Path, name: str, change) -> None:
 
 
 def seeds(root: Path) -> list[int]:
-    return [meta.seed for meta in EpisodeStore.open(root).metas]
+    return [meta.info["seed"] for meta in Dataset.open(root).metas]
 
 
 def test_a_sound_dataset_has_no_problems_and_repair_changes_nothing(root):
@@ -82,11 +82,11 @@ def test_damaged_episodes_are_found_and_dropped(root, damage, name):
     damage(root / name)
     assert any(name in problem for problem in check(root))
     actions = repair(root)
-    assert any("Dropped episode 1" in action for action in actions)
+    assert any("Took out episode 1" in action for action in actions)
     assert check(root, decode=True) == []
     assert seeds(root) == [0, 2]
-    store = EpisodeStore.open(root)
-    assert np.array_equal(store.frames(1), make_episode(2).frames)
+    store = Dataset.open(root)
+    assert np.array_equal(store.frames(1), make_episode(2).images["camera"])
     assert np.array_equal(store.column("index"), np.arange(24))
     assert np.array_equal(np.unique(store.column("episode_index")), [0, 1])
     info = json.loads((root / "meta/info.json").read_text())
@@ -98,7 +98,7 @@ def test_damaged_episodes_are_found_and_dropped(root, damage, name):
 def test_reading_damaged_files_says_so(root, damage):
     damage(root / DATA)
     damage(root / VIDEO)
-    store = EpisodeStore.open(root)
+    store = Dataset.open(root)
     for read in (lambda: store.column("action"), lambda: store.episode(1)):
         with pytest.raises(ForesightError, match=r"file-001\.parquet.*foresight data repair"):
             read()
@@ -113,16 +113,16 @@ def test_damaged_metadata_are_made_again(root, sound, damage, name):
     damage(root / name)
     if name in ("meta/info.json", TABLE):
         with pytest.raises(ForesightError):
-            EpisodeStore.open(root)
+            Dataset.open(root)
     assert any(name in problem for problem in check(root))
     assert repair(root)
-    assert tree(root) == tree(sound)
+    assert kept(root) == tree(sound)
 
 
 def test_everything_in_meta_can_be_lost(root, sound):
     shutil.rmtree(root / "meta")
     repair(root)
-    assert tree(root) == tree(sound)
+    assert kept(root) == tree(sound)
 
 
 def test_wrong_timestamps_are_found_and_mended(root):
@@ -131,7 +131,7 @@ def test_wrong_timestamps_are_found_and_mended(root):
     repair(root)
     assert check(root) == []
     assert seeds(root) == [0, 1, 2]
-    assert np.array_equal(EpisodeStore.open(root).frames(1), make_episode(1).frames)
+    assert np.array_equal(Dataset.open(root).frames(1), make_episode(1).images["camera"])
 
 
 def test_wrong_types_and_numbers_are_found(root):
@@ -152,14 +152,14 @@ def test_wrong_counts_are_found_and_mended(root, sound):
     path.write_text(path.read_text().replace('"total_frames": 36', '"total_frames": 35'))
     assert any("total_frames 35 but 36" in p for p in check(root))
     repair(root)
-    assert tree(root) == tree(sound)
+    assert kept(root) == tree(sound)
     table = pq.read_table(root / TABLE)
     at = table.column_names.index("dataset_to_index")
     wrong = pa.array([12, 25, 36])
     pq.write_table(table.set_column(at, table.schema.field(at), wrong), root / TABLE)
     assert any("dataset_to_index 25" in p for p in check(root))
     repair(root)
-    assert tree(root) == tree(sound)
+    assert kept(root) == tree(sound)
 
 
 def test_files_without_an_episode_are_found_and_removed(root, sound):
@@ -167,23 +167,23 @@ def test_files_without_an_episode_are_found_and_removed(root, sound):
     (root / "meta/.info.json.7.tmp").write_text("{")
     assert sum("belongs to no episode" in p for p in check(root)) == 2
     repair(root)
-    assert tree(root) == tree(sound)
+    assert kept(root) == tree(sound)
 
 
 def test_an_unfinished_dataset_is_finished(tmp_path, sound):
-    store = EpisodeStore.create(tmp_path / "d", control_timestep=TIMESTEP)
+    store = Dataset.create(tmp_path / "d", make_spec())
     for seed in range(3):
         store.append(make_episode(seed))
     store.release()
     assert check(tmp_path / "d")
     assert repair(tmp_path / "d") == ["Finished the metadata that a killed writer had left."]
-    assert tree(tmp_path / "d") == tree(sound)
+    assert kept(tmp_path / "d") == tree(sound)
 
 
 def test_repaired_datasets_go_on_growing(root):
     cut(root / DATA)
     repair(root)
-    with EpisodeStore.open(root) as store:
+    with Dataset.open(root) as store:
         store.append(make_episode(9))
     assert seeds(root) == [0, 2, 9]
     assert check(root, decode=True) == []
@@ -196,7 +196,7 @@ def test_nothing_left_to_rescue(root):
     for path in [*root.glob("data/*/*"), root / "meta/info.json"]:
         cut(path)
     assert check(root)
-    with pytest.raises(ForesightError, match=r"Nothing in .* can be rescued"):
+    with pytest.raises(ForesightError, match=r"No data file in .* describes its episode"):
         repair(root)
     for function in (check, repair, info):
         with pytest.raises(ForesightError, match="not a dataset"):
@@ -209,20 +209,16 @@ def test_all_episodes_damaged(root):
     repair(root)
     assert check(root) == []
     assert seeds(root) == []
-    with EpisodeStore.open(root) as store:
+    with Dataset.open(root) as store:
         store.append(make_episode(5))
     assert check(root) == []
 
 
-def test_other_versions_and_programs_are_refused(root):
+def test_other_versions_are_refused(root):
     path = root / "meta/info.json"
-    text = path.read_text()
-    path.write_text(text.replace("v3.0", "v2.1"))
-    with pytest.raises(ForesightError, match=r"v2\.1.*v3\.0"):
-        EpisodeStore.open(root)
-    path.write_text(text.replace('"foresight"', '"lerobot"'))
-    with pytest.raises(ForesightError, match="another program"):
-        EpisodeStore.open(root)
+    path.write_text(path.read_text().replace("v3.0", "v1.6"))
+    with pytest.raises(ForesightError, match=r"v1\.6.*v3\.0"):
+        Dataset.open(root)
 
 
 def test_info_says_what_is_there(root):
@@ -230,9 +226,10 @@ def test_info_says_what_is_there(root):
     assert found["episodes"] == 3
     assert found["steps"] == 36
     assert found["tasks"] == {"reacher-easy": 3}
-    assert found["seeds"] == [0, 2]
-    assert found["frame"] == [16, 16]
-    assert found["render"]["quality"] == "fast"
+    assert found["info.seed"] == [0, 2]
+    assert found["info.policy"] == {"random": 3}
+    assert found["cameras"] == {"camera": "16x16x3 h264 gbrp"}
+    assert found["successes"] == 2
     assert found["complete"]
-    assert found["fingerprint"] == EpisodeStore.open(root).fingerprint
+    assert found["fingerprint"] == Dataset.open(root).fingerprint
     json.dumps(found)

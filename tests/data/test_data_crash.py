@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from foresight.data.check import check
-from foresight.data.store import EpisodeStore
-from made_up import TIMESTEP, make_episode, tree
+from foresight.data.dataset import Dataset
+from made_up import make_episode, open_or_create, tree
 
+VIDEO = "videos/observation.images.camera/chunk-000/file-001.mp4"
 HERE = Path(__file__).parents[1] / "helpers"
 MEMORY = Path("/dev/shm")
 
@@ -38,8 +39,8 @@ def crash_everywhere(out: Path, what: str) -> int:
     return int(done.stdout.split()[-1])
 
 
-def fill(path: Path, seeds: range) -> EpisodeStore:
-    with EpisodeStore.create(path, control_timestep=TIMESTEP) as store:
+def fill(path: Path, seeds: range) -> Dataset:
+    with open_or_create(path) as store:
         for seed in seeds:
             store.append(make_episode(seed, steps=4))
     return store
@@ -68,10 +69,12 @@ def test_a_repair_killed_at_any_step_can_be_run_again(folder):
     prints = set()
     for killed in sorted(folder.glob("[0-9]*")):
         assert check(killed) == []
-        mended = EpisodeStore.open(killed)
-        assert [meta.seed for meta in mended.metas] == [0, 2, 3]
+        mended = Dataset.open(killed)
+        assert [meta.info["seed"] for meta in mended.metas] == [0, 2, 3]
         prints.add(mended.fingerprint)
-        assert np.array_equal(mended.frames(1), make_episode(2, steps=4).frames)
+        assert np.array_equal(mended.frames(1), make_episode(2, steps=4).images["camera"])
+        assert (killed / "removed/data/chunk-000/file-001.parquet").exists()
+        assert (killed / "removed" / VIDEO).exists()
     assert len(prints) == 1
     assert store.fingerprint not in prints
 
@@ -111,7 +114,7 @@ def test_a_collection_killed_at_random_moments_ends_the_same(folder):
                 break
             time.sleep(0.005)
         process.wait()
-    assert len(EpisodeStore.open(folder / "killed")) >= 1
+    assert len(Dataset.open(folder / "killed")) >= 1
     last = run("killed", 2)
     assert last.communicate()[0] == undisturbed.communicate()[0]
     assert tree(folder / "killed") == tree(folder / "undisturbed")

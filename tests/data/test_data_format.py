@@ -18,16 +18,15 @@ QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    from foresight.data.store import EpisodeStore
-    from made_up import TIMESTEP, make_episode
+    from made_up import make_episode, open_or_create
 
     root = tmp_path_factory.mktemp("format") / "d"
     tasks = ["cup-catch", "reacher-hard", "cup-catch", "cup-catch"]
     episodes = [make_episode(i, steps=20 + i, actions=1, task=t) for i, t in enumerate(tasks)]
-    with EpisodeStore.create(root, control_timestep=TIMESTEP) as store:
+    with open_or_create(root, actions=1) as store:
         for episode in episodes[:2]:
             store.append(episode)
-    with EpisodeStore.open(root) as store:
+    with open_or_create(root, actions=1) as store:
         for episode in episodes[2:]:
             store.append(episode)
     return root, episodes
@@ -74,12 +73,8 @@ def test_info(info, made):
     assert video["dtype"] == "video"
     assert video["shape"] == [16, 16, 3]
     assert video["names"] == ["height", "width", "channels"]
-    assert info["foresight"]["render"] == {
-        "size": 16,
-        "camera": 0,
-        "quality": "fast",
-        "look": "plain",
-    }
+    assert info["foresight"]["codec"] == "lossless"
+    assert info["foresight"]["spec"]["cameras"] == {"camera": [16, 16]}
 
 
 def test_no_stray_files(root):
@@ -113,7 +108,9 @@ def test_columns_are_the_features(info, data):
     assert {"timestamp", "frame_index", "episode_index", "index", "task_index"} <= set(wanted)
     assert wanted["timestamp"]["dtype"] == "float32"
     assert wanted["sim.state"]["dtype"] == "float64"
-    assert wanted["next.done"]["dtype"] == wanted["next.success"]["dtype"] == "bool"
+    assert {wanted[f"next.{name}"]["dtype"] for name in ("done", "success", "terminated")} == {
+        "bool"
+    }
 
 
 def test_episodes_lie_where_the_table_says(root, info, rows, data, made):
@@ -123,7 +120,7 @@ def test_episodes_lie_where_the_table_says(root, info, rows, data, made):
         assert row["dataset_from_index"] == start
         assert row["dataset_to_index"] == start + row["length"]
         assert row["meta/episodes/chunk_index"] == row["meta/episodes/file_index"] == 0
-        assert (row["seed"], row["behaviour"], row["protocol"]) == (i, "random", "seed200")
+        assert json.loads(row["info"]) == {"seed": i, "policy": "random", "protocol": "seed200"}
         place = {"chunk_index": row["data/chunk_index"], "file_index": row["data/file_index"]}
         file = pq.ParquetFile(root / info["data_path"].format(**place))
         assert file.num_row_groups == 1
@@ -136,10 +133,10 @@ def test_episodes_lie_where_the_table_says(root, info, rows, data, made):
         times = (np.arange(length) / info["fps"]).astype(np.float32)
         assert np.array_equal(own["timestamp"].to_numpy(), times)
         assert own["next.done"].to_pylist() == [False] * (length - 1) + [True]
-        so_far = np.cumsum(episode.rewards, dtype=float)
-        assert own["next.success"].to_pylist() == (so_far > 0.75 * length).tolist()
-        assert np.array_equal(own["action"].to_numpy(), episode.actions[:, 0])
-        assert np.array_equal(np.stack(own["sim.state"].to_pylist()), episode.states)
+        assert own["next.success"].to_pylist() == [False] * (length - 1) + [episode.success]
+        assert own["next.terminated"].to_pylist() == [False] * length
+        assert np.array_equal(own["action"].to_numpy(), episode.action[:, 0])
+        assert np.array_equal(np.stack(own["sim.state"].to_pylist()), episode.columns["sim.state"])
         start += length
 
 
@@ -158,13 +155,13 @@ def test_videos_lie_where_the_table_says(root, info, rows, made):
         for k, picture in enumerate(pictures):  # LeRobot looks a frame up by its time stamp
             assert abs(picture.time - k / info["fps"]) < 1e-4
         frames = np.stack([picture.to_ndarray(format="rgb24") for picture in pictures])
-        assert np.array_equal(frames, episode.frames)
+        assert np.array_equal(frames, episode.images["camera"])
 
 
 def test_statistics_are_those_of_the_data(root, info, data, rows, made):
     stats = json.loads((root / "meta/stats.json").read_text())
     assert set(stats) == set(info["features"])
-    pixels = np.concatenate([episode.frames for episode in made[1]]).reshape(-1, 3) / 255
+    pixels = np.concatenate([episode.images["camera"] for episode in made[1]]).reshape(-1, 3) / 255
     for name, found in stats.items():
         assert set(found) == STATS
         assert found["count"] == [info["total_frames"]]

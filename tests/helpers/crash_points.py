@@ -14,8 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from foresight.data.check import repair
-from foresight.data.store import EpisodeStore
-from made_up import TIMESTEP, make_episode
+from made_up import make_episode, open_or_create
 
 SEEDS = range(2)
 
@@ -23,7 +22,7 @@ SEEDS = range(2)
 def write(path: Path) -> None:
     """What collecting does: append what is missing, in two goes."""
     for last in (1, 2):
-        with EpisodeStore.open_or_create(path, control_timestep=TIMESTEP) as store:
+        with open_or_create(path) as store:
             for seed in SEEDS[len(store) : last]:
                 store.append(make_episode(seed, steps=4))
             store.finish()

@@ -68,13 +68,20 @@ def test_the_page_can_be_made_again(road):
 
 
 def test_live_features_equal_those_of_stored_frames_bit_for_bit(road):
-    from foresight.data.store import EpisodeStore
+    from foresight.data.dataset import Dataset
+    from foresight.envs.render import RenderSettings
     from foresight.perception.stream import FeatureStream
-    from foresight.rollout.episode import run_episode
+    from foresight.rollout.episode import EpisodeSpec, run_episode
 
     folder, _ = road
-    store = EpisodeStore.open(folder / "data")
-    live = run_episode(store.episode(0).spec)
+    store = Dataset.open(folder / "data")
+    render = RenderSettings(**store.metas[0].info["render"])
+    told = store.metas[0].info
+    live = run_episode(
+        EpisodeSpec(
+            store.task(0), told["seed"], told["policy"], told["protocol"], render, told["steps"]
+        )
+    )
     np.testing.assert_array_equal(live.frames, store.frames(0))
     stream = FeatureStream(*EncoderConfig().load())
     stored = stream.episode(store.frames(0))
@@ -156,11 +163,11 @@ def test_ctrl_c_leaves_a_resumable_run(tmp_path):
     error = process.communicate(timeout=300)[1]
     assert process.returncode == 130, error
     assert "run the same command again" in error
-    from foresight.data.store import EpisodeStore
+    from foresight.data.dataset import Dataset
 
-    kept = len(EpisodeStore.open(out))
+    kept = len(Dataset.open(out))
     assert 2 <= kept < planned
     words[words.index(str(planned))] = str(kept + 1)
     assert cli.main(words) in (0, None)
-    assert len(EpisodeStore.open(out)) == kept + 1
+    assert len(Dataset.open(out)) == kept + 1
     assert json.loads((out / "meta" / "info.json").read_text())["total_episodes"] == kept + 1

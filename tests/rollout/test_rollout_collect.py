@@ -7,7 +7,7 @@ import pytest
 
 from foresight.core.errors import ForesightError
 from foresight.data.check import check, repair
-from foresight.data.store import EpisodeStore
+from foresight.data.dataset import Dataset
 from foresight.envs.render import RenderSettings
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec, run_episode
@@ -27,16 +27,18 @@ def four(tmp_path_factory):
 
 
 def test_collected_is_what_was_run(four):
-    store = EpisodeStore.open(four)
+    store = Dataset.open(four)
     assert store.folded
     assert check(four, decode=True) == []
-    assert store.fps == 50
+    assert store.spec.fps == 50
     for i, spec in enumerate(plan(4)):
         expected = run_episode(spec)
         found = store.episode(i)
-        assert found.spec == spec
-        for name in ("frames", "proprio", "states", "actions", "rewards"):
-            assert np.array_equal(getattr(found, name), getattr(expected, name))
+        assert (found.info["seed"], found.info["policy"]) == (spec.seed, spec.behaviour)
+        assert np.array_equal(found.images["camera"], expected.frames)
+        assert np.array_equal(found.columns["sim.state"], expected.states)
+        for name, other in [("state", "proprio"), ("action", "actions"), ("reward", "rewards")]:
+            assert np.array_equal(getattr(found, name), getattr(expected, other))
 
 
 def test_workers_and_sessions_do_not_show(four, tmp_path):
@@ -75,9 +77,8 @@ def test_impossible_plans_are_refused(tmp_path):
 
 def test_action_repeat_halves_the_frame_rate(tmp_path):
     store = collect(tmp_path / "d", plan(1, protocol="dmc1000", render=None), 1)
-    assert store.fps == 25
-    assert store.schema.control_timestep == pytest.approx(0.04)
-    assert store.episode(0).frames is None
+    assert store.spec.fps == pytest.approx(25)
+    assert store.episode(0).images == {}
     assert check(tmp_path / "d") == []
 
 
@@ -86,6 +87,6 @@ def test_what_a_repair_dropped_is_collected_again(tmp_path):
     (tmp_path / "d/data/chunk-000/file-001.parquet").unlink()
     repair(tmp_path / "d")
     store = collect(tmp_path / "d", plan(3), 1)
-    assert [meta.seed for meta in store.metas] == [0, 2, 1]
+    assert [meta.info["seed"] for meta in store.metas] == [0, 2, 1]
     assert check(tmp_path / "d") == []
     assert len(collect(tmp_path / "d", plan(3), 1)) == 3

@@ -58,7 +58,7 @@ def main(config: Config) -> None:
         first_seed=config.seed,
     )
     store = collect(config.out, plan.specs(config.size), config.workers or default_workers())
-    returns = [meta.return_ for meta in store.metas]
+    returns = [meta.return_ or 0.0 for meta in store.metas]
     print(
         f"{config.out}: {len(store)} episodes, {sum(store.lengths)} steps, mean return "
         f"{sum(returns) / len(returns):.1f}"

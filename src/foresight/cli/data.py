@@ -12,38 +12,44 @@ from tyro.conf import Positional
 
 @dataclass
 class Config:
-    """Look into a dataset, check it or repair it.
+    """Look into a dataset of any program, check it or repair it.
 
     `info` prints what the dataset holds, `check` looks for damage and ends with exit code 1 when
-    it finds some, `repair` mends what can be mended and says what it did.
+    it finds some, `repair` takes damaged episodes out into the folder `removed` and says what it
+    did. Datasets of LeRobot (v3.0 and v2.1) are read as they are.
     """
 
     action: Positional[Literal["info", "check", "repair"]]
     """What to do with the dataset."""
     path: Positional[Path]
     """The dataset's folder."""
+    decode: bool = False
+    """Decode every frame while checking; slower."""
     json: bool = False
     """Print JSON instead of words."""
 
 
 def main(config: Config) -> int:
     """Run one action; the exit code is 1 when the dataset has problems left."""
-    from foresight.data.check import check, info, repair
+    from foresight.data.check import examine, info, repair
 
     if config.action == "info":
         found = info(config.path)
         print(json.dumps(found, indent=1, default=str) if config.json else _table(found))
         return 0
     actions = repair(config.path) if config.action == "repair" else []
-    problems = check(config.path)
+    report = examine(config.path, config.decode)
     if config.json:
-        print(json.dumps({"actions": actions, "problems": problems}, indent=1))
+        found = {"actions": actions, "problems": report.problems, "notes": report.notes}
+        print(json.dumps(found, indent=1))
     else:
-        _say(config, actions, problems)
-    return 1 if problems else 0
+        _say(config, actions, report.problems, report.notes)
+    return 1 if report.problems else 0
 
 
-def _say(config: Config, actions: list[str], problems: list[str]) -> None:
+def _say(config: Config, actions: list[str], problems: list[str], notes: list[str]) -> None:
+    for note in notes:
+        print(f"note: {note}")
     for action in actions:
         print(f"repaired: {action}")
     for problem in problems:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 if TYPE_CHECKING:
-    from foresight.data.store import EpisodeStore
+    from foresight.data.dataset import Dataset
     from foresight.diagnostics.feature_health import Health
     from foresight.report.tables import Table
 
@@ -48,12 +48,12 @@ def main(config: Config) -> None:
     """Measure, print, warn, write."""
     from rich.console import Console
 
-    from foresight.data.store import EpisodeStore
+    from foresight.data.dataset import Dataset
     from foresight.diagnostics.feature_health import health_rows, warnings_of
     from foresight.evaluation.results import make_result
     from foresight.report.tables import to_rich
 
-    store = EpisodeStore.open(config.dataset)
+    store = Dataset.open(config.dataset)
     task = store.tasks[0] if len(store.tasks) == 1 else "all"
     found = {spec: _measure(config, store, spec) for spec in config.readout}
     console = Console()
@@ -67,7 +67,7 @@ def main(config: Config) -> None:
         print(f"written to {config.out}")
 
 
-def _measure(config: Config, store: EpisodeStore, spec: str) -> dict[str, Health]:
+def _measure(config: Config, store: Dataset, spec: str) -> dict[str, Health]:
     from foresight.data.windows import split_episodes
     from foresight.diagnostics.feature_health import feature_health
     from foresight.perception.conditioning import ConditioningConfig, cached_conditioning

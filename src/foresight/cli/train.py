@@ -35,11 +35,11 @@ class Config:
 
 def main(config: Config) -> None:
     """Train and print the error at each horizon beside persistence."""
-    from foresight.data.store import EpisodeStore
+    from foresight.data.dataset import Dataset
     from foresight.perception.encode import encode_dataset
     from foresight.pipelines.stages import learn
 
-    store = EpisodeStore.open(config.dataset)
+    store = Dataset.open(config.dataset)
     encoder, readout = config.eyes.load()
     root = config.cache or config.dataset.parent / "cache"
     cache = encode_dataset(store, encoder, readout, root)

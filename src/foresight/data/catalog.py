@@ -114,7 +114,7 @@ def load_index(root: Path) -> Index:
     rows = _rows(root)
     if rows is None and info.get("total_episodes"):
         raise ForesightError(
-            f"{root / EPISODES_FOLDER} holds no file although {INFO_PATH} counts "
+            f"{root / EPISODES_PATH} does not exist although {INFO_PATH} counts "
             f"{info['total_episodes']} episodes: copy it again, or run `foresight data repair`."
         )
     with parquet_errors(root / EPISODES_FOLDER):
@@ -224,7 +224,11 @@ def _add_tail(root: Path, index: Index) -> None:
         if number < last:
             index.orphans.append(path)
             continue
-        record, schema = read_footer(path)
+        try:
+            record, schema = read_footer(path)
+        except ForesightError:  # another program's, or damaged: no episode that we know of
+            index.orphans.append(path)
+            continue
         meta = record.meta
         if meta.index < len(index.metas):  # what an interrupted repair had begun to write
             index.orphans.append(path)

@@ -58,17 +58,22 @@ class EncodedEpisode:
         return None if rewards is None else float(rewards.sum(dtype=np.float64))
 
     def hash(self) -> str:
-        """Hash of the columns, independent of their place in a dataset and of parquet."""
-        digest = hashlib.sha256()
-        for name in sorted(self.arrays):
-            array = np.ascontiguousarray(self.arrays[name])
-            digest.update(f"{name} {array.dtype} {array.shape}".encode())
-            digest.update(array.tobytes())
-        return digest.hexdigest()[:16]
+        """Hash of the columns."""
+        return hash_arrays(self.arrays)
 
     def __str__(self) -> str:
         seed = f" (seed {self.info['seed']})" if "seed" in self.info else ""
         return f"The episode of {self.task or 'no task'}{seed}"
+
+
+def hash_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """Hash of an episode's numbers, independent of their place in a dataset and of parquet."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def encode_episode(episode: Episode, codec: str = LOSSLESS) -> EncodedEpisode:

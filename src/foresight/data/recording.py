@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from foresight.core.observation import IMAGE_PREFIX, STATE_KEY
 from foresight.core.spec import TOLERANCE, Spec
 from foresight.data.catalog import Index
 from foresight.data.encoding import EncodedEpisode
-from foresight.data.episodes import EpisodeMeta, Record, VideoPlace, footer
+from foresight.data.episodes import EpisodeMeta, Record, VideoPlace, footer, read_footer
 from foresight.data.features import ACTION, PLACES, Schema, own_schema
 from foresight.data.layout import data_file, temporary_files, video_file
 from foresight.data.stats import image_stats, numeric_stats
@@ -73,12 +74,25 @@ def clean(root: Path, index: Index | None) -> None:
     kept = []
     with disk_errors(root):
         for path in orphans:
-            if path.suffix == ".tmp" or (path.suffix == ".mp4" and is_ours(path)):
+            if is_leftover(path, [] if index is None else index.metas):
                 path.unlink(missing_ok=True)
             else:
                 kept.append(path)
     if index is not None:
         index.orphans = kept
+
+
+def is_leftover(path: Path, metas: Sequence[EpisodeMeta]) -> bool:
+    """Whether a file without an episode is ours and holds nothing that is not kept elsewhere."""
+    if path.suffix == ".tmp":
+        return True
+    if path.suffix == ".mp4":
+        return is_ours(path)
+    try:
+        found = read_footer(path)[0].meta
+    except ForesightError:
+        return False
+    return any(meta.data_hash == found.data_hash and meta.data != found.data for meta in metas)
 
 
 def check_spec(episode: EncodedEpisode, spec: Spec, path: Path) -> None:

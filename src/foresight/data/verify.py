@@ -1,4 +1,4 @@
-"""Compare the files of a dataset with what they should hold."""
+"""Compare the files of our own episodes with what they should hold."""
 
 from __future__ import annotations
 
@@ -10,44 +10,29 @@ import pyarrow.parquet as pq
 
 from foresight.core.errors import ForesightError
 from foresight.core.files import file_fingerprint, read_json
-from foresight.data.index import Index, read_episodes
-from foresight.data.records import (
-    STORED,
-    columns_of,
-    episodes_schema,
-    hash_arrays,
-    parquet_errors,
-    place_columns,
-    read_columns,
-    read_footer,
-)
-from foresight.data.schema import (
-    EPISODES_PATH,
-    INFO_PATH,
-    STATS_PATH,
-    TASKS_PATH,
-    EpisodeMeta,
-    Schema,
-    data_path,
-    numbered_files,
-    video_path,
-)
+from foresight.data.catalog import Index, read_episodes
+from foresight.data.columns import first_not_finite, read_arrays
+from foresight.data.encoding import hash_arrays
+from foresight.data.episodes import EpisodeMeta, episodes_schema, place_columns, read_footer
+from foresight.data.features import PLACES, Schema
+from foresight.data.layout import EPISODES_PATH, INFO_PATH, STATS_PATH, TASKS_PATH, data_files
+from foresight.data.recording import place_arrays
 from foresight.data.stats import NAMES
-from foresight.data.video import decode_video
+from foresight.data.tables import parquet_errors
 
 
 def content_problems(root: Path, meta: EpisodeMeta, schema: Schema) -> list[str]:
-    """What cannot be mended about an episode: damaged or missing steps or frames."""
+    """What cannot be mended about an episode of ours: damaged or missing steps or frames."""
     found = []
     try:
-        _check_data(data_path(root, meta.data_file), meta, schema)
+        _check_data(root, meta, schema)
     except ForesightError as error:
         found.append(str(error))
-    if meta.video_file is not None:
-        path = video_path(root, meta.video_file)
+    for video in meta.videos.values():
+        path = root / video.path
         if not path.is_file():
             found.append(f"{path} does not exist.")
-        elif file_fingerprint(path) != meta.video_hash:
+        elif file_fingerprint(path) != video.hash:
             size = path.stat().st_size
             found.append(f"{path} is damaged or cut short ({size} bytes, wrong hash).")
     return found
@@ -56,16 +41,16 @@ def content_problems(root: Path, meta: EpisodeMeta, schema: Schema) -> list[str]
 def place_problems(root: Path, meta: EpisodeMeta, index: Index) -> list[str]:
     """What a rewrite would mend: columns and footers that do not fit the episode's place.
 
-    Only for an episode without ``content_problems``.
+    Only for an episode of ours without ``content_problems``.
     """
-    path = data_path(root, meta.data_file)
-    columns = read_columns(path)
-    expected = columns_of(columns, meta, index.task_index(meta.task), index.schema.fps)
+    path = root / meta.data
+    columns = read_arrays(root, [meta], list(PLACES), index.schema)
+    tasks = np.full(meta.length, index.task_index(meta.task), np.int64)
     found = []
-    for name, values in expected.items():
+    for name, values in place_arrays(meta, index.schema.rate, tasks).items():
         differs = columns[name] != values
         if differs.any():
-            step = int(np.argmax(differs.reshape(len(differs), -1).any(axis=1)))
+            step = int(np.argmax(differs))
             found.append(
                 f"{path} has {name} {columns[name][step]} at step {step} but {values[step]} is "
                 "expected."
@@ -78,19 +63,8 @@ def place_problems(root: Path, meta: EpisodeMeta, index: Index) -> list[str]:
     return found
 
 
-def video_problems(root: Path, meta: EpisodeMeta, schema: Schema) -> list[str]:
-    """What decoding every frame of an episode brings to light."""
-    if meta.video_file is None or schema.image is None:
-        return []
-    try:
-        decode_video(video_path(root, meta.video_file), meta.length, *schema.image)
-    except ForesightError as error:
-        return [str(error)]
-    return []
-
-
 def meta_problems(root: Path, index: Index) -> list[str]:
-    """What is wrong in ``meta/``, given the episodes that there are."""
+    """What is wrong in ``meta/`` of a dataset of ours, given the episodes that there are."""
     if not (root / INFO_PATH).is_file():
         return [f"{root / INFO_PATH} does not exist."]
     if not index.metas and not (root / EPISODES_PATH).is_file():
@@ -105,41 +79,43 @@ def meta_problems(root: Path, index: Index) -> list[str]:
 
 
 def survey(root: Path) -> Index:
-    """The episodes that the data files themselves describe, for a folder with damaged metadata.
+    """The episodes that the data files of ours describe, for a folder with damaged metadata.
 
     Raises:
-        ForesightError: not one data file is readable.
+        ForesightError: not one data file describes itself.
     """
     found: list[tuple[EpisodeMeta, Schema]] = []
-    for number, path in numbered_files(root, "data").items():
+    for path in data_files(root).values():
         try:
             record, schema = read_footer(path)
         except ForesightError:
             continue
-        if record.meta.data_file == number:
+        if root / record.meta.data == path:
             found.append((record.meta, schema))
     if not found:
         raise ForesightError(
-            f"Nothing in {root} can be rescued, no data file is readable: collect it again."
+            f"No data file in {root} describes its episode, so the metadata cannot be made again "
+            "from them: copy the folder meta again from where the dataset came from."
         )
     names = Counter(repr(schema) for _, schema in found)
     name = names.most_common(1)[0][0]
     index = Index(next(schema for _, schema in found if repr(schema) == name))
     seen = set()
-    for meta, schema in sorted(found, key=lambda pair: (pair[0].index, pair[0].data_file)):
-        # An interrupted repair leaves an episode twice, both with the same video.
-        identity = (meta.spec_hash, meta.data_hash, meta.video_file)
-        if repr(schema) == name and (identity not in seen or meta.video_file is None):
+    for meta, schema in sorted(found, key=lambda pair: (pair[0].index, pair[0].number or 0)):
+        # An interrupted repair leaves an episode twice, both with the same videos.
+        identity = (meta.data_hash, *sorted(video.path for video in meta.videos.values()))
+        if repr(schema) == name and (identity not in seen or not meta.videos):
             seen.add(identity)
             index.metas.append(meta)
     return index
 
 
-def _check_data(path: Path, meta: EpisodeMeta, schema: Schema) -> None:
+def _check_data(root: Path, meta: EpisodeMeta, schema: Schema) -> None:
+    path = root / meta.data
     with parquet_errors(path), pq.ParquetFile(path) as file:
         groups, arrow = file.num_row_groups, file.schema_arrow.remove_metadata()
-    if not arrow.equals(schema.data_schema()):
-        wanted = {field.name: field.type for field in schema.data_schema()}
+    if not arrow.equals(schema.arrow()):
+        wanted = {field.name: field.type for field in schema.arrow()}
         present = {field.name: field.type for field in arrow}
         differing = [
             f"{name} is {present.get(name, 'missing')} instead of {kind}"
@@ -149,24 +125,21 @@ def _check_data(path: Path, meta: EpisodeMeta, schema: Schema) -> None:
         raise ForesightError(f"{path}: {', '.join(differing) or 'the columns are in disorder'}.")
     if groups != 1:
         raise ForesightError(f"{path} has {groups} row groups but one is expected.")
-    columns = read_columns(path)
-    length = len(columns["index"])
-    if length != meta.length:
-        raise ForesightError(f"{path} has {length} steps but {meta.length} are expected.")
-    arrays = {name: columns[name] for name in STORED}
-    for name in ("action", "observation.state", "sim.state"):
-        arrays[name] = arrays[name].reshape(length, -1)
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise ForesightError(f"{path} has a value in {name} that is not finite.")
-    if hash_arrays(arrays) != meta.data_hash:
-        raise ForesightError(f"{path} does not hold the numbers that were written (wrong hash).")
+    stored = [name for name in schema.columns() if name not in PLACES]
+    arrays = read_arrays(root, [meta], stored, schema)
+    if hash_arrays(arrays) == meta.data_hash:
+        return
+    for name, values in arrays.items():
+        words = first_not_finite(name, values, [meta], schema)
+        if words is not None and not name.startswith("action."):
+            raise ForesightError(f"{path}: {words}, which is not finite.")
+    raise ForesightError(f"{path} does not hold the numbers that were written (wrong hash).")
 
 
 def _check_info(root: Path, index: Index) -> list[str]:
     path = root / INFO_PATH
     written = read_json(path)
-    expected = index.schema.info(len(index.metas), index.frames, len(index.tasks))
+    expected = index.schema.to_info(len(index.metas), index.frames, len(index.tasks))
     return [
         f"{path} has {key} {written.get(key)!r} but {value!r} is expected."
         for key, value in expected.items()
@@ -185,7 +158,7 @@ def _check_episodes(root: Path, index: Index) -> list[str]:
         return [f"{path} has other columns or types than a dataset of these features."]
     if len(table) != len(index.metas):
         return [f"{path} describes {len(table)} of {len(index.metas)} episodes."]
-    rows = [place_columns(meta, index.schema) for meta in index.metas]
+    rows = [place_columns(meta, index.schema.rate) for meta in index.metas]
     names = list(rows[0]) if rows else []
     for meta, row in zip(rows, table.select(names).to_pylist(), strict=True):
         for name, value in meta.items():
@@ -210,7 +183,7 @@ def _check_stats(root: Path, index: Index) -> list[str]:
     written = read_json(path)
     if not index.metas:
         return []
-    names = list(index.schema.features())
+    names = list(index.schema.features)
     missing = [n for n in names if set(written.get(n, {})) != set(NAMES)]
     if missing:
         return [f"{path} lacks statistics of {', '.join(missing)}."]

@@ -14,7 +14,6 @@ from foresight.core.errors import ForesightError
 from foresight.core.progress import track
 from foresight.data.cache import FeatureCache
 from foresight.data.dataset import Dataset
-from foresight.data.store import EpisodeStore
 from foresight.perception.encoder import Encoder
 from foresight.perception.readout import Readout
 from foresight.perception.stream import FeatureStream
@@ -24,7 +23,7 @@ READ_BYTES = 2**29
 
 
 def encode_dataset(
-    dataset: Dataset | EpisodeStore,
+    dataset: Dataset,
     encoder: Encoder,
     readout: Readout,
     cache_root: Path | str,
@@ -51,8 +50,6 @@ def encode_dataset(
         ForesightError: no such camera, the dataset is empty or damaged, the disk is full. Episodes
             finished before it stay.
     """
-    if isinstance(dataset, EpisodeStore):
-        dataset = Dataset.open(dataset.path)
     camera = chosen_cameras(dataset, None if camera is None else [camera])[0]
     height, width = dataset.spec.cameras[camera]
     stream = FeatureStream(encoder, readout)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from foresight.core.errors import ForesightError
 from foresight.core.files import fingerprint
-from foresight.data.store import EpisodeStore
+from foresight.data.dataset import Dataset
 from foresight.envs.dmc.protocol import get_protocol
 from foresight.evaluation.assess import Trial, assess_agent, camera
 from foresight.evaluation.baselines import TRAINING_SEEDS, RowBook
@@ -71,7 +71,7 @@ def teacher_of(task: str) -> str:
 
 def record(
     task: str, seeds: Sequence[int], config: TeachConfig, folder: Path, workers: int = 1
-) -> EpisodeStore:
+) -> Dataset:
     """One demonstration for each seed, as a dataset; what is recorded already stays.
 
     Raises:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from foresight.core.errors import ForesightError
 from foresight.data.clip import fit_frames, read_clip
-from foresight.data.schema import INFO_PATH
-from foresight.data.store import EpisodeStore
+from foresight.data.dataset import Dataset
+from foresight.data.layout import INFO_PATH
 from foresight.data.windows import split_episodes
 from foresight.diagnostics.drift import HORIZONS, Forecaster, Track, drift
 from foresight.diagnostics.forecasters import ACForecaster, WorldModelForecaster
@@ -84,7 +84,7 @@ def measure(source: Path, config: DriftConfig) -> Result:
             f"{source} is not a dataset: give a folder that `foresight collect` wrote, a video "
             "file or .npy frames."
         )
-    store = EpisodeStore.open(source) if dataset else None
+    store = Dataset.open(source) if dataset else None
     found = _world_model(source, store, config) if config.model else _ac(source, store, config)
     if len(found.tracks) == 1 and found.mean is None:
         found.notes.append("One clip alone is centred by its own mean feature.")
@@ -93,7 +93,7 @@ def measure(source: Path, config: DriftConfig) -> Result:
     return make_result("drift", settings, "none", rows)
 
 
-def _world_model(source: Path, store: EpisodeStore | None, config: DriftConfig) -> _Measured:
+def _world_model(source: Path, store: Dataset | None, config: DriftConfig) -> _Measured:
     assert config.model is not None
     model = WorldModel.load(config.model)
     forecaster = WorldModelForecaster(model)
@@ -129,7 +129,7 @@ def _world_model(source: Path, store: EpisodeStore | None, config: DriftConfig) 
     return _Measured(forecaster, [track(i) for i in chosen], mean, notes)
 
 
-def _ac(source: Path, store: EpisodeStore | None, config: DriftConfig) -> _Measured:
+def _ac(source: Path, store: Dataset | None, config: DriftConfig) -> _Measured:
     assert config.ac is not None
     model = load_ac(
         config.ac, config.device, encoder=config.encoder, allow_foreign=config.allow_foreign

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from foresight.core.errors import ForesightError
 from foresight.data.cache import FeatureCache
-from foresight.data.store import EpisodeStore
+from foresight.data.dataset import Dataset
 from foresight.envs.dmc.environment import make
 from foresight.envs.dmc.tasks import canonical
 from foresight.envs.render import RenderSettings
@@ -88,7 +88,7 @@ def default_behaviours(task: str) -> tuple[str, ...]:
 
 def gather(
     plan: DataPlan, eyes: EncoderConfig, folder: Path, workers: int
-) -> tuple[EpisodeStore, FeatureCache]:
+) -> tuple[Dataset, FeatureCache]:
     """Collect the planned episodes into ``folder/data`` and encode them into ``folder/cache``.
 
     Both resume: what is finished is not done again.
@@ -99,7 +99,7 @@ def gather(
 
 
 def model_base(
-    task: str, store: EpisodeStore, cache: FeatureCache, eyes: EncoderConfig
+    task: str, store: Dataset, cache: FeatureCache, eyes: EncoderConfig
 ) -> WorldModelConfig:
     """Sizes and fingerprints that a world model of this data carries."""
     encoder, readout = eyes.load()
@@ -121,7 +121,7 @@ def model_base(
 
 
 def learn(
-    store: EpisodeStore,
+    store: Dataset,
     cache: FeatureCache,
     eyes: EncoderConfig,
     config: TrainConfig,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 import foresight.experts  # noqa: F401 (names its policies)
+from foresight.core.episode import Episode as StoredEpisode
 from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
 from foresight.core.simulator import Privileged
@@ -18,6 +20,9 @@ from foresight.envs.dmc.protocol import get_protocol
 from foresight.envs.dmc.tasks import canonical
 from foresight.envs.render import RenderSettings
 from foresight.policies.registry import make_policy
+
+SUCCESS_FRACTION = 0.75
+"""An episode succeeds when its return passes this share of its control steps (150 of 200)."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,41 @@ class Episode:
     def return_(self) -> float:
         """The sum of rewards."""
         return float(self.rewards.sum(dtype=np.float64))
+
+
+def as_stored(episode: Episode) -> StoredEpisode:
+    """The same, as a dataset keeps it."""
+    spec, protocol = episode.spec, get_protocol(episode.spec.protocol)
+    needed = SUCCESS_FRACTION * episode.length * protocol.repeat
+    return StoredEpisode(
+        images={} if episode.frames is None else {"camera": episode.frames},
+        state=episode.proprio,
+        action=episode.actions,
+        reward=episode.rewards,
+        terminated=False,
+        task=spec.task,
+        fps=protocol_rate(spec.task, spec.protocol),
+        success=episode.return_ > needed,
+        columns={"sim.state": episode.states},
+        info={
+            "seed": spec.seed,
+            "policy": spec.behaviour,
+            "environment": f"dmc/{spec.task}",
+            "protocol": spec.protocol,
+            "render": spec.render,
+            "steps": spec.steps,
+        },
+    )
+
+
+@cache
+def protocol_rate(task: str, protocol: str) -> float:
+    """Decisions for each second of a task."""
+    env = make(task, protocol, None)
+    try:
+        return 1 / env.timestep
+    finally:
+        env.close()
 
 
 def run_episode(spec: EpisodeSpec, env: DMControlEnv | None = None) -> Episode:

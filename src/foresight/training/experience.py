@@ -11,7 +11,7 @@ from torch import Tensor
 
 from foresight.core.errors import ForesightError
 from foresight.data.cache import FeatureCache
-from foresight.data.store import EpisodeStore
+from foresight.data.dataset import Dataset
 from foresight.data.windows import split_episodes
 
 
@@ -31,9 +31,7 @@ class Experience:
     """Episodes never learned from."""
 
     @classmethod
-    def load(
-        cls, store: EpisodeStore, cache: FeatureCache, validation: float, seed: int
-    ) -> Experience:
+    def load(cls, store: Dataset, cache: FeatureCache, validation: float, seed: int) -> Experience:
         """Join a store with its features and split it by episode.
 
         Raises:

@@ -55,7 +55,7 @@ def test_windows_show_the_frames_that_end_at_the_labelled_step(store):
     clips = list(data.clips())
     assert [clip.shape for clip in clips] == [(3, 4, 16, 16, 3)] * 6
     for number, clip in enumerate(clips):
-        frames, states = store.frames(number), store.episode(number).states
+        frames, states = store.frames(number), store.episode(number).columns["sim.state"]
         for window, label in zip(clip, data.labels[data.episodes == number], strict=True):
             # The labels of point_mass are its state: they say which step it is.
             step = int(np.flatnonzero((states == label).all(axis=1))[0])

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from foresight.core.errors import ForesightError
 from foresight.core.files import fingerprint
 from foresight.core.progress import track
-from foresight.data.store import EpisodeStore
+from foresight.data.dataset import Dataset
 from foresight.diagnostics.probes.state_probe import StateProbe
 from foresight.envs.dmc.scene_model import CLASSES
 from foresight.envs.dmc.scenes import DIRECTIONS, SceneRenderer, draw_scene, scene_labels
@@ -105,7 +105,7 @@ def split_by_episode(episodes: Int[np.ndarray, " n"], seed: int = 0) -> Split:
 
 
 def task_data(
-    store: EpisodeStore, windows: int = 20, frames: int = 4, stride: int = 2, seed: int = 0
+    store: Dataset, windows: int = 20, frames: int = 4, stride: int = 2, seed: int = 0
 ) -> ProbeData:
     """Windows of a dataset of one source task, labelled by the simulator.
 
@@ -123,11 +123,12 @@ def task_data(
     back = stride * np.arange(1 - frames, 1)
     steps = [_steps(store, number, -int(back[0]), windows, seed) for number in range(len(store))]
     probes: dict[str, StateProbe] = {}
-    task, rows, starts = store.task, [], np.cumsum([0, *store.lengths])
+    task, rows, starts = store.only_task, [], np.cumsum([0, *store.lengths])
     states = store.column("sim.state")
     for number, meta in enumerate(track(store.metas, f"{task}: measuring")):
-        probe = probes.setdefault(meta.protocol, StateProbe(task, meta.protocol))
-        rows.append(probe.measure(meta.seed, states[starts[number] + steps[number]]))
+        protocol = str(meta.info.get("protocol", "seed200"))
+        probe = probes.setdefault(protocol, StateProbe(task, protocol))
+        rows.append(probe.measure(int(meta.info["seed"]), states[starts[number] + steps[number]]))
     for probe in probes.values():
         probe.close()
 
@@ -211,7 +212,7 @@ def check_window(frames: int, stride: int, windows: int) -> None:
 
 
 def _steps(
-    store: EpisodeStore, number: int, first: int, windows: int, seed: int
+    store: Dataset, number: int, first: int, windows: int, seed: int
 ) -> Int[np.ndarray, " k"]:
     """Random steps of an episode at which a whole window ends, in order."""
     length = store.lengths[number]

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.data.store import EpisodeStore
+from foresight.data.dataset import Dataset
 from foresight.data.video import check_frames
 from foresight.envs.dmc.tasks import canonical
 from foresight.perception.encoder import Encoder
@@ -90,7 +90,7 @@ def open_demonstration(spec: str | Path) -> Demonstration:
         return from_video(Path(text))
     folder, colon, index = text.rpartition(":")
     if colon and Path(folder).is_dir() and index.lstrip("-").isdigit():
-        return from_episode(EpisodeStore.open(folder), int(index))
+        return from_episode(Dataset.open(folder), int(index))
     raise ForesightError(
         f"There is no demonstration {text}: give a video file, or FOLDER:INDEX of a dataset."
     )
@@ -116,19 +116,17 @@ def from_video(path: Path) -> Demonstration:
     return Demonstration(np.stack(frames), rate, str(path))
 
 
-def from_episode(store: EpisodeStore, index: int) -> Demonstration:
+def from_episode(store: Dataset, index: int) -> Demonstration:
     """An episode of a dataset, with the actions that were taken.
 
     Raises:
         ForesightError: no such episode, no frames, or a damaged file.
     """
-    episode = store.episode(index)
-    if episode.frames is None:
-        raise ForesightError(f"{store.path} has no frames: collect it again with render settings.")
-    spec, source = episode.spec, f"{store.path}:{index}"
-    return Demonstration(
-        episode.frames, store.fps, source, spec.task, spec.seed, actions=episode.actions
-    )
+    frames = store.frames(index)
+    first, last = store.offsets[index], store.offsets[index + 1]
+    actions = np.asarray(store.column("action")[first:last], np.float32)
+    source, seed = f"{store.path}:{index}", store.metas[index].info.get("seed")
+    return Demonstration(frames, store.spec.fps, source, store.task(index), seed, actions=actions)
 
 
 class Recorded:
@@ -142,8 +140,12 @@ class Recorded:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        self.store = EpisodeStore.open(folder)
-        self.places = {meta.seed: meta.index for meta in self.store.metas}
+        self.store = Dataset.open(folder)
+        self.places = {
+            meta.info["seed"]: place
+            for place, meta in enumerate(self.store.metas)
+            if "seed" in meta.info
+        }
 
     def __call__(self, seed: int) -> Demonstration:
         """The demonstration of a seed."""
