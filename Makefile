@@ -12,7 +12,7 @@ help:
 	@echo "make demo   set up, then let a robot learn to imagine and act, and write its report"
 	@echo "make test   set up, then run the tests"
 	@echo "make test-fast  the same without the slow tests"
-	@echo "make lint   set up, then check format, style and types"
+	@echo "make lint   set up, then check format, style, types and sizes of files"
 	@echo "make bench  set up, then measure speed"
 	@echo "make setup  only set up: .venv with pinned packages, and a software renderer"
 
@@ -33,6 +33,7 @@ lint: setup
 	$(PYTHON_BIN)/ruff format --check .
 	$(PYTHON_BIN)/ruff check .
 	$(PYTHON_BIN)/mypy
+	$(PYTHON_BIN)/python scripts/large_files.py
 
 bench: setup
 	@set -e; for what in encoder planner train collect loader; do \

@@ -8,14 +8,13 @@ import subprocess
 import sys
 import tomllib
 import venv
-from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
 from foresight.core.extras import EXTRAS, explain, install_command
+from requirements import closure
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -34,26 +33,6 @@ for module in pkgutil.walk_packages(foresight.__path__, "foresight."):
     except ImportError as error:
         print(module.name, error.name)
 """
-
-
-def closure(names: list[str]) -> Iterator[metadata.Distribution]:
-    """The distributions that pip would install for these requirements, as they are here."""
-    todo, seen = [Requirement(name) for name in names], set()
-    while todo:
-        wanted = todo.pop()
-        if (wanted.name, *wanted.extras) in seen:
-            continue
-        seen.add((wanted.name, *wanted.extras))
-        try:
-            found = metadata.distribution(wanted.name)
-        except metadata.PackageNotFoundError:
-            continue  # for another platform, or vendored
-        yield found
-        for line in found.requires or []:
-            further = Requirement(line)
-            extras = ["", *wanted.extras]
-            if further.marker is None or any(further.marker.evaluate({"extra": e}) for e in extras):
-                todo.append(further)
 
 
 @pytest.fixture(scope="module")
