@@ -22,7 +22,8 @@ from foresight.planning.objective import (
     TerminalValue,
 )
 from foresight.planning.solvers import imagine
-from foresight.worldmodel.networks import ResidualDynamics, RewardModel
+from foresight.worldmodel.dynamics.residual import ResidualDynamics
+from foresight.worldmodel.heads.mlp_reward import RewardModel
 
 LATENT, ACTIONS, HIDDEN, LAYERS = 128, 6, 512, 3
 ACTION_GAIN = 5.0  # a trained model listens to actions more than random weights do

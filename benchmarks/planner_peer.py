@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from benchmarks.peers import swm_cem
 from foresight.core.errors import ForesightError
-from foresight.worldmodel.networks import ResidualDynamics
+from foresight.worldmodel.dynamics.residual import ResidualDynamics
 
 
 class Peer:

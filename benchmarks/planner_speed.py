@@ -29,13 +29,20 @@ from foresight.evaluation.statistics import Row
 from foresight.perception.encoder import DTYPES, default_dtype
 from foresight.planning.config import SOURCE_SEARCH, SearchConfig
 from foresight.policies.mpc import ImagineConfig, Imaginer
-from foresight.worldmodel.joint import JointConfig, JointModel
+from foresight.worldmodel.config import (
+    CameraInput,
+    HeadsConfig,
+    StateEncoderConfig,
+    WorldModelConfig,
+)
+from foresight.worldmodel.dynamics.config import DynamicsConfig
+from foresight.worldmodel.model import WorldModel
 
 SIZES = {"source": SOURCE_SEARCH, "heads": SearchConfig()}
 TASKS = {"source": "source-size", "heads": "heads", "default": "default"}
 SAMPLES = (125, 250, 500, 1000)
 HORIZONS = (2, 4, 8, 16)
-PLACES = 64
+PATCHES = 64
 """Tokens of a picture of foresight-small."""
 SECOND = 1.0
 CPU = torch.device("cpu")
@@ -205,18 +212,23 @@ def _scaling(config: PlannerSpeedConfig, dtype: torch.dtype) -> list[Row]:
 def _agent(config: PlannerSpeedConfig, dtype: torch.dtype) -> list[Row]:
     """Milliseconds of a decision of the imagining agent, with a model of the usual sizes."""
     bounds = (1.0,) * ACTIONS
-    sizes = JointConfig(
+    state = StateEncoderConfig("adapter", history=2)
+    sizes = WorldModelConfig(
         task="any",
         actions=ACTIONS,
         action_low=tuple(-bound for bound in bounds),
         action_high=bounds,
-        places=PLACES,
-        token_dim=JointConfig.axes,  # the axes' numbers are given, so their source costs nothing
-        members=config.members,
+        # The axes' numbers are given, so their source costs nothing.
+        cameras=(CameraInput("camera", PATCHES, state.n_components),),
+        state=state,
+        dynamics=DynamicsConfig("simnorm", members=config.members, hidden=256, layers=2),
+        heads=HeadsConfig(),
+        discount=0.97,
+        repeat=2,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = JointModel(sizes)
+        model = WorldModel(sizes)
     imaginer = Imaginer(model, ImagineConfig(), dtype=dtype)
     seen = torch.randn(1, model.features, generator=torch.Generator().manual_seed(0))
     clock = CLOCKS[config.clock]

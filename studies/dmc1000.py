@@ -18,12 +18,13 @@ from foresight.evaluation.baselines import RowBook
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, returns_by_seed
 from foresight.pipelines.learn import presets as planning_presets
-from foresight.policies.mpc import Gaze, ImagineConfig, Imaginer, ImaginingFactory, hold_of
+from foresight.policies.mpc import ImagineConfig, Imaginer, ImaginingFactory, hold_of
 from foresight.rollout.arena import Arena
 from foresight.training.learner_config import LearnerConfig
 from foresight.training.online import ImproveConfig, Improvement
 from foresight.training.rounds import read_parts, round_files
 from foresight.training.task_settings import task_config
+from foresight.worldmodel.observation import ObservationEncoder
 from studies.learned import Learned
 
 PROTOCOL = "dmc1000"
@@ -245,7 +246,9 @@ class Curve:
             Arena(run.config.task, PROTOCOL, repeat, len(seeds), length) as arena,
         ):
             imaginer = Imaginer(run.model, config.search)
-            rolled = arena.roll(seeds, Gaze(run.encoder, run.model), imaginer.act)
+            rolled = arena.roll(
+                seeds, ObservationEncoder(run.encoder, run.model.state), imaginer.act
+            )
         run.model.train()
         return float(rolled.rewards.sum(1).mean())
 

@@ -15,7 +15,7 @@ from foresight.evaluation.statistics import Interval
 from foresight.perception.encoder import load_encoder
 from foresight.policies.mpc import ImagineConfig, Imaginer
 from foresight.training.memory import recall
-from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.model import WorldModel
 from studies.latent_stats import Grounds, grounds_of
 from studies.penalty import planning_beta
 
@@ -36,9 +36,9 @@ class Learned:
     work: Path
 
     @cached_property
-    def model(self) -> JointModel:
+    def model(self) -> WorldModel:
         """The model, in eval mode."""
-        return JointModel.load(self.checkpoint)
+        return WorldModel.load(self.checkpoint)
 
     @property
     def task(self) -> str:
@@ -97,7 +97,7 @@ def find_learned(folders: Sequence[Path], work: Path) -> list[Learned]:
                 "the folder where that left it."
             )
         for place in models:
-            task = JointModel.load(place).config.task
+            task = WorldModel.load(place).config.task
             if task in found:
                 raise ForesightError(
                     f"{place} and {found[task].checkpoint} have both learned {task}: name one."

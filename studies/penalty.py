@@ -53,8 +53,8 @@ def planning_beta(
         raise ForesightError("β is set in units of reward and an episode has none: give rewards.")
     model, horizon = imaginer.model, imaginer.config.horizon
     discount = model.config.discount
-    end = TerminalValue(model.worth, discount=discount)
-    judge = Objective(PredictedReward(model.reward, discount=discount), end)
+    end = TerminalValue(model.value_of, discount=discount)
+    judge = Objective(PredictedReward(model.reward_of, discount=discount), end)
     doubt = Disagreement(1.0, whitening=None if whiten is None else Whitening(whiten))
     powers = discount ** torch.arange(horizon)
     errors, penalties, owner = [], [], []

@@ -22,7 +22,7 @@ from foresight.planning.objective import (
     TerminalValue,
 )
 from foresight.policies.mpc import ImagineConfig, Imaginer, ImaginingAgent, hold_of
-from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.whitening import Whitening
 from studies.goals import NearestGoal
 from studies.latent_stats import Grounds
@@ -80,7 +80,7 @@ def variant(name: str) -> Variant:
     return VARIANTS[name]
 
 
-def terms_of(chosen: Variant, model: JointModel, grounds: Grounds, beta: float) -> list[Term]:
+def terms_of(chosen: Variant, model: WorldModel, grounds: Grounds, beta: float) -> list[Term]:
     """The objective's terms for a variant.
 
     Args:
@@ -95,8 +95,8 @@ def terms_of(chosen: Variant, model: JointModel, grounds: Grounds, beta: float) 
     terms: list[Term] = []
     if chosen.reward:
         terms += [
-            PredictedReward(model.reward, discount=discount),
-            TerminalValue(model.worth, discount=discount),
+            PredictedReward(model.reward_of, discount=discount),
+            TerminalValue(model.value_of, discount=discount),
         ]
     goals = grounds.goals.to(units.matrix.device)
     if chosen.goal == "nearest":
@@ -115,12 +115,13 @@ class Reflex(Imaginer):
     def act(self, features: Float[Tensor, "B F"], explore: bool = False) -> Float[Tensor, "B A"]:
         """The prior's mean action of every scene, in [-1, 1]; it never explores."""
         z = self.model.encode(features.to(self.device))
-        return torch.tanh(self.model.prior(z)[0]).float()
+        assert self.model.prior is not None
+        return self.model.prior.mean_action(z).float()
 
 
 def imaginer_of(
     chosen: Variant,
-    model: JointModel,
+    model: WorldModel,
     search: ImagineConfig,
     grounds: Grounds,
     beta: float,
@@ -161,7 +162,7 @@ class VariantFactory:
             ForesightError: the model belongs to another encoder, a file is damaged, or the
                 protocol does not fit.
         """
-        model, grounds = JointModel.load(self.checkpoint), Grounds.load(Path(self.grounds))
+        model, grounds = WorldModel.load(self.checkpoint), Grounds.load(Path(self.grounds))
         imaginer = imaginer_of(self.chosen, model, self.search, grounds, self.beta)
         hold = hold_of(model, self.protocol)
         agent = ImaginingAgent(model, load_encoder(self.encoder), imaginer.config, hold)

@@ -19,8 +19,8 @@ from foresight.policies.factory import PlannerConfig, PlannerFactory
 from foresight.training.experience import Experience
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig, Trained
+from foresight.worldmodel.config import StateEncoderConfig
 from foresight.worldmodel.dynamics.config import SOURCE_MLP, DynamicsConfig
-from foresight.worldmodel.latent import LatentConfig
 
 TASK = "reacher-easy"
 EXPLORATION = "eps:0.3:expert"
@@ -35,7 +35,7 @@ class View:
 
     name: str
     eyes: EncoderConfig
-    latent: LatentConfig
+    state: StateEncoderConfig
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,16 @@ class PhaseConfig:
         """A view by its name."""
         if name == "mean":
             eyes = EncoderConfig(self.encoder, "source", self.device)
-            return View(name, eyes, LatentConfig("standardise"))
+            return View(name, eyes, StateEncoderConfig("standardise"))
         eyes = EncoderConfig(self.encoder, "tubelet", self.device)
-        return View(name, eyes, LatentConfig("pca", dim=self.dim, history=3))
+        return View(name, eyes, StateEncoderConfig("pca", dim=self.dim, history=3))
 
     def train(self, view: View, **changes: object) -> TrainConfig:
         """One-step training of the sources' network, with changes."""
         fit = FitConfig(epochs=self.checks, updates=self.updates, batch=self.batch)
         base = TrainConfig(
             fit=fit,
-            latent=view.latent,
+            state=view.state,
             dynamics=SOURCE_MLP,
             horizon=1,
             validation=self.validation,

@@ -16,7 +16,7 @@ from foresight.training.experience import Experience
 from foresight.training.offline import Trained
 from foresight.worldmodel.dynamics.config import SOURCE_MLP
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
-from foresight.worldmodel.latent import encode_latents
+from foresight.worldmodel.state import encode_latents
 from foresight.worldmodel.whitening import whitening_matrix
 from studies.phases.common import EXPLORATION, Measured, Place, View
 from studies.phases.rows import beside_persistence, error_rows, measurement, persistence_rows
@@ -65,7 +65,7 @@ def ensemble(place: Place, view: View, task: str) -> tuple[Dataset, FeatureCache
 
 def _embedding_rows(task: str, view: View, experience: Experience, trained: Trained) -> list[Row]:
     """The sources' table for the features, and the same for the latent states made from them."""
-    latent = trained.model.latent
+    latent = trained.model.state
     z = encode_latents(latent, experience.features, experience.offsets).numpy()
     held = experience.validation
     raw = feature_health(experience.features, experience.offsets, held)
@@ -84,7 +84,7 @@ def _calibration(
     dynamics = trained.model.dynamics
     assert isinstance(dynamics, EnsembleDynamics)
     episodes = held_out(trained.model, experience)
-    z = encode_latents(trained.model.latent, experience.features, experience.offsets)
+    z = encode_latents(trained.model.state, experience.features, experience.offsets)
     learnt = torch.cat([z[s:e] for s, e in _spans(experience)])
     horizons = [h for h in HORIZONS if h <= max(e.horizon for e in trained.horizon_errors)]
     found = calibrate(dynamics, episodes, horizons, whitening_matrix(learnt))

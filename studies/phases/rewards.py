@@ -10,7 +10,7 @@ import torch
 from foresight.evaluation.statistics import Interval, Row, Summary, ratio_interval
 from foresight.worldmodel.heads.scalar import ScalarConfig, ScalarHead
 from foresight.worldmodel.heads.training import HeadTraining, Latents, episode_rows
-from foresight.worldmodel.latent import encode_latents
+from foresight.worldmodel.state import encode_latents
 from studies.phases.common import EXPLORATION, TASK, Measured, Place, View
 from studies.phases.reward_models import RidgeReward, train_reward
 from studies.phases.rows import measurement, relabelled, return_differences
@@ -75,7 +75,7 @@ def _latents(place: Place, view: View) -> Latents:
     trained = place.train(view)
     experience = place.experience(view, place.plan(EXPLORATION))
     return Latents(
-        z=encode_latents(trained.model.latent, experience.features, experience.offsets),
+        z=encode_latents(trained.model.state, experience.features, experience.offsets),
         offsets=experience.offsets,
         train=experience.train,
         validation=experience.validation,

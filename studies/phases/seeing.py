@@ -37,11 +37,11 @@ def _cloned(place: Place, view: View) -> list[Row]:
     base = model_base(TASK, store, cache, view.eyes)
     cloning = CloningConfig(
         task=TASK,
-        features=base.features,
+        cameras=base.cameras,
         actions=base.actions,
         action_low=base.action_low,
         action_high=base.action_high,
-        latent=view.latent,
+        state=view.state,
         encoder_fingerprint=base.encoder_fingerprint,
         readout_fingerprint=base.readout_fingerprint,
         dataset_fingerprint=base.dataset_fingerprint,

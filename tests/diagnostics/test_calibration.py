@@ -15,10 +15,10 @@ from foresight.diagnostics.calibration import (
 )
 from foresight.evaluation.results import make_result
 from foresight.training.experience import Experience
+from foresight.worldmodel.config import CameraInput, StateEncoderConfig, WorldModelConfig
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
-from foresight.worldmodel.latent import LatentConfig
-from foresight.worldmodel.model import WorldModel, WorldModelConfig
+from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.ranks import spearman
 from foresight.worldmodel.whitening import deviation, disagreement, whitening_matrix
 
@@ -138,15 +138,17 @@ def test_held_out_episodes_of_an_experience():
     features = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
     rows = torch.arange(12.0)
     data = Experience(features, rows[:, None], rows, np.array([0, 4, 9, 12]), [0], [1, 2])
-    latent = LatentConfig("standardise", history=2)
-    model = WorldModel(WorldModelConfig("toy", 5, 1, (-1.0,), (1.0,), latent))
+    latent = StateEncoderConfig("standardise", history=2)
+    model = WorldModel(
+        WorldModelConfig("toy", 1, (-1.0,), (1.0,), (CameraInput("camera", 1, 5),), latent)
+    )
     first, second = held_out(model, data)
     assert first.rewards.tolist() == [4, 5, 6, 7, 8] and second.actions.tolist() == [
         [9],
         [10],
         [11],
     ]
-    expected = model.latent.episode(torch.from_numpy(features[9:]))
+    expected = model.state.episode(torch.from_numpy(features[9:]))
     torch.testing.assert_close(second.z, expected)
 
 

@@ -8,14 +8,15 @@ import torch
 
 from foresight.core.errors import ForesightError
 from foresight.diagnostics.drift import Track, drift, other_means
-from foresight.diagnostics.forecasters import ACForecaster, WorldModelForecaster, present_features
+from foresight.diagnostics.forecasters import ACForecaster, WorldModelForecaster
 from foresight.evaluation.results import make_result
 from foresight.perception.ac import ACModel
 from foresight.perception.ac_checkpoint import random_ac_predictor
 from foresight.perception.ac_layers import ACConfig
+from foresight.worldmodel.config import CameraInput, StateEncoderConfig, WorldModelConfig
 from foresight.worldmodel.dynamics.config import DynamicsConfig
-from foresight.worldmodel.latent import LatentConfig, LatentState
-from foresight.worldmodel.model import WorldModel, WorldModelConfig
+from foresight.worldmodel.model import WorldModel
+from foresight.worldmodel.state import LinearState
 
 
 def randn(*shape, seed=0):
@@ -122,14 +123,14 @@ def test_means_leave_their_own_track_out():
 
 @pytest.mark.parametrize("kind", ["raw", "standardise", "pca"])
 def test_world_model(kind):
-    latent = LatentConfig(kind, dim=6, history=2)
+    latent = StateEncoderConfig(kind, dim=6, history=2)
     sizes = DynamicsConfig(hidden=16, layers=1)
     features = [randn(30, 5, seed=s).numpy() for s in range(3)]
-    config = WorldModelConfig("reacher-easy", 5, 2, (-1.0,) * 2, (1.0,) * 2, latent, sizes, 8)
-    model = WorldModel(config).eval()
-    model.latent = LatentState.fit(
-        np.concatenate(features), np.arange(0, 91, 30), [0, 1, 2], latent
+    config = WorldModelConfig(
+        "reacher-easy", 2, (-1.0,) * 2, (1.0,) * 2, (CameraInput("camera", 1, 5),), latent, sizes
     )
+    model = WorldModel(config).eval()
+    model.state = LinearState.fit(np.concatenate(features), np.arange(0, 91, 30), [0, 1, 2], latent)
     forecaster = WorldModelForecaster(model)
     tracks = [forecaster.track(f, np.zeros((30, 2), np.float32)) for f in features]
     if kind != "pca":
@@ -138,7 +139,7 @@ def test_world_model(kind):
     start, controls = tracks[0].inputs[:2], tracks[0].controls[None, :4].expand(2, -1, -1)
     ahead = forecaster.open_loop(start, controls)
     state = model.dynamics.step(model.dynamics.step(start, controls[:, 0]), controls[:, 1])
-    torch.testing.assert_close(ahead[:, 1], present_features(model.latent, state))
+    torch.testing.assert_close(ahead[:, 1], model.state.present(state)[:, None])
     summary = numbers(drift(forecaster, tracks, (1, 10)))
     # One step ahead, both loops start from the same state.
     open_, closed = (summary[f"cosine-raw-{loop}/h1"]["mean"] for loop in ("open", "closed"))
@@ -150,7 +151,9 @@ def test_world_model(kind):
 @pytest.mark.parametrize("kind", ["mlp", "transformer"])
 def test_an_ensemble_counts_as_the_mean_of_its_members(kind):
     sizes = DynamicsConfig(kind, members=2, hidden=16, layers=1, context=4)
-    config = WorldModelConfig("reacher-easy", 5, 2, (-1.0,) * 2, (1.0,) * 2, dynamics=sizes)
+    config = WorldModelConfig(
+        "reacher-easy", 2, (-1.0,) * 2, (1.0,) * 2, (CameraInput("camera", 1, 5),), dynamics=sizes
+    )
     forecaster = WorldModelForecaster(WorldModel(config).eval())
     assert forecaster.limit == (4 if kind == "transformer" else None)
     start, controls = randn(3, 5), randn(3, 4, 2, seed=1)

@@ -5,33 +5,37 @@ from __future__ import annotations
 import torch
 
 from foresight.training.replay import Replay
-from foresight.worldmodel.joint import JointConfig, JointModel
-from foresight.worldmodel.joint.model import initialise
+from foresight.worldmodel.config import (
+    CameraInput,
+    HeadsConfig,
+    StateEncoderConfig,
+    WorldModelConfig,
+)
+from foresight.worldmodel.dynamics.config import DynamicsConfig
+from foresight.worldmodel.model import WorldModel, initialise
 
-PLACES, DIM, DECISIONS = 4, 5, 12
+PATCHES, DIM, DECISIONS = 4, 5, 12
 
 
-def tiny(**changes):
+def tiny(*, latent=32, history=1, members=3, values=2, proprio=0, continuation=False, **changes):
+    """A model of a few patches, its adapter and prior initialised."""
     settings = {
         "task": "reacher-easy",
         "actions": 2,
         "action_low": (-1.0, -2.0),
         "action_high": (1.0, 4.0),
-        "places": PLACES,
-        "token_dim": DIM,
-        "axes": 3,
-        "history": 1,
-        "latent": 32,
-        "members": 3,
-        "hidden": 32,
-        "adapter": 48,
+        "cameras": (CameraInput("camera", PATCHES, DIM),),
+        "state": StateEncoderConfig(
+            "adapter", dim=latent, history=history, n_components=3, hidden=48
+        ),
+        "dynamics": DynamicsConfig("simnorm", members=members, hidden=32, layers=2),
+        "heads": HeadsConfig(hidden=32, values=values, proprio=proprio, continuation=continuation),
         "discount": 0.8,
-        "repeat": 1,
         "encoder": "some",
         "encoder_fingerprint": "abc",
     }
     torch.manual_seed(0)
-    model = JointModel(JointConfig(**{**settings, **changes}))
+    model = WorldModel(WorldModelConfig(**{**settings, **changes}))
     initialise(model)
     return model
 
@@ -42,8 +46,8 @@ def point_world(episodes=200, seed=0, latent=32):
     Features are a fixed random map of its place, so that place is all there is to learn.
     """
     random = torch.Generator().manual_seed(seed)
-    mix = torch.randn(2, PLACES * 3, generator=torch.Generator().manual_seed(9))
-    replay = Replay(episodes * (DECISIONS + 1), PLACES * 3, 2, proprio=2, latent=latent)
+    mix = torch.randn(2, PATCHES * 3, generator=torch.Generator().manual_seed(9))
+    replay = Replay(episodes * (DECISIONS + 1), PATCHES * 3, 2, proprio=2, latent=latent)
     place = torch.rand(episodes, 2, generator=random) * 2 - 1
     places, actions, rewards = [place], [], []
     for _ in range(DECISIONS):

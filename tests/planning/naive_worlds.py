@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from foresight.worldmodel.networks import ResidualDynamics
+from foresight.worldmodel.dynamics.residual import ResidualDynamics
 
 
 class Integrator:

@@ -135,7 +135,7 @@ def test_a_norm_is_folded_where_that_is_exact():
 
 
 def test_untrained_norms_are_folded_and_imagine_the_same():
-    from foresight.worldmodel.networks import ResidualDynamics
+    from foresight.worldmodel.dynamics.residual import ResidualDynamics
 
     network = ResidualDynamics(8, 2, 32).requires_grad_(False)
     dynamics = FastDynamics([network], torch.float32)

@@ -6,8 +6,8 @@ import torch
 from foresight.planning.fast import FastDynamics
 from foresight.planning.solvers import imagine
 from foresight.policies.factory import imagining_form
+from foresight.worldmodel.dynamics.build import build_dynamics
 from foresight.worldmodel.dynamics.config import DynamicsConfig
-from foresight.worldmodel.dynamics.ensemble import build_dynamics
 
 
 @pytest.mark.parametrize("members", [1, 3])

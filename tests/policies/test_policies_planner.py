@@ -11,7 +11,8 @@ from foresight.planning.solvers import CEM
 from foresight.policies.latent import PolicyAgent
 from foresight.policies.planner import PlanningAgent
 from foresight.policies.sight import Sight
-from foresight.worldmodel.latent import LatentConfig, LatentState
+from foresight.worldmodel.config import StateEncoderConfig
+from foresight.worldmodel.state import LinearState
 
 LOW, HIGH = torch.tensor([-1.0, -1.0]), torch.tensor([1.0, 1.0])
 
@@ -43,7 +44,7 @@ def observation(x, y):
 
 def agent(goals):
     solver = CEM(ToyDynamics(), LOW, HIGH, horizon=4, samples=200, elites=20, iterations=6)
-    sight = Sight(ToyStream(), LatentState(LatentConfig("raw"), 2))
+    sight = Sight(ToyStream(), LinearState(StateEncoderConfig("raw"), 2))
     return PlanningAgent(sight, solver, lambda seed: Objective(GoalDistance(goals[seed])))
 
 
@@ -71,7 +72,7 @@ class FailingDynamics:
 def failing_agent():
     world = FailingDynamics()
     solver = CEM(world, LOW, HIGH + 1, horizon=3, samples=50, elites=5, iterations=2)
-    sight = Sight(ToyStream(), LatentState(LatentConfig("raw"), 2))
+    sight = Sight(ToyStream(), LinearState(StateEncoderConfig("raw"), 2))
     objective = Objective(GoalDistance(torch.tensor([20.0, 20.0])))
     return PlanningAgent(sight, solver, lambda seed: objective), world
 
@@ -131,7 +132,7 @@ def test_notes_measure_the_distance_to_the_goal():
 
 
 def test_sight_stacks_its_history_as_in_training():
-    latent = LatentState(LatentConfig("raw", history=3, stride=2), 2)
+    latent = LinearState(StateEncoderConfig("raw", history=3, stride=2), 2)
     sight = Sight(ToyStream(), latent)
     frames = [observation(10 * t, 0)["images"]["camera"] for t in range(7)]
     sight.reset()
@@ -148,7 +149,7 @@ def test_policy_agent_acts_on_the_present_state():
         def select_action(self, z):
             return -z
 
-    sight = Sight(ToyStream(), LatentState(LatentConfig("raw"), 2))
+    sight = Sight(ToyStream(), LinearState(StateEncoderConfig("raw"), 2))
     actor = PolicyAgent(sight, Policy())
     actor.reset(observation(0, 0))
     np.testing.assert_allclose(actor.act(observation(5, 1)), [-0.5, -0.1])

@@ -16,7 +16,7 @@ from foresight.diagnostics.held_out import HeldOutConfig, Shaky, collect_held_ou
 from foresight.policies.mpc import ImagineConfig, Imaginer
 from foresight.rollout.arena import Arena
 from foresight.training.memory import recall
-from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.model import WorldModel
 from studies.latent_stats import grounds_of
 from studies.penalty import planning_beta
 
@@ -31,7 +31,7 @@ def few_resamples(monkeypatch):
 
 @pytest.fixture(scope="module")
 def parts(tiny_learned, tmp_path_factory):
-    model = JointModel.load(tiny_learned / "model")
+    model = WorldModel.load(tiny_learned / "model")
     folder = tmp_path_factory.mktemp("held-out")
     eyes = load_encoder("foresight-small")
     return model, eyes, folder, collect_held_out(model, eyes, SEARCH, HELD, folder)
@@ -92,16 +92,16 @@ def test_beta_equals_a_naive_loop(parts, tiny_learned):
         for one in episodes:
             for start in range(len(one.z) - 3):
                 promised, kept, apart = 0.0, 0.0, 0.0
-                z = one.z[start].expand(own.config.members, -1)
+                z = one.z[start].expand(own.config.dynamics.members, -1)
                 for t in range(3):
                     action = one.actions[start + t]
-                    shown = action.expand(own.config.members, -1)
+                    shown = action.expand(own.config.dynamics.members, -1)
                     promised += discount**t * float(own.reward(z, shown).mean())
                     kept += discount**t * float(one.rewards[start + t])
                     z = own.dynamics.step(z, action)
                     apart += float((z @ whiten).std(0).mean()) / 3
-                promised += discount**3 * float(own.worth(z).mean())
-                kept += discount**3 * float(own.worth(one.z[start + 3]).mean())
+                promised += discount**3 * float(own.value_of(z).mean())
+                kept += discount**3 * float(own.value_of(one.z[start + 3]).mean())
                 errors.append(abs(promised - kept))
                 doubts.append(apart)
     assert beta.mean == pytest.approx(np.mean(errors) / np.mean(doubts), rel=0.03)

@@ -22,7 +22,7 @@ from foresight.policies.mpc import (
     hold_of,
 )
 from foresight.training.memory import recall
-from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.model import WorldModel
 from studies.goals import NearestGoal
 from studies.latent_stats import grounds_of
 from studies.variants import (
@@ -39,7 +39,7 @@ LOOK = RenderSettings(size=64, quality="smooth")
 
 @pytest.fixture(scope="module")
 def parts(tiny_learned):
-    model = JointModel.load(tiny_learned / "model")
+    model = WorldModel.load(tiny_learned / "model")
     return model, grounds_of(recall(model, tiny_learned / "model"), best=5)
 
 
@@ -56,7 +56,10 @@ def test_each_variant_is_made_of_what_it_says(parts):
     assert made["CAUTIOUS"].terms[-1].weight == pytest.approx(1.4)
     torch.testing.assert_close(made["FULL"].terms[-1].whitening.matrix, grounds.whiten)
     assert kinds(made["NO_UNCERT"]) == kinds(made["SINGLE"]) == return_terms
-    assert made["SINGLE"].model.config.members == 1 and made["FULL"].model.config.members == 3
+    assert (
+        made["SINGLE"].model.config.dynamics.members == 1
+        and made["FULL"].model.config.dynamics.members == 3
+    )
     assert kinds(made["NO_REWARD"]) == [NearestGoal] and kinds(made["MEAN_GOAL"]) == [GoalDistance]
     # The prior follows the values: it would smuggle the reward in.
     assert made["NO_REWARD"].solver.options.prior_samples == 0
@@ -123,7 +126,7 @@ def test_what_does_not_fit_is_refused(parts, tmp_path):
     model, grounds = parts
     with pytest.raises(ForesightError, match="Unknown variant 'HALF'"):
         variant("HALF")
-    odd = JointModel(replace(model.config, repeat=3))
+    odd = WorldModel(replace(model.config, repeat=3))
     with pytest.raises(ForesightError, match="holds its actions for 3 steps"):
         hold_of(odd, "dmc1000")
     odd.save(tmp_path)

@@ -67,12 +67,12 @@ def test_the_prior_does_not_move_values_nor_values_the_prior():
     assert any(p.grad is not None for p in model.prior.parameters())
     model.zero_grad(set_to_none=True)
     learner._model_loss(replay.sample((3, 5), 3, random), random)[0].backward()
-    for part in (model.prior, model.adapter):
+    for part in (model.prior, model.state):
         assert all(p.grad is None for p in part.parameters())
 
 
 def test_it_learns_to_predict_and_to_value_a_small_world():
-    model, (replay, mix) = tiny(senses=2), point_world()
+    model, (replay, mix) = tiny(proprio=2), point_world()
     learner = Learner(model, LearnerConfig(batch=24, lr=2e-3, tau=0.05))
     learner.learn_representation(replay, 300)
     for _ in range(500):
@@ -89,7 +89,7 @@ def test_it_learns_to_predict_and_to_value_a_small_world():
         # The middle is worth more than a corner, and the prior pushes towards it.
         points = torch.tensor([[0.0, 0.0], [0.9, 0.9], [0.9, 0.0]])
         spots = model.encode(torch.tanh(points @ mix))
-        middle, corner, _ = model.worth(spots).mean(0).tolist()
+        middle, corner, _ = model.value_of(spots).mean(0).tolist()
         assert middle > corner + 0.3
         assert float(torch.tanh(model.prior(spots)[0])[2, 0]) < -0.3
 
@@ -118,13 +118,13 @@ def test_finetuning_moves_the_dynamics_alone_and_each_member_by_its_own_episodes
 
 
 def test_representation_updates_teach_proprioception_and_the_expert_and_give_new_states():
-    model, (replay, _) = tiny(senses=2), point_world(100)
+    model, (replay, _) = tiny(proprio=2), point_world(100)
     places = replay.proprio
     for episode in range(50):  # back to the middle
         rows = replay.rows(episode)
         replay.expert_actions[rows] = -places[rows].clamp(-1, 1)
     replay.asked[:50] = True
-    model.sense.fit(places)
+    model.proprio.fit(places)
     learner = Learner(model, LearnerConfig(lr=2e-3, representation_batch=64))
     before = [p.clone() for p in model.dynamics.parameters()]
     logs = learner.learn_representation(replay, 300)
@@ -137,7 +137,7 @@ def test_representation_updates_teach_proprioception_and_the_expert_and_give_new
     with torch.no_grad():
         torch.testing.assert_close(replay.states, model.encode(replay.features))
         z = model.encode(held_out.features)
-        left = (model.sense(z) - truth).square().mean() / truth.var()
+        left = (model.proprio(z) - truth).square().mean() / truth.var()
         push = torch.tanh(model.prior(z)[0])
     assert float(left) < 0.05
     assert float((push + truth.clamp(-1, 1)).square().mean()) < 0.05

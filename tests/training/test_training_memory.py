@@ -9,12 +9,12 @@ from safetensors.torch import load_file
 
 from foresight.core.errors import ForesightError
 from foresight.training.memory import Memory, latents, recall
-from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.model import WorldModel
 from studies.latent_stats import Grounds, grounds_of
 
 
 def test_rounds_are_recalled_in_order_as_the_model_sees_them(tiny_learned):
-    model = JointModel.load(tiny_learned / "model")
+    model = WorldModel.load(tiny_learned / "model")
     memory = recall(model, tiny_learned / "model")
     assert memory.z.shape == (8, 9, 32)
     assert memory.actions.shape == (8, 8, 2) and memory.rewards.shape == (8, 8)
@@ -26,7 +26,7 @@ def test_rounds_are_recalled_in_order_as_the_model_sees_them(tiny_learned):
 
 
 def test_blocks_do_not_show(tiny_learned, monkeypatch):
-    model = JointModel.load(tiny_learned / "model")
+    model = WorldModel.load(tiny_learned / "model")
     features = load_file(tiny_learned / "model" / "rounds" / "00000.safetensors")["features"]
     whole = latents(model, features)
     monkeypatch.setattr("foresight.training.memory.BLOCK", 5)
@@ -34,7 +34,7 @@ def test_blocks_do_not_show(tiny_learned, monkeypatch):
 
 
 def test_a_folder_without_rounds_or_with_damaged_ones_is_refused(tiny_learned, tmp_path):
-    model = JointModel.load(tiny_learned / "model")
+    model = WorldModel.load(tiny_learned / "model")
     with pytest.raises(ForesightError, match="holds no rounds"):
         recall(model, tmp_path)
     (tmp_path / "rounds").mkdir()

@@ -10,9 +10,9 @@ from foresight.core.errors import ForesightError
 from foresight.training.experience import Experience
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig, horizon_errors, train_world_model
+from foresight.worldmodel.config import CameraInput, StateEncoderConfig, WorldModelConfig
 from foresight.worldmodel.dynamics.config import DynamicsConfig
-from foresight.worldmodel.latent import LatentConfig
-from foresight.worldmodel.model import WorldModel, WorldModelConfig
+from foresight.worldmodel.model import WorldModel
 
 FEATURES, ACTIONS, LENGTH, EPISODES = 6, 2, 40, 24
 
@@ -42,7 +42,7 @@ def experience() -> Experience:
 
 BASE = WorldModelConfig(
     task="toy",
-    features=FEATURES,
+    cameras=(CameraInput("camera", 1, FEATURES),),
     actions=ACTIONS,
     action_low=(-1, -1),
     action_high=(1, 1),
@@ -124,7 +124,7 @@ def test_checkpoint_round_trip_and_its_errors(tmp_path):
         loaded.expect_encoder("e", "other")
 
     text = (tmp_path / "config.json").read_text()
-    (tmp_path / "config.json").write_text(text.replace(f'"features": {FEATURES}', '"features": 9'))
+    (tmp_path / "config.json").write_text(text.replace(f'"dim": {FEATURES}', '"dim": 9'))
     with pytest.raises(ForesightError, match="of another size"):
         WorldModel.load(tmp_path)
     (tmp_path / "config.json").write_text(text)
@@ -163,7 +163,7 @@ def test_members_of_a_shared_pass_learn_what_each_learns_alone(tmp_path):
     """Same batches, same loss: a member's path is that of a single network of its seed."""
     data, settings = experience(), dataclasses.replace(config(2), data="shared")
     from foresight.training.offline import dynamics_loss
-    from foresight.worldmodel.dynamics.ensemble import build_dynamics
+    from foresight.worldmodel.dynamics.build import build_dynamics
 
     many = build_dynamics(small(members=2), FEATURES, ACTIONS, seed=1)
     one = many.member(1)
@@ -235,7 +235,7 @@ def test_a_budget_of_updates_does_not_depend_on_the_horizon(tmp_path, monkeypatc
 
 
 def test_raw_latents_are_the_features():
-    from foresight.worldmodel.latent import LatentState
+    from foresight.worldmodel.state import LinearState
 
-    state = LatentState.fit(np.ones((5, 3)), np.array([0, 5]), [0], LatentConfig("raw"))
+    state = LinearState.fit(np.ones((5, 3)), np.array([0, 5]), [0], StateEncoderConfig("raw"))
     assert torch.equal(state(torch.arange(3.0)), torch.arange(3.0))

@@ -15,17 +15,17 @@ from foresight.core.metrics import read_metrics
 from foresight.envs.dmc.environment import make
 from foresight.envs.render import RenderSettings
 from foresight.policies.mpc import (
-    Gaze,
     ImagineConfig,
     Imaginer,
     ImaginingAgent,
     ImaginingFactory,
-    with_past,
 )
 from foresight.rollout.arena import LAPSE, Arena, Led, Teacher, Wander
 from foresight.training.learner_config import LearnerConfig
 from foresight.training.online import STATE, ImproveConfig, Improvement, improve
-from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.model import WorldModel
+from foresight.worldmodel.observation import ObservationEncoder
+from foresight.worldmodel.state import stack_history
 
 SEARCH = ImagineConfig(samples=12, elites=4, iterations=2, prior_samples=4)
 CONFIG = ImproveConfig(
@@ -66,12 +66,12 @@ def test_it_learns_for_as_many_steps_as_it_was_given(learned):
     part = load_file(files[-1])
     assert part["features"].shape == (2, 9, 2 * 64 * 4) and part["actions"].shape == (2, 8, 2)
     assert float(part["actions"].abs().max()) <= 1
-    now, past = part["features"].float().chunk(2, dim=-1)
+    past, now = part["features"].float().chunk(2, dim=-1)
     torch.testing.assert_close(past[:, 1:], now[:, :-1])
     torch.testing.assert_close(past[:, 0], now[:, 0])
     answers = [bool(load_file(file)["taught"].isfinite().all()) for file in files]
     assert answers == [False, True, False, False, False]  # random, led, and then on its own
-    again = JointModel.load(folder)
+    again = WorldModel.load(folder)
     for name, value in model.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value)
 
@@ -147,7 +147,7 @@ def test_one_scene_is_planned_for_as_in_the_arena(learned):
     model, _ = learned
     encoder = load_encoder("foresight-small")
     with Arena("point_mass-easy", "seed200", 2, 1, length=8) as arena:
-        gaze = Gaze(encoder, model)
+        gaze = ObservationEncoder(encoder, model.state)
         agent = ImaginingAgent(model.eval(), encoder, SEARCH)
         agent.seed(1)
         rolled = arena.roll([11], gaze, agent.imaginer.act)
@@ -168,7 +168,9 @@ def test_one_scene_is_planned_for_as_in_the_arena(learned):
 
 def test_a_plan_stays_with_the_proposal_as_far_as_it_is_trusted(learned):
     model, _ = learned
-    features = torch.randn(4, model.features, generator=torch.Generator().manual_seed(2))
+    random = torch.Generator().manual_seed(2)
+    now, before = torch.randn(4, model.features, generator=random).chunk(2, dim=-1)
+    features = torch.cat([before, now], dim=-1)
     with torch.no_grad():
         proposed = torch.tanh(model.eval().prior(model.encode(features))[0])
 
@@ -200,8 +202,8 @@ def test_episodes_that_are_looked_at_later_are_the_same():
 
     with Arena("point_mass-easy", "seed200", 2, 2, length=12) as arena:
         teacher = Teacher("expert", "point_mass-easy", 2)
-        rolled = arena.roll(seeds, Gaze(encoder, None), leads(teacher), teacher)
-        gaze = Gaze(encoder, None)
+        rolled = arena.roll(seeds, ObservationEncoder(encoder), leads(teacher), teacher)
+        gaze = ObservationEncoder(encoder)
         gaze.see(np.full((2, 64, 64, 3), 9, np.uint8))  # of another episode
         recorded = arena.record(seeds, leads(teacher), teacher)
     later = recorded.seen(gaze)
@@ -216,12 +218,12 @@ def test_a_teacher_leads_and_is_asked_wherever_one_goes():
         teacher = Teacher("expert", "point_mass-easy", 3)
         led = Led(teacher, Wander(2), seed=1)
         seeds = [21, 22, 23]
-        rolled = arena.roll(seeds, Gaze(encoder, None), led, teacher)
+        rolled = arena.roll(seeds, ObservationEncoder(encoder), led, teacher)
         clean = led.strength[:, 0] == 0
         assert 0 < int(clean.sum()) < 3
         torch.testing.assert_close(rolled.actions[clean], rolled.taught[clean])
         assert not torch.equal(rolled.actions[~clean], rolled.taught[~clean])
-        lost = arena.roll(seeds, Gaze(encoder, None), Wander(2), teacher)
+        lost = arena.roll(seeds, ObservationEncoder(encoder), Wander(2), teacher)
     assert rolled.rewards.sum() > lost.rewards.sum()
     # The answer depends on the state alone: the expert pushes towards the target.
     position, push = lost.senses[:, :-1, :2], lost.taught
@@ -252,10 +254,10 @@ def test_a_teacher_that_lapses_lets_the_noise_decide_for_a_while():
 
 def test_the_past_is_stacked_as_it_is_seen():
     numbers = torch.randn(2, 5, 3)
-    stacked = with_past(numbers, 3)
+    stacked = stack_history(numbers, 3)
     assert stacked.shape == (2, 5, 9)
-    torch.testing.assert_close(stacked[:, 4], torch.cat([numbers[:, t] for t in (4, 3, 2)], -1))
-    torch.testing.assert_close(stacked[:, 1], torch.cat([numbers[:, t] for t in (1, 0, 0)], -1))
+    torch.testing.assert_close(stacked[:, 4], torch.cat([numbers[:, t] for t in (2, 3, 4)], -1))
+    torch.testing.assert_close(stacked[:, 1], torch.cat([numbers[:, t] for t in (0, 0, 1)], -1))
 
 
 def test_settings_without_sense_are_refused(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from foresight.core.errors import ForesightError
-from foresight.worldmodel.patches import PlaceAxes
+from foresight.worldmodel.patches import PatchPCA
 
 
 def tokens(count=300, places=6, dim=10, rank=3, seed=0):
@@ -18,7 +18,7 @@ def tokens(count=300, places=6, dim=10, rank=3, seed=0):
 
 def test_the_axes_keep_what_varies_and_drop_the_scene():
     found, _, scores = tokens()
-    places = PlaceAxes(6, 10, 3)
+    places = PatchPCA(6, 10, 3)
     assert places.fit(found) == pytest.approx(1.0, abs=1e-4)
     out = places(found)
     assert out.shape == (300, 18)
@@ -34,7 +34,7 @@ def test_the_axes_keep_what_varies_and_drop_the_scene():
 
 def test_small_motion_is_lifted_but_keeps_its_rank():
     found, _, _ = tokens()
-    places = PlaceAxes(6, 10, 3)
+    places = PatchPCA(6, 10, 3)
     places.fit(found)
     spread = places(found).view(300, 6, 3).std((0, 1))
     assert spread[0] > spread[1] > spread[2]
@@ -43,13 +43,13 @@ def test_small_motion_is_lifted_but_keeps_its_rank():
 
 def test_fewer_axes_say_how_much_they_keep():
     found, _, _ = tokens()
-    assert 0.85 < PlaceAxes(6, 10, 1).fit(found) < 0.95
+    assert 0.85 < PatchPCA(6, 10, 1).fit(found) < 0.95
 
 
 def test_bad_input_is_refused_in_a_sentence():
     with pytest.raises(ForesightError, match="kept as 11 numbers"):
-        PlaceAxes(6, 10, 11)
-    with pytest.raises(ForesightError, match="do not fit 6 places of 10 channels"):
-        PlaceAxes(6, 10, 3).fit(torch.zeros(4, 5, 10))
+        PatchPCA(6, 10, 11)
+    with pytest.raises(ForesightError, match="do not fit 6 patches of 10 channels"):
+        PatchPCA(6, 10, 3).fit(torch.zeros(4, 5, 10))
     with pytest.raises(ForesightError, match="never change"):
-        PlaceAxes(6, 10, 3).fit(torch.ones(4, 6, 10))
+        PatchPCA(6, 10, 3).fit(torch.ones(4, 6, 10))

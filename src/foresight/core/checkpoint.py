@@ -43,9 +43,6 @@ class CheckpointType:
 
 _TYPES: dict[str, CheckpointType] = {
     "world-model": CheckpointType("foresight.worldmodel.model:WorldModel.load", 1, "a world model"),
-    "joint-world-model": CheckpointType(
-        "foresight.worldmodel.joint.model:JointModel.load", 1, "a jointly learned world model"
-    ),
     "cloned-policy": CheckpointType(
         "foresight.policies.cloned:ClonedPolicy.load", 1, "a cloned policy"
     ),

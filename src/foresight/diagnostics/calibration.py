@@ -21,6 +21,7 @@ from foresight.core.errors import ForesightError
 from foresight.diagnostics.imagined_errors import Ensemble, HeldOut, imagined_windows, over_episodes
 from foresight.evaluation.statistics import Interval, Row, Summary, bootstrap_interval
 from foresight.training.experience import Experience
+from foresight.worldmodel.dynamics.build import AnyDynamics
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.ranks import spearman
@@ -38,8 +39,9 @@ def held_out(model: WorldModel, experience: Experience) -> list[HeldOut]:
     for index in experience.validation:
         rows = slice(int(experience.offsets[index]), int(experience.offsets[index + 1]))
         with torch.no_grad():
-            z = model.latent.episode(torch.from_numpy(np.array(experience.features[rows])).float())
-        found.append(HeldOut(z, experience.actions[rows], experience.rewards[rows]))
+            z = model.state.episode(torch.from_numpy(np.array(experience.features[rows])).float())
+        rewards = None if experience.rewards is None else experience.rewards[rows]
+        found.append(HeldOut(z, model.normalised(experience.actions[rows]), rewards))
     return found
 
 
@@ -104,7 +106,7 @@ class Calibration:
 
 
 def calibrate(
-    dynamics: Ensemble,
+    dynamics: Ensemble | AnyDynamics,
     episodes: Sequence[HeldOut],
     horizons: Sequence[int] = HORIZONS,
     whiten: Float[Tensor, "Z Z"] | None = None,
@@ -197,7 +199,7 @@ def weight_cosine(dynamics: object) -> dict[str, float]:
 
 
 def calibrated_beta(
-    dynamics: Ensemble,
+    dynamics: Ensemble | AnyDynamics,
     reward: Callable[[Tensor, Tensor], Tensor],
     episodes: Sequence[HeldOut],
     horizon: int = 8,

@@ -13,8 +13,8 @@ from foresight.perception.ac import ACModel
 from foresight.perception.ac_predictor import normalise
 from foresight.perception.pose import WIDTH, pose_difference
 from foresight.worldmodel.dynamics.rollout import context_of, mean_rollout, mean_step
-from foresight.worldmodel.latent import LatentState
 from foresight.worldmodel.model import WorldModel
+from foresight.worldmodel.state import LinearState
 
 
 class WorldModelForecaster:
@@ -37,13 +37,13 @@ class WorldModelForecaster:
     ) -> Float[Tensor, "B L 1 F"]:
         """Imagine from one latent state."""
         imagined = mean_rollout(self.model.dynamics, start, controls)
-        return present_features(self.model.latent, imagined[:, 1:])
+        return self._shown(imagined[:, 1:])
 
     def closed_loop(
         self, seen: Float[Tensor, "B L Z"], controls: Float[Tensor, "B L A"]
     ) -> Float[Tensor, "B L 1 F"]:
         """One step from each latent state."""
-        return present_features(self.model.latent, mean_step(self.model.dynamics, seen, controls))
+        return self._shown(mean_step(self.model.dynamics, seen, controls))
 
     def track(self, features: np.ndarray, actions: np.ndarray) -> Track:
         """A track of one episode's features ``[T, F]`` and actions ``[T, A]``.
@@ -57,9 +57,15 @@ class WorldModelForecaster:
                 f"world model, which takes {wanted} numbers each: give the task it was trained on."
             )
         with torch.no_grad():
-            z = self.model.latent.episode(torch.as_tensor(np.array(features)).float())
-            shown = present_features(self.model.latent, z)
-        return Track(z, shown, torch.as_tensor(np.array(actions)).float())
+            z = self.model.state.episode(torch.as_tensor(np.array(features)).float())
+            shown = self._shown(z)
+            controls = self.model.normalised(torch.as_tensor(np.array(actions)).float())
+        return Track(z, shown, controls)
+
+    def _shown(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch 1 D"]:
+        """What is compared: the newest features of a linear state, a learned state itself."""
+        state = self.model.state
+        return (state.present(z) if isinstance(state, LinearState) else z)[..., None, :]
 
 
 class ACForecaster:
@@ -112,13 +118,3 @@ class ACForecaster:
         following = torch.cat([path[1:], path[-1:]])  # nothing is known after the last frame
         controls = torch.cat([pose_difference(path, following), path], dim=1)
         return Track(tokens, tokens, controls.to(tokens.device))
-
-
-def present_features(
-    latent: LatentState, z: Float[Tensor, "*batch Z"]
-) -> Float[Tensor, "*batch 1 F"]:
-    """The newest feature that a latent state stands for."""
-    stacked = z / latent.scale
-    if latent.projection is not None:
-        stacked = stacked @ latent.projection.T
-    return (stacked + latent.mean)[..., None, -latent.features :]

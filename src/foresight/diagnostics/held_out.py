@@ -16,10 +16,11 @@ from foresight.core.files import atomic_write, fingerprint
 from foresight.core.progress import track
 from foresight.diagnostics.imagined_errors import HeldOut
 from foresight.perception.encoder import Encoder
-from foresight.policies.mpc import Gaze, ImagineConfig, Imaginer
+from foresight.policies.mpc import ImagineConfig, Imaginer
 from foresight.rollout.arena import Arena, Rolled, Wander
 from foresight.training.memory import latents
-from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.model import WorldModel
+from foresight.worldmodel.observation import ObservationEncoder
 
 FIRST_SEED = 500_000
 """Apart from evaluation (0 and up), constants (10,000), datasets (20,000) and learning
@@ -67,7 +68,7 @@ class Shaky:
 
 
 def collect_held_out(
-    model: JointModel,
+    model: WorldModel,
     encoder: Encoder,
     search: ImagineConfig,
     config: HeldOutConfig,
@@ -110,13 +111,13 @@ def collect_held_out(
                 chosen = [levels[episode % len(levels)] for episode in episodes]
                 act = Shaky(Imaginer(model, search, seed=number), chosen, seed=number)
                 seeds = [config.first_seed + episode for episode in episodes]
-                found = arena.roll(seeds, Gaze(encoder, model), act)
+                found = arena.roll(seeds, ObservationEncoder(encoder, model.state), act)
                 _write(path, identity, found)
             rolls.append(found)
     return [episode for rolled in rolls for episode in _held_out(model, rolled)]
 
 
-def _held_out(model: JointModel, rolled: Rolled) -> list[HeldOut]:
+def _held_out(model: WorldModel, rolled: Rolled) -> list[HeldOut]:
     states = latents(model, rolled.features)
     return [
         HeldOut(z, a, r) for z, a, r in zip(states, rolled.actions, rolled.rewards, strict=True)

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from foresight.core.errors import ForesightError
 from foresight.evaluation.statistics import LEVEL, Interval
+from foresight.worldmodel.dynamics.build import AnyDynamics
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
-from foresight.worldmodel.dynamics.rollout import rollout
+from foresight.worldmodel.dynamics.rollout import members_of, rollout
 
 MOST_WINDOWS = 4096
 
@@ -51,7 +52,7 @@ class Imagined:
 
 @torch.no_grad()
 def imagined_windows(
-    dynamics: Ensemble, episodes: Sequence[HeldOut], horizon: int, least: int = 1
+    dynamics: Ensemble | AnyDynamics, episodes: Sequence[HeldOut], horizon: int, least: int = 1
 ) -> list[Imagined]:
     """Imagine open loop from evenly spread starts, about `MOST_WINDOWS` in all.
 
@@ -90,11 +91,11 @@ def imagined_windows(
 
 
 def _futures(
-    dynamics: Ensemble, z: Float[Tensor, "n Z"], actions: Float[Tensor, "n H A"]
+    dynamics: Ensemble | AnyDynamics, z: Float[Tensor, "n Z"], actions: Float[Tensor, "n H A"]
 ) -> Float[Tensor, "E n H1 Z"]:
     if isinstance(dynamics, EnsembleDynamics):  # those with a history imagine whole futures only
         return dynamics(z, actions)
-    return rollout(dynamics.step, z.expand(dynamics.members, *z.shape), actions)
+    return rollout(dynamics.step, z.expand(members_of(dynamics), *z.shape), actions)
 
 
 def over_episodes(

@@ -116,7 +116,7 @@ def _world_model(source: Path, store: Dataset | None, config: DriftConfig) -> _M
     def track(episode: int) -> Track:
         rows = slice(cache.offsets[episode], cache.offsets[episode + 1])
         return forecaster.track(
-            cache.episode(episode).reshape(-1, model.latent.features), actions[rows]
+            cache.episode(episode).reshape(-1, model.state.step_features), actions[rows]
         )
 
     chosen, notes, mean = list(range(len(store))), [], None

@@ -18,8 +18,8 @@ from foresight.policies.factory import PlannerConfig, PlannerFactory
 from foresight.report.run_page import film_path, road_page, save_films
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig
+from foresight.worldmodel.config import StateEncoderConfig
 from foresight.worldmodel.dynamics.config import DynamicsConfig
-from foresight.worldmodel.latent import LatentConfig
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class RoadConfig:
     """Cut evaluation episodes short (smoke runs)."""
 
 
-LATENT = LatentConfig(kind="pca", dim=128, history=3)
+LATENT = StateEncoderConfig(kind="pca", dim=128, history=3)
 
 
 def presets(task: str) -> dict[str, RoadConfig]:
     """The named sizes of the road for a task."""
     demo = RoadConfig(
         data=DataPlan(task, episodes=400, steps=100),
-        train=TrainConfig(fit=FitConfig(epochs=20), latent=LATENT, horizon=3),
+        train=TrainConfig(fit=FitConfig(epochs=20), state=LATENT, horizon=3),
         planner=PlannerConfig(samples=300, elites=30, iterations=3, horizon=8),
     )
     full = replace(
@@ -62,7 +62,7 @@ def presets(task: str) -> dict[str, RoadConfig]:
         train=replace(
             demo.train,
             fit=FitConfig(epochs=2, batch=32),
-            latent=replace(LATENT, dim=16),
+            state=replace(LATENT, dim=16),
             dynamics=DynamicsConfig(hidden=32),
             measure_horizon=5,
         ),

@@ -21,7 +21,7 @@ from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec
 from foresight.training.experience import Experience
 from foresight.training.offline import HorizonError, TrainConfig, Trained, train_world_model
-from foresight.worldmodel.model import WorldModelConfig
+from foresight.worldmodel.config import CameraInput, WorldModelConfig
 
 FIRST_SEED = 20_000
 """Data seeds start here: evaluation uses 0 and up, the search of constants 10,000 and up."""
@@ -108,7 +108,9 @@ def model_base(
     env.close()
     return WorldModelConfig(
         task=canonical(task),
-        features=int(cache.array.reshape(len(cache.array), -1).shape[1]),
+        cameras=(
+            CameraInput("camera", 1, int(cache.array.reshape(len(cache.array), -1).shape[1])),
+        ),
         actions=len(low),
         action_low=tuple(float(v) for v in low),
         action_high=tuple(float(v) for v in high),

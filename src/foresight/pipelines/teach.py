@@ -31,7 +31,7 @@ from foresight.report.videos import encode_mp4, side_by_side, upscale
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec, run_episode
 from foresight.training.taught import taught_heads
-from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.model import WorldModel
 
 SHOWN_SIZE = 256
 PICTURES = ("ar1:0.9", "ar1:0.5", "random", "ar1:0.97")
@@ -90,7 +90,7 @@ def teach_once(
         ForesightError: whatever is wrong with task, model, demonstration or case.
     """
     task, sizes, demo = lesson.task, lesson.sizes, lesson.demo
-    model, encoder = JointModel.load(lesson.model), load_encoder(sizes.encoder)
+    model, encoder = WorldModel.load(lesson.model), load_encoder(sizes.encoder)
     if demo is None:
         demo = str(folder / f"{task}-demonstration-{lesson.seed or 0}.mp4")
         render = camera(sizes.encoder)

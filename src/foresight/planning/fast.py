@@ -32,7 +32,7 @@ from foresight.core.thread_pool import run_in_lanes
 from foresight.perception.encoder import default_dtype
 from foresight.perception.trunk import Linear
 from foresight.planning.native_dynamics import NATIVE_ROWS, NativeDynamics, can_roll, sizes_of
-from foresight.worldmodel.networks import ResidualDynamics
+from foresight.worldmodel.dynamics.residual import ResidualDynamics
 
 ROWS = 512
 """Candidates in a part: enough for full speed, few enough for a core's cache."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from foresight.core.errors import ForesightError
 from foresight.native import SIDE, addresses, library, packed
-from foresight.worldmodel.networks import ResidualDynamics
+from foresight.worldmodel.dynamics.residual import ResidualDynamics
 
 NATIVE_ROWS = 256
 """Candidates rolled out together: at the sources' width their activations and a member's weights

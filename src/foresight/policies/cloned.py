@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -11,37 +11,44 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foresight.core.checkpoint import building, load_weights, read_header, save_checkpoint
-from foresight.worldmodel.latent import LatentConfig, LatentState
+from foresight.core.spec import Spec
+from foresight.worldmodel.actions import scaled
+from foresight.worldmodel.config import CameraInput, StateEncoderConfig
+from foresight.worldmodel.state import build_state
 
 
 @dataclass(frozen=True)
 class CloningConfig:
-    """Sizes of a cloned policy and the fingerprints of what it was trained on."""
+    """Sizes of a cloned policy and what it was trained on, named as in `WorldModelConfig`."""
 
     task: str
-    features: int
+    cameras: tuple[CameraInput, ...]
     actions: int
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
-    latent: LatentConfig = field(default_factory=LatentConfig)
+    state: StateEncoderConfig = field(default_factory=StateEncoderConfig)
+    proprio: int = 0
+    encoder: str = ""
     encoder_fingerprint: str = ""
+    readout: str = ""
     readout_fingerprint: str = ""
     dataset_fingerprint: str = ""
+    spec: Spec | None = None
 
 
 class ClonedPolicy(nn.Module):
     """Linear(Z→256) → LayerNorm → ReLU → Linear(256→64) → ReLU → Linear(64→A) → Tanh.
 
-    279,490 parameters for a 1024-d latent and two actions. The tanh output is scaled to the action
-    bounds, which for the control suite are ±1. Method names follow LeRobot's policies.
+    279,490 parameters for a 1024-d latent and two actions. The tanh output stands for the action
+    bounds. Method names follow LeRobot's policies.
     """
 
     def __init__(self, config: CloningConfig) -> None:
         super().__init__()
         self.config = config
-        self.latent = LatentState(config.latent, config.features)
+        self.state = build_state(config.state, config.cameras, config.proprio)
         self.net = nn.Sequential(
-            nn.Linear(self.latent.dim, 256),
+            nn.Linear(self.state.dim, 256),
             nn.LayerNorm(256),
             nn.ReLU(),
             nn.Linear(256, 64),
@@ -56,29 +63,31 @@ class ClonedPolicy(nn.Module):
     @torch.inference_mode()
     def select_action(self, z: Float[Tensor, "B Z"]) -> Float[Tensor, "B A"]:
         """The action for latent states ``z``, within the bounds."""
-        return self._scale(self.net(z))
+        return scaled(self.net(z), self.config)
 
     def predict_action_chunk(self, z: Float[Tensor, "B Z"]) -> Float[Tensor, "B 1 A"]:
         """A chunk of one action."""
         return self.select_action(z)[:, None]
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Mean squared error between predicted and shown actions.
+        """Mean squared error between predicted and shown actions, in units of half their range.
 
         Args:
-            batch: ``z [B, Z]`` and ``action [B, A]``.
+            batch: ``z [B, Z]`` and ``action [B, A]`` in [-1, 1].
         """
-        loss = functional.mse_loss(self._scale(self.net(batch["z"])), batch["action"])
+        loss = functional.mse_loss(self.net(batch["z"]), batch["action"])
         return loss, {"loss": float(loss.detach())}
-
-    def _scale(self, unit: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
-        low = unit.new_tensor(self.config.action_low)
-        high = unit.new_tensor(self.config.action_high)
-        return low + (unit + 1) / 2 * (high - low)
 
     def save(self, folder: Path | str) -> None:
         """Write ``config.json`` and ``model.safetensors``."""
-        save_checkpoint(folder, "cloned-policy", self.config, self)
+        config = self.config
+        fingerprints = {
+            "encoder": config.encoder_fingerprint,
+            "readout": config.readout_fingerprint,
+            "dataset": config.dataset_fingerprint,
+        }
+        raw = asdict(replace(config, spec=None))
+        save_checkpoint(folder, "cloned-policy", raw, self, config.spec, fingerprints)
 
     @classmethod
     def load(cls, folder: Path | str) -> ClonedPolicy:
@@ -90,8 +99,13 @@ class ClonedPolicy(nn.Module):
         header = read_header(folder, "cloned-policy")
         raw = header.config
         with building(header):
-            bounds = {name: tuple(raw[name]) for name in ("action_low", "action_high")}
-            latent = LatentConfig(**raw["latent"])
-            policy = cls(CloningConfig(**{**raw, **bounds, "latent": latent}))
+            parts = {
+                "cameras": tuple(CameraInput(**camera) for camera in raw["cameras"]),
+                "action_low": tuple(raw["action_low"]),
+                "action_high": tuple(raw["action_high"]),
+                "state": StateEncoderConfig(**raw["state"]),
+                "spec": header.spec,
+            }
+            policy = cls(CloningConfig(**{**raw, **parts}))
         load_weights(policy, folder)
         return policy.eval()

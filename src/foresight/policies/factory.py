@@ -92,9 +92,9 @@ class PlannerFactory:
         config = self.planner
         dtype = default_dtype(torch.device("cpu"))  # candidates are many: the fastest products win
         dynamics = imagining_form(model.dynamics, model.config.dynamics, dtype)
-        reward = deepcopy(model.reward).to(dtype)
-        low = torch.tensor(model.config.action_low)
-        high = torch.tensor(model.config.action_high)
+        reward = deepcopy(model).to(dtype).reward_of
+        high = torch.ones(model.config.actions)
+        low = -high
         solver: CEM | RandomShooting
         if config.solver == "cem":
             solver = CEM(
@@ -113,10 +113,10 @@ class PlannerFactory:
             extra.append(Disagreement(config.disagreement))
         if config.objective != "goal":
             extra.append(PredictedReward(reward, config.reward_weight))
-        sight = Sight(FeatureStream(encoder, readout), model.latent)
+        sight = Sight(FeatureStream(encoder, readout), model.state)
         if config.objective == "reward":
             fixed = Objective(*extra)
-            return PlanningAgent(sight, solver, lambda _: fixed, config.warm_start)
+            return PlanningAgent(sight, solver, lambda _: fixed, config.warm_start, model.scaled)
         goal = partial(
             goal_state,
             sight,
@@ -132,7 +132,7 @@ class PlannerFactory:
             from_seed = shown[seed % len(shown)] if shown else seed
             return Objective(GoalDistance(goal(seed=from_seed)), *extra)
 
-        return PlanningAgent(sight, solver, objective, config.warm_start)
+        return PlanningAgent(sight, solver, objective, config.warm_start, model.scaled)
 
 
 def imagining_form(dynamics: Any, config: DynamicsConfig, dtype: torch.dtype) -> Dynamics:
@@ -165,7 +165,7 @@ class PolicyFactory:
                 f"({expected[0]}, {expected[1]}) than {self.eyes.encoder} with readout "
                 f"{self.eyes.readout}: use the eyes it was trained with, or train again."
             )
-        return PolicyAgent(Sight(FeatureStream(encoder, readout), policy.latent), policy)
+        return PolicyAgent(Sight(FeatureStream(encoder, readout), policy.state), policy)
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
@@ -24,7 +24,8 @@ from foresight.planning.objective import (
     TerminalValue,
 )
 from foresight.planning.solvers import shift
-from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.model import WorldModel
+from foresight.worldmodel.observation import ObservationEncoder
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,21 @@ class Imaginer:
 
     def __init__(
         self,
-        model: JointModel,
+        model: WorldModel,
         config: ImagineConfig,
         seed: int = 0,
         dtype: torch.dtype | None = None,
     ) -> None:
         device = next(model.parameters()).device
-        members = config.members or model.config.members
-        model = model.for_planning(members, dtype or default_dtype(device))
+        model = model.for_planning(config.members, dtype or default_dtype(device))
+        if model.prior is None:
+            raise ForesightError(
+                "This world model has no action prior to plan with: learn one with `foresight "
+                "learn`."
+            )
         self.model, self.config, self.device = model, config, device
         prior = prior_of(
-            lambda z: torch.tanh(model.prior(z)[0]),
+            model.prior.mean_action,
             model.config.actions,
             config.prior_noise,
             device,
@@ -89,8 +94,8 @@ class Imaginer:
         self.solver = guided_search(model.dynamics, prior, config, seed)
         discount = model.config.discount
         self.terms: list[Term] = [
-            PredictedReward(model.reward, discount=discount),
-            TerminalValue(model.worth, discount=discount),
+            PredictedReward(model.reward_of, discount=discount),
+            TerminalValue(model.value_of, discount=discount),
         ]
         if config.penalty:
             self.terms.append(Disagreement(config.penalty))
@@ -136,50 +141,7 @@ class Imaginer:
         return Objective(*self.terms, NearProposal(proposed, self.config.trust))
 
 
-class Gaze:
-    """Frames of several scenes to place numbers; a tubelet is the last decision's frame and this.
-
-    Args:
-        encoder: frozen.
-        model: its fitted axes; None gives whole tokens, to fit them on.
-    """
-
-    def __init__(self, encoder: Encoder, model: JointModel | None) -> None:
-        self.encoder, self.model = encoder, model
-        self.before: UInt8[np.ndarray, "B H W 3"] | None = None
-        self.past: list[Float[Tensor, "B f"]] = []
-
-    def reset(self) -> None:
-        """Forget the last episode."""
-        self.before = None
-        self.past = []
-
-    def see(self, frames: UInt8[np.ndarray, "B H W 3"]) -> Float[Tensor, "B F"]:
-        """Place numbers ``[B, F]`` of these frames and their past, newest first.
-
-        Before an episode has a past, its first picture stands for it. Without a model: tokens
-        ``[B, P, D]`` of these frames alone.
-        """
-        before = frames if self.before is None else self.before
-        self.before = frames
-        tokens = self.encoder.encode(np.stack([before, frames], axis=1))
-        tokens = tokens[:, 0].flatten(1, 2)
-        if self.model is None:
-            return tokens
-        now = self.model.axes(tokens)
-        history = self.model.config.history
-        self.past = [now, *(self.past or [now] * history)][:history]
-        return torch.cat(self.past, dim=-1)
-
-
-def with_past(features: Float[Tensor, "*batch T f"], history: int) -> Float[Tensor, "*batch T F"]:
-    """Place numbers of whole episodes, each picture's beside its past; as `Gaze.see` gives them."""
-    steps = torch.arange(features.shape[-2])
-    parts = [features[..., (steps - back).clamp(min=0), :] for back in range(history)]
-    return torch.cat(parts, dim=-1)
-
-
-def hold_of(model: JointModel, protocol: str) -> int:
+def hold_of(model: WorldModel, protocol: str) -> int:
     """How many decisions of a protocol's environment one decision of the model lasts.
 
     Raises:
@@ -207,14 +169,14 @@ class ImaginingAgent:
 
     def __init__(
         self,
-        model: JointModel,
+        model: WorldModel,
         encoder: Encoder,
         config: ImagineConfig,
         hold: int | None = None,
     ) -> None:
         model.expect_encoder(encoder.fingerprint)
         self.model = model
-        self.gaze = Gaze(encoder, model)
+        self.gaze = ObservationEncoder(encoder, model.state)
         self.imaginer = Imaginer(model, config)
         self.hold = hold or model.config.repeat
         self.held = np.zeros(model.config.actions, np.float32)
@@ -257,6 +219,6 @@ class ImaginingFactory:
             ForesightError: the model belongs to another encoder, is damaged, or holds its actions
                 for a number of steps that the protocol's repeat does not divide.
         """
-        model = JointModel.load(self.checkpoint)
+        model = WorldModel.load(self.checkpoint)
         hold = hold_of(model, self.protocol)
         return ImaginingAgent(model, load_encoder(self.encoder), self.search, hold)

@@ -27,6 +27,7 @@ class PlanningAgent:
         solver: searches over imagined actions within the action bounds.
         objective: makes the objective of an episode from its seed; a goal may depend on it.
         warm_start: start each search from the last plan, shifted by a step.
+        scaled: actions of a plan in the environment's units; as they are if not given.
     """
 
     def __init__(
@@ -35,7 +36,9 @@ class PlanningAgent:
         solver: Solver,
         objective: Callable[[int], Objective],
         warm_start: bool = True,
+        scaled: Callable[[Tensor], Tensor] = lambda action: action,
     ) -> None:
+        self.scaled = scaled
         self.sight = sight
         self.solver = solver
         self.make_objective = objective
@@ -79,7 +82,7 @@ class PlanningAgent:
         except NonFiniteFuturesError as error:
             actions = self._fallback(error)
         self._ahead = shift(actions)
-        return actions[0, 0].float().cpu().numpy()
+        return self.scaled(actions[0, 0].float()).cpu().numpy()
 
     def _fallback(self, error: NonFiniteFuturesError) -> Float[Tensor, "1 H A"]:
         """What remains of the last good plan, or the middle of the bounds."""

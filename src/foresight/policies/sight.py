@@ -10,13 +10,13 @@ from numpy import ndarray
 from torch import Tensor
 
 from foresight.perception.stream import FeatureStream
-from foresight.worldmodel.latent import LatentState
+from foresight.worldmodel.state import StateEncoder
 
 
 class Sight:
     """Keeps the features that the latent state's history needs."""
 
-    def __init__(self, stream: FeatureStream, latent: LatentState) -> None:
+    def __init__(self, stream: FeatureStream, latent: StateEncoder) -> None:
         self.stream = stream
         self.latent = latent
         config = latent.config

@@ -16,9 +16,9 @@ from foresight.core.stopwatch import Stopwatch
 from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.dmc.protocol import Protocol, get_protocol
 from foresight.envs.render import RenderSettings
-from foresight.policies.mpc import Gaze
 from foresight.policies.registry import make_policy
 from foresight.rollout.episode import action_spec
+from foresight.worldmodel.observation import ObservationEncoder
 
 Decide = Callable[[Tensor], Tensor]
 """Features of B scenes to their decisions in [-1, 1], ``[B, F] -> [B, A]``."""
@@ -49,7 +49,7 @@ class Recorded:
     played: dict[str, Tensor]
     """What `Rolled` holds but the features."""
 
-    def seen(self, gaze: Gaze) -> Rolled:
+    def seen(self, gaze: ObservationEncoder) -> Rolled:
         """The same as if they had been rolled with this gaze."""
         gaze.reset()
         features = [gaze.see(shown) for shown in self.frames]
@@ -99,7 +99,11 @@ class Arena:
             env.close()
 
     def roll(
-        self, seeds: Sequence[int], gaze: Gaze, decide: Decide, teacher: Teacher | None = None
+        self,
+        seeds: Sequence[int],
+        gaze: ObservationEncoder,
+        decide: Decide,
+        teacher: Teacher | None = None,
     ) -> Rolled:
         """One episode of every environment (or of as many as there are seeds).
 

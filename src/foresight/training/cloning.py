@@ -14,7 +14,8 @@ from foresight.data.windows import WindowLoader
 from foresight.policies.cloned import ClonedPolicy, CloningConfig
 from foresight.training.experience import Experience
 from foresight.training.loop import Batch, FitConfig, Record, fit
-from foresight.worldmodel.latent import LatentState, encode_latents
+from foresight.worldmodel.actions import normalised
+from foresight.worldmodel.state import LinearState, encode_latents
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,19 @@ def train_cloning(
     folder = Path(folder)
     torch.manual_seed(training.fit.seed)
     policy = ClonedPolicy(config)
-    statistics = LatentState.fit(
+    proprio = experience.proprio_if(config.state)
+    statistics = LinearState.fit(
         experience.features,
         experience.offsets,
         experience.train,
-        config.latent,
+        config.state,
         training.fit.seed,
+        proprio,
     )
-    policy.latent.load_state_dict(statistics.state_dict())
-    z = encode_latents(policy.latent, experience.features, experience.offsets)
-    arrays = {"z": z, "action": experience.actions}
+    policy.state.load_state_dict(statistics.state_dict())
+    z = encode_latents(policy.state, experience.features, experience.offsets, proprio)
+    actions = normalised(experience.actions, config)
+    arrays = {"z": z, "action": actions}
 
     def loader(episodes: list[int]) -> WindowLoader:
         return WindowLoader(
@@ -75,8 +79,8 @@ def train_cloning(
             for e in experience.validation
         ]
     )
-    held_out = {"z": z[rows], "action": experience.actions[rows]}
-    mean_action = experience.actions.mean(0)
+    held_out = {"z": z[rows], "action": actions[rows]}
+    mean_action = actions.mean(0)
 
     def validate() -> Record:
         _, logs = policy(held_out)

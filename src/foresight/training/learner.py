@@ -15,8 +15,34 @@ from foresight.perception.encoder import default_dtype
 from foresight.training.learner_config import LearnerConfig
 from foresight.training.replay import Replay, Windows
 from foresight.worldmodel.dynamics.ensemble import clip_gradients
-from foresight.worldmodel.joint.config import GROUP
-from foresight.worldmodel.joint.model import JointModel
+from foresight.worldmodel.dynamics.simnorm import GROUP, SimNormDynamics
+from foresight.worldmodel.heads.prior import ActionPrior
+from foresight.worldmodel.heads.scalar import ScalarHead
+from foresight.worldmodel.model import WorldModel
+
+
+def learning_parts(
+    model: WorldModel,
+) -> tuple[SimNormDynamics, ScalarHead, ScalarHead, ActionPrior]:
+    """Dynamics, reward, values and prior of a model that can be learned with.
+
+    Raises:
+        ForesightError: the model lacks one of them, or has another kind.
+    """
+    dynamics, reward, value, prior = model.dynamics, model.reward, model.value, model.prior
+    if (
+        isinstance(dynamics, SimNormDynamics)
+        and isinstance(reward, ScalarHead)
+        and value is not None
+        and prior is not None
+    ):
+        return dynamics, reward, value, prior
+    heads = model.config.heads
+    raise ForesightError(
+        f"A model of {model.config.dynamics.kind} dynamics, reward {heads.reward}, {heads.values} "
+        f"values and {'a' if heads.prior else 'no'} prior cannot be learned with: choose simnorm, "
+        "twohot, at least 2, and a prior."
+    )
 
 
 class Learner:
@@ -39,25 +65,26 @@ class Learner:
         seed: of windows and noise.
     """
 
-    def __init__(self, model: JointModel, config: LearnerConfig, seed: int = 0) -> None:
+    def __init__(self, model: WorldModel, config: LearnerConfig, seed: int = 0) -> None:
         self.model, self.config = model, config
         self.seed = seed
         self.device = next(model.parameters()).device
         self.dtype = default_dtype(self.device)
         self.noise: torch.Generator | None = torch.Generator(self.device)
-        self.target = copy.deepcopy(model.value).requires_grad_(False)
-        self.seeing = nn.ModuleList([model.adapter, model.reward, model.prior])
-        if model.sense is not None:
-            self.seeing.append(model.sense)
-        self.imagining = nn.ModuleList([model.dynamics, model.reward, model.value])
-        self.continuation = getattr(model, "continuation", None)
+        self.dynamics, self.reward, self.value, self.prior = learning_parts(model)
+        self.target = copy.deepcopy(self.value).requires_grad_(False)
+        self.seeing = nn.ModuleList([model.state, self.reward, self.prior])
+        if model.proprio is not None:
+            self.seeing.append(model.proprio)
+        self.imagining = nn.ModuleList([self.dynamics, self.reward, self.value])
+        self.continuation = model.continuation
         if self.continuation is not None:
             self.imagining.append(self.continuation)
-        both = [*self.imagining.parameters(), *model.prior.parameters()]
+        both = [*self.imagining.parameters(), *self.prior.parameters()]
         self.optimizer = torch.optim.Adam(both, lr=config.lr, fused=True)
         self.scale = torch.ones(())
         self.updates = self.phases = 0
-        self._owned = np.zeros((model.config.members, 0), bool)
+        self._owned = np.zeros((self.dynamics.members, 0), bool)
 
     def learn_representation(
         self, replay: Replay, count: int, rate: float = 1.0
@@ -103,13 +130,13 @@ class Learner:
         windows = replay.sample(shape, 1, random, config.expert_share, see=True).to(self.device)
         with self._autocast():
             z = model.encode(self._thinned(windows.features, random))
-            raw = model.reward.raw(z, windows.actions[:, 0]).float()
-            logs = {"reward": model.reward.code.loss(raw, windows.rewards[:, 0]).mean()}
+            raw = self.reward.raw(z, windows.actions[:, 0]).float()
+            logs = {"reward": self.reward.code.loss(raw, windows.rewards[:, 0]).mean()}
             error = self._distance_to_expert(z, windows.expert_actions[:, 0])
             if error is not None:
                 logs["imitation"] = config.imitation * error
-            if model.sense is not None:
-                logs["proprio"] = config.proprio * model.sense.loss(z, windows.proprio)
+            if model.proprio is not None:
+                logs["proprio"] = config.proprio * model.proprio.loss(z, windows.proprio)
         loss = torch.stack(list(logs.values())).sum()
         self._backward(loss, self.seeing, optimizer, "representation update", number)
         optimizer.step()
@@ -138,7 +165,7 @@ class Learner:
             self.noise.manual_seed(_mixed(self.seed, self.updates))
         if self._owned.shape[1] != len(replay):
             self._owned = self._own(len(replay), config.member_share)
-        shape = (self.model.config.members, config.batch)
+        shape = (self.dynamics.members, config.batch)
         windows = replay.sample(shape, config.horizon, random, config.expert_share, own=self._owned)
         windows = windows.to(self.device)
         with self._autocast():
@@ -147,11 +174,11 @@ class Learner:
         with self._autocast():
             prior_loss, more = self._prior_loss(states.detach(), windows)
         prior_loss.backward()
-        nn.utils.clip_grad_norm_(self.model.prior.parameters(), config.clip)
+        nn.utils.clip_grad_norm_(self.prior.parameters(), config.clip)
         self.optimizer.step()
         with torch.no_grad():
             target: list[Any] = list(self.target.parameters())
-            torch._foreach_lerp_(target, list(self.model.value.parameters()), config.tau)
+            torch._foreach_lerp_(target, list(self.value.parameters()), config.tau)
         self.updates += 1
         return logs | more
 
@@ -172,9 +199,9 @@ class Learner:
         Raises:
             ForesightError: the loss is not finite.
         """
-        config, dynamics = self.config, self.model.dynamics
+        config, dynamics = self.config, self.dynamics
         optimizer = torch.optim.Adam(dynamics.parameters(), lr=config.lr, fused=True)
-        shape = (self.model.config.members, config.batch)
+        shape = (self.dynamics.members, config.batch)
         own = self._own(len(replay), config.finetune_share)
         prediction = torch.zeros(())
         for number in range(count):
@@ -201,12 +228,12 @@ class Learner:
             ``held-out/prediction`` and ``held-out/reward``, losses as in training, and
             ``imagined/return``, the mean return of the episodes as it was imagined.
         """
-        own = np.zeros((self.model.config.members, len(replay)), bool)
+        own = np.zeros((self.dynamics.members, len(replay)), bool)
         own[:, since:] = True
         shape = (len(own), 4 * self.config.batch)
         random = np.random.default_rng([self.seed, len(replay)])
         windows = replay.sample(shape, self.config.horizon, random, own=own).to(self.device)
-        imagined = self.model.dynamics.apart(windows.states[:, :, 0], windows.actions)
+        imagined = self.dynamics.apart(windows.states[:, :, 0], windows.actions)
         reward = self._reward(imagined[:, :, :-1], windows)
         sums = [self._imagined_return(replay, i, segment) for i in range(since, len(replay))]
         return {
@@ -222,16 +249,16 @@ class Learner:
         rows = torch.from_numpy(first + steps.clip(max=length - 1))
         actions = replay.actions[rows].to(self.device)
         z = replay.states[rows[:, 0]].to(self.device)
-        members = self.model.config.members
-        imagined = self.model.dynamics.apart(
+        members = self.dynamics.members
+        imagined = self.dynamics.apart(
             z.expand(members, *z.shape), actions.expand(members, *actions.shape)
         )
-        rewards = self.model.reward(imagined[:, :, :-1], actions.expand(members, *actions.shape))
+        rewards = self.reward(imagined[:, :, :-1], actions.expand(members, *actions.shape))
         return float(rewards.float().mean(0).cpu()[torch.from_numpy(steps < length)].sum())
 
     def _own(self, episodes: int, share: float) -> Bool[np.ndarray, "E episodes"]:
         """Which episodes each member learns from; the same in every update."""
-        chance = np.random.default_rng(self.seed).random((episodes, self.model.config.members))
+        chance = np.random.default_rng(self.seed).random((episodes, self.dynamics.members))
         return share > chance.T
 
     def _autocast(self) -> torch.autocast:
@@ -266,11 +293,11 @@ class Learner:
         with torch.no_grad():
             ahead = self._target_value(windows.states[:, :, 1:], random)
             targets = windows.rewards + model.config.discount * ~windows.ended * ahead
-        imagined = model.dynamics.apart(windows.states[:, :, 0], actions)
+        imagined = self.dynamics.apart(windows.states[:, :, 0], actions)
         before = imagined[:, :, :-1]
         prediction, reward = self._prediction(imagined, windows), self._reward(before, windows)
-        value_raw = model.value.raw(before, actions).float()
-        value_each = model.value.code.loss(value_raw, targets.expand(value_raw.shape[:-1]))
+        value_raw = self.value.raw(before, actions).float()
+        value_each = self.value.code.loss(value_raw, targets.expand(value_raw.shape[:-1]))
         value = self._over_steps(value_each, windows.followed | windows.ended)
         loss = config.prediction * prediction + config.reward * reward + config.value * value
         logs = {"prediction": prediction, "reward": reward, "value": value}
@@ -288,7 +315,7 @@ class Learner:
         return self._over_steps(error, windows.followed)
 
     def _reward(self, before: Float[Tensor, "E B H Z"], windows: Windows) -> Float[Tensor, ""]:
-        reward = self.model.reward
+        reward = self.reward
         each = reward.code.loss(reward.raw(before, windows.actions).float(), windows.rewards)
         return self._over_steps(each, windows.acted)
 
@@ -304,19 +331,19 @@ class Learner:
         self, z: Float[Tensor, "*batch Z"], random: np.random.Generator
     ) -> Float[Tensor, "*batch"]:
         """The lower of two target values, drawn at random, at an action of the prior."""
-        action, _ = self.model.prior.sample(z, self.noise)
-        pair = random.choice(self.model.config.values, 2, replace=False)
+        action, _ = self.prior.sample(z, self.noise)
+        pair = random.choice(self.value.members, 2, replace=False)
         return self.target(z, action)[torch.from_numpy(pair)].amin(0).float()
 
     def _prior_loss(
         self, states: Float[Tensor, "E B H+1 Z"], windows: Windows
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Follow the values, in units of their spread, keep some entropy, heed the expert."""
-        config, model = self.config, self.model
-        action, density = model.prior.sample(states, self.noise)
-        model.value.requires_grad_(False)
-        value = model.value(states, action)[:2].mean(0)
-        model.value.requires_grad_(True)
+        config = self.config
+        action, density = self.prior.sample(states, self.noise)
+        self.value.requires_grad_(False)
+        value = self.value(states, action)[:2].mean(0)
+        self.value.requires_grad_(True)
         spread = value[:, :, 0].detach().float().flatten()
         range_ = torch.quantile(spread, 0.95) - torch.quantile(spread, 0.05)
         self.scale = self.scale.to(range_).lerp(range_.clamp(min=1.0), config.tau)
@@ -343,7 +370,7 @@ class Learner:
         known = expert_actions.isfinite()
         if not known.any():
             return None
-        error = torch.tanh(self.model.prior(z)[0]) - expert_actions.nan_to_num()
+        error = self.prior.mean_action(z) - expert_actions.nan_to_num()
         return torch.where(known, error, 0).square().mean()
 
     @property

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from foresight.core.errors import ForesightError
 from foresight.training.rounds import read_parts, round_files
-from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.model import WorldModel
 
 BLOCK = 4096
 
@@ -31,7 +31,7 @@ class Memory:
     rewards: Float[Tensor, "n T"]
 
 
-def recall(model: JointModel, folder: Path | str) -> Memory:
+def recall(model: WorldModel, folder: Path | str) -> Memory:
     """Read ``rounds/*.safetensors`` of a folder that `Improvement` filled, one at a time.
 
     Raises:
@@ -51,7 +51,7 @@ def recall(model: JointModel, folder: Path | str) -> Memory:
 
 
 @torch.no_grad()
-def latents(model: JointModel, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch Z"]:
+def latents(model: WorldModel, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch Z"]:
     """Latent states of place numbers, on the CPU, a block at a time."""
     device = next(model.parameters()).device
     flat = features.reshape(-1, features.shape[-1])

@@ -10,7 +10,6 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from foresight.core.errors import ForesightError
 from foresight.core.files import fingerprint, write_json
@@ -18,7 +17,14 @@ from foresight.data.windows import WindowLoader
 from foresight.training.batches import Data, MemberBatches
 from foresight.training.experience import Experience
 from foresight.training.loop import Batch, FitConfig, Record, fit
-from foresight.worldmodel.dynamics.config import DynamicsConfig, Single
+from foresight.worldmodel.config import (
+    PREDICTION_ONLY,
+    HeadsConfig,
+    StateEncoderConfig,
+    WorldModelConfig,
+)
+from foresight.worldmodel.dynamics.build import AnyDynamics
+from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.dynamics.history import HistoryDynamics
 from foresight.worldmodel.dynamics.rollout import (
@@ -27,9 +33,10 @@ from foresight.worldmodel.dynamics.rollout import (
     mean_rollout,
     members_of,
 )
-from foresight.worldmodel.latent import LatentConfig, LatentState, encode_latents
+from foresight.worldmodel.dynamics.simnorm import SimNormDynamics
 from foresight.worldmodel.losses import prediction_loss
-from foresight.worldmodel.model import WorldModel, WorldModelConfig
+from foresight.worldmodel.model import WorldModel
+from foresight.worldmodel.state import LinearState, encode_latents
 
 MOST_STARTS = 4096
 """Held-out windows that are looked at, in validation and for the error at each horizon."""
@@ -40,8 +47,10 @@ class TrainConfig:
     """What to train and how."""
 
     fit: FitConfig = field(default_factory=FitConfig)
-    latent: LatentConfig = field(default_factory=LatentConfig)
+    state: StateEncoderConfig = field(default_factory=StateEncoderConfig)
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
+    heads: HeadsConfig = PREDICTION_ONLY
+    """Of these, reward and continuation are learned here; without rewards there is no reward."""
     data: Data = "shuffled"
     """What the members of an ensemble see: shuffled, all windows in an order of each one's own
     (the sources); bootstrap, episodes drawn with replacement for each; shared, the same batches."""
@@ -112,18 +121,21 @@ def train_world_model(
     """
     folder = Path(folder)
     torch.manual_seed(config.fit.seed)
-    model = WorldModel(replace(base, latent=config.latent, dynamics=config.dynamics))
-    model.latent.load_state_dict(
-        LatentState.fit(
-            experience.features,
-            experience.offsets,
-            experience.train,
-            config.latent,
-            config.fit.seed,
-        ).state_dict()
+    model = WorldModel(
+        replace(
+            base, state=config.state, dynamics=config.dynamics, heads=_heads(config, experience)
+        )
     )
-    latents = encode_latents(model.latent, experience.features, experience.offsets)
-    arrays = {"z": latents, "action": experience.actions, "reward": experience.rewards}
+    _fit_state(model, experience, config.fit.seed)
+    latents = encode_latents(
+        model.state, experience.features, experience.offsets, experience.proprio_if(config.state)
+    )
+    actions = model.normalised(experience.actions)
+    arrays = {"z": latents, "action": actions}
+    if model.reward is not None and experience.rewards is not None:
+        arrays["reward"] = experience.rewards
+    if model.continuation is not None:
+        arrays["end"] = experience.ends
 
     # What a history model remembers is part of its window.
     window = max(config.horizon, context_of(model.dynamics) or 1) + 1
@@ -155,10 +167,9 @@ def train_world_model(
         arrays, experience, context_of(model.dynamics) or 1, config.fit.seed
     )
     still = prediction_loss(starts["z"][:, :-1], starts["z"][:, 1:], config.loss)
-    baselines = {
-        "validation/persistence": float(still),
-        "validation/reward_variance": float(starts["reward"].var()),
-    }
+    baselines = {"validation/persistence": float(still)}
+    if "reward" in starts:
+        baselines["validation/reward_variance"] = float(starts["reward"].var())
 
     def validate() -> Record:
         _, logs = _loss(model, starts, config)
@@ -180,7 +191,7 @@ def train_world_model(
         tensorboard=tensorboard,
     )
     held_out = [
-        (latents[start:end], experience.actions[start:end])
+        (latents[start:end], actions[start:end])
         for start, end in (experience.offsets[e : e + 2] for e in experience.validation)
     ]
     longest = min(config.measure_horizon, context_of(model.dynamics) or config.measure_horizon)
@@ -190,28 +201,59 @@ def train_world_model(
     return Trained(model, history, errors)
 
 
-def _loss(model: WorldModel, batch: Batch, config: TrainConfig) -> tuple[Tensor, Record]:
-    """Error of the imagined states plus MSE of the rewards.
+def _heads(config: TrainConfig, experience: Experience) -> HeadsConfig:
+    """The heads that can be learned from this experience.
 
-    ``batch``: ``z [B, T, Z]``, ``action [B, T, A]``, ``reward [B, T]``, with an axis of members in
-    front where each has its own. The losses of members add up, so that each learns as if alone;
-    what is logged is their mean. The one reward model sees the first member's windows.
+    Raises:
+        ForesightError: values or a prior, which this training does not learn.
     """
-    z, action, reward = batch["z"], batch["action"], batch["reward"]
+    heads = config.heads
+    if heads.values or heads.prior or heads.proprio:
+        raise ForesightError(
+            f"{heads.values} values, a prior or a readout of proprioception are learned with the "
+            "state adapter only: choose --train.state.kind adapter, or leave them out."
+        )
+    return replace(heads, reward="none") if experience.rewards is None else heads
+
+
+def _fit_state(model: WorldModel, experience: Experience, seed: int) -> None:
+    fitted = LinearState.fit(
+        experience.features,
+        experience.offsets,
+        experience.train,
+        model.config.state,
+        seed,
+        experience.proprio_if(model.config.state),
+    )
+    model.state.load_state_dict(fitted.state_dict())
+
+
+def _loss(model: WorldModel, batch: Batch, config: TrainConfig) -> tuple[Tensor, Record]:
+    """Error of the imagined states, of rewards and of the episodes' ends.
+
+    ``batch``: ``z [B, T, Z]``, ``action [B, T, A]``, ``reward [B, T]``, ``end [B, T]``, with an
+    axis of members in front where each has its own. The losses of members add up, so that each
+    learns as if alone; what is logged is their mean. The heads see the first member's windows.
+    """
+    z, action = batch["z"], batch["action"]
     each = dynamics_loss(model.dynamics, z, action, config)
-    if z.ndim > 3:
-        z, action, reward = z[0], action[0], reward[0]
-    reward_loss = functional.mse_loss(model.reward(z, action), reward)
-    mean = each.mean()
-    return each.sum() + reward_loss, {
-        "loss": float((mean + reward_loss).detach()),
-        "dynamics": float(mean.detach()),
-        "reward": float(reward_loss.detach()),
-    }
+    first = {name: value[0] if z.ndim > 3 else value for name, value in batch.items()}
+    parts: dict[str, Tensor] = {}
+    if model.reward is not None:
+        parts["reward"] = model.reward.errors(first["z"], first["reward"], first["action"]).mean()
+    if model.continuation is not None:
+        parts["continuation"] = model.continuation.errors(
+            first["z"], first["action"], first["end"]
+        ).mean()
+    mean, total, logged = each.mean(), each.sum(), each.mean()
+    for part in parts.values():
+        total, logged = total + part, logged + part
+    logs = {"loss": logged, "dynamics": mean, **parts}
+    return total, {name: float(value.detach()) for name, value in logs.items()}
 
 
 def dynamics_loss(
-    dynamics: Single | EnsembleDynamics,
+    dynamics: AnyDynamics,
     z: Float[Tensor, "*members B T Z"],
     actions: Float[Tensor, "*members B T A"],
     config: TrainConfig,
@@ -223,9 +265,10 @@ def dynamics_loss(
     imagined from the states before them.
     """
     network = dynamics.network if isinstance(dynamics, EnsembleDynamics) else dynamics
-    if isinstance(dynamics, EnsembleDynamics) and z.ndim == 3:
-        z = z.expand(dynamics.members, *z.shape)
-        actions = actions.expand(dynamics.members, *actions.shape)
+    if is_ensemble(dynamics) and z.ndim == 3:
+        members = members_of(dynamics)
+        z = z.expand(members, *z.shape)
+        actions = actions.expand(members, *actions.shape)
     steps = z.shape[-2] - 1
     truncate = config.truncate or None
 
@@ -233,8 +276,9 @@ def dynamics_loss(
         return prediction_loss(imagined, truth, config.loss, config.discount)
 
     if not isinstance(network, HistoryDynamics):
+        imagine = network.apart if isinstance(network, SimNormDynamics) else network
         return judge(
-            network(z[..., 0, :], actions[..., :-1, :], truncate)[..., 1:, :], z[..., 1:, :]
+            imagine(z[..., 0, :], actions[..., :-1, :], truncate)[..., 1:, :], z[..., 1:, :]
         )
     told, _ = network.predict(z[..., :-1, :], actions[..., :-1, :])
     one_step = prediction_loss(told, z[..., 1:, :], config.loss)

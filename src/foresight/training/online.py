@@ -20,14 +20,22 @@ from foresight.core.thread_pool import lane_pool
 from foresight.core.training_state import load_training, save_training
 from foresight.envs.dmc.tasks import canonical
 from foresight.perception.encoder import Encoder, load_encoder
-from foresight.policies.mpc import Gaze, ImagineConfig, Imaginer, with_past
+from foresight.policies.mpc import ImagineConfig, Imaginer
 from foresight.rollout.arena import Arena, Decide, Led, Recorded, Rolled, Teacher, Wander
 from foresight.training.learner import Learner
 from foresight.training.learner_config import LearnerConfig
 from foresight.training.replay import Replay
 from foresight.training.rounds import read_round
-from foresight.worldmodel.joint import JointConfig, JointModel
-from foresight.worldmodel.joint.model import initialise
+from foresight.worldmodel.config import (
+    CameraInput,
+    HeadsConfig,
+    StateEncoderConfig,
+    WorldModelConfig,
+)
+from foresight.worldmodel.dynamics.config import DynamicsConfig
+from foresight.worldmodel.model import WorldModel, initialise
+from foresight.worldmodel.observation import ObservationEncoder
+from foresight.worldmodel.state import AdapterState
 
 FIRST_SEED = 1_000_000
 """Training episodes start here: apart from every seed of evaluation."""
@@ -135,7 +143,7 @@ class Improvement:
         )
         with disk_errors(folder):
             (folder / "rounds").mkdir(parents=True, exist_ok=True)
-        self.model: JointModel
+        self.model: WorldModel
         self.rounds = 0
         self._told: Teacher | None = None
 
@@ -144,7 +152,7 @@ class Improvement:
         """Environment steps seen so far."""
         return self.replay.decisions * self.config.repeat
 
-    def run(self) -> JointModel:
+    def run(self) -> WorldModel:
         """Learn until the steps are spent; leaves the checkpoint in the folder."""
         config, decisions = self.config, self.arena.decisions
         with self.arena:
@@ -187,7 +195,7 @@ class Improvement:
             with self.watch.stage("collect"):
                 self._start()
         else:
-            self.model = JointModel.load(self.folder).train()
+            self.model = WorldModel.load(self.folder).train()
         self.model.expect_encoder(self.encoder.fingerprint)
         self.learner = Learner(self.model, config.learn, config.seed)
         sizes = self.model.config
@@ -196,8 +204,8 @@ class Improvement:
             room * (self.arena.decisions + 1),
             self.model.features,
             sizes.actions,
-            sizes.senses,
-            sizes.latent,
+            sizes.heads.proprio,
+            self.model.latent,
         )
         self.log = MetricsLog(self.folder / "metrics.jsonl")
         self._resume()
@@ -209,12 +217,13 @@ class Improvement:
         tokens = torch.cat([part.features.flatten(0, 1)[::every] for part in parts])
         senses = torch.cat([part.senses.flatten(0, 1) for part in parts])
         self._build(tokens.shape[1:], senses.shape[-1])
-        self.model.axes.fit(tokens)
-        if self.model.sense is not None:
-            self.model.sense.fit(senses)
+        assert isinstance(self.model.state, AdapterState)
+        self.model.state.fit(tokens)
+        if self.model.proprio is not None:
+            self.model.proprio.fit(senses)
         initialise(self.model)
         for number, part in enumerate(parts):
-            numbers = with_past(self.model.axes(part.features), self.model.config.history)
+            numbers = self.model.state.stack(self.model.state.compress([part.features]))
             self._write_round(number, replace(part, features=numbers))
         self.model.save(self.folder)  # last: from here on a killed run resumes
 
@@ -226,7 +235,7 @@ class Improvement:
         config = self.config
 
         def look(recorded: Recorded) -> Rolled:
-            rolled = recorded.seen(Gaze(self.encoder, None))
+            rolled = recorded.seen(ObservationEncoder(self.encoder))
             return replace(rolled, features=rolled.features.bfloat16())
 
         looking: list[Future[Rolled]] = []
@@ -267,22 +276,25 @@ class Improvement:
 
     def _build(self, shape: torch.Size, senses: int) -> None:
         config = self.config
-        self.model = JointModel(
-            JointConfig(
+        self.model = WorldModel(
+            WorldModelConfig(
                 task=config.task,
                 actions=len(self.arena.low),
                 action_low=tuple(map(float, self.arena.low)),
                 action_high=tuple(map(float, self.arena.high)),
-                places=shape[0],
-                token_dim=shape[1],
-                repeat=config.repeat,
-                axes=config.axes,
-                history=config.history,
-                senses=senses if config.senses else 0,
-                latent=config.latent,
-                members=config.members,
-                hidden=config.hidden,
+                cameras=(CameraInput("camera", shape[0], shape[1]),),
+                state=StateEncoderConfig(
+                    "adapter",
+                    dim=config.latent,
+                    history=config.history,
+                    n_components=config.axes,
+                ),
+                dynamics=DynamicsConfig(
+                    "simnorm", members=config.members, hidden=config.hidden, layers=2
+                ),
+                heads=HeadsConfig(hidden=config.hidden, proprio=senses if config.senses else 0),
                 discount=config.discount,
+                repeat=config.repeat,
                 encoder=self.encoder.name,
                 encoder_fingerprint=self.encoder.fingerprint,
             )
@@ -340,7 +352,7 @@ class Improvement:
             imaginer = Imaginer(self.model, self.config.search, seed=self.config.seed + number)
             rolled = self.arena.roll(
                 self._seeds(number),
-                Gaze(self.encoder, self.model),
+                ObservationEncoder(self.encoder, self.model.state),
                 lambda features: imaginer.act(features, explore=True),
                 self._teacher() if self._asks(number) else None,
             )
@@ -395,7 +407,7 @@ def improve(
     config: ImproveConfig,
     folder: Path,
     on_round: Callable[[Improvement], None] | None = None,
-) -> JointModel:
+) -> WorldModel:
     """Learn a task from pixels; see `Improvement`.
 
     Raises:

@@ -31,8 +31,8 @@ from foresight.worldmodel.heads import (
     train_reachability,
 )
 from foresight.worldmodel.heads.training import Pairs, episode_rows, train_head
-from foresight.worldmodel.joint import JointModel
 from foresight.worldmodel.losses import inverse_dynamics_loss
+from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.ranks import auc, spearman
 
 FITTED = 20_000
@@ -69,7 +69,7 @@ class TaughtReport:
     """The second."""
 
 
-def read_rounds(folder: Path, model: JointModel) -> Rounds:
+def read_rounds(folder: Path, model: WorldModel) -> Rounds:
     """The rounds that `foresight learn` left in a model's folder.
 
     Raises:
@@ -99,7 +99,7 @@ def read_rounds(folder: Path, model: JointModel) -> Rounds:
 
 
 @torch.no_grad()
-def to_latents(model: JointModel, rounds: Rounds, config: TaughtConfig) -> Latents:
+def to_latents(model: WorldModel, rounds: Rounds, config: TaughtConfig) -> Latents:
     """Frozen states of all pictures, split by episode."""
     z = latents(model, rounds.features)
     order = np.random.default_rng(config.seed).permutation(len(rounds.offsets) - 1)
@@ -117,7 +117,7 @@ def taught_heads(folder: Path, config: TaughtConfig) -> tuple[TaughtHeads, Taugh
     stored = stored_report(folder, identity)
     if stored is not None:
         return load_heads(folder), TaughtReport(**stored)
-    model = JointModel.load(folder)
+    model = WorldModel.load(folder)
     rounds = read_rounds(folder, model)
     with torch_threads(1):
         heads, report = train_heads(model, rounds, config)
@@ -126,7 +126,7 @@ def taught_heads(folder: Path, config: TaughtConfig) -> tuple[TaughtHeads, Taugh
 
 
 def train_heads(
-    model: JointModel, rounds: Rounds, config: TaughtConfig
+    model: WorldModel, rounds: Rounds, config: TaughtConfig
 ) -> tuple[TaughtHeads, TaughtReport]:
     """Fit the space, then learn the inverse model in it and the distance in time on z.
 

@@ -9,36 +9,37 @@ from torch import Tensor, nn
 from foresight.core.errors import ForesightError
 
 
-class PlaceAxes(nn.Module):
-    """``[P, D]`` tokens to ``[P C]`` numbers: centred at each place, then C axes shared by all.
+class PatchPCA(nn.Module):
+    """``[P, D]`` tokens to ``[P C]`` numbers: centred at each patch, then C axes shared by all.
 
     The axes are principal components of the centred tokens, each divided by the square root of its
     own deviation, so that what moves little is not drowned by what moves most. Centring at each
-    place removes the scene that stays; what is left of a token is what differs from it.
+    patch removes the scene that stays; what is left of a token is what differs from it.
 
     Args:
-        places: P.
+        patches: P.
         dim: D.
-        axes: C.
+        n_components: C.
     """
 
     mean: Tensor
     projection: Tensor
 
-    def __init__(self, places: int, dim: int, axes: int) -> None:
+    def __init__(self, patches: int, dim: int, n_components: int) -> None:
         super().__init__()
-        if not 1 <= axes <= dim:
+        if not 1 <= n_components <= dim:
             raise ForesightError(
-                f"Tokens of {dim} channels cannot be kept as {axes} numbers: choose 1 to {dim}."
+                f"Tokens of {dim} channels cannot be kept as {n_components} numbers: choose 1 to "
+                f"{dim}."
             )
-        self.places, self.dim, self.axes = places, dim, axes
-        self.register_buffer("mean", torch.zeros(places, dim))
-        self.register_buffer("projection", torch.zeros(dim, axes))
+        self.patches, self.dim, self.n_components = patches, dim, n_components
+        self.register_buffer("mean", torch.zeros(patches, dim))
+        self.register_buffer("projection", torch.zeros(dim, n_components))
 
     @property
     def features(self) -> int:
         """Numbers of a picture, P times C."""
-        return self.places * self.axes
+        return self.patches * self.n_components
 
     @torch.no_grad()
     def fit(self, tokens: Float[Tensor, "n p d"]) -> float:
@@ -50,9 +51,9 @@ class PlaceAxes(nn.Module):
         Raises:
             ForesightError: tokens that never change, of another shape, or not finite.
         """
-        if tuple(tokens.shape[1:]) != (self.places, self.dim):
+        if tuple(tokens.shape[1:]) != (self.patches, self.dim):
             raise ForesightError(
-                f"Tokens of shape {list(tokens.shape)} do not fit {self.places} places of "
+                f"Tokens of shape {list(tokens.shape)} do not fit {self.patches} patches of "
                 f"{self.dim} channels: encode them with the encoder of this model."
             )
         tokens = tokens.float()
@@ -65,7 +66,8 @@ class PlaceAxes(nn.Module):
                 "The pictures never change, so there is nothing to learn from: check the frames."
             )
         values, vectors = torch.linalg.eigh(covariance)
-        values, vectors = values[-self.axes :].flip(0), vectors[:, -self.axes :].flip(1)
+        count = self.n_components
+        values, vectors = values[-count:].flip(0), vectors[:, -count:].flip(1)
         scale = values.clamp(min=float(values[0]) * 1e-3) ** 0.25
         projection = (vectors / scale).float()
         self.mean.copy_(mean)

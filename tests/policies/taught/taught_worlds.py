@@ -10,38 +10,45 @@ import torch
 from foresight.policies.taught.demonstration import Shown
 from foresight.policies.taught.heads import TaughtConfig, TaughtHeads
 from foresight.training.taught import Rounds
-from foresight.worldmodel.joint import JointConfig, JointModel
-from foresight.worldmodel.joint.model import initialise
+from foresight.worldmodel.config import (
+    CameraInput,
+    HeadsConfig,
+    StateEncoderConfig,
+    WorldModelConfig,
+)
+from foresight.worldmodel.dynamics.config import DynamicsConfig
+from foresight.worldmodel.model import WorldModel, initialise
 
-PLACES, AXES, STEP = 4, 6, 0.25
+PATCHES, AXES, STEP = 4, 6, 0.25
 SMALL = TaughtConfig(dims=4, longest=6, hidden=32, updates=150, batch=64)
 
 
-def tiny_model(seed: int = 0, **changes) -> JointModel:
+def tiny_model(seed: int = 0, latent: int = 16, members: int = 2, **changes) -> WorldModel:
     """An untrained model of four places, whose states are still a smooth map of its pictures."""
     torch.manual_seed(seed)
-    config = JointConfig(
+    config = WorldModelConfig(
         **{
             "task": "point_mass-easy",
             "actions": 1,
             "action_low": (-1.0,),
             "action_high": (1.0,),
-            "places": PLACES,
-            "token_dim": AXES,
-            "axes": AXES,
-            "latent": 16,
-            "hidden": 16,
-            "members": 2,
-            "adapter": 32,
+            "cameras": (CameraInput("camera", PATCHES, AXES),),
+            "state": StateEncoderConfig(
+                "adapter", dim=latent, history=2, n_components=AXES, hidden=32
+            ),
+            "dynamics": DynamicsConfig("simnorm", members=members, hidden=16, layers=2),
+            "heads": HeadsConfig(hidden=16),
+            "discount": 0.97,
+            "repeat": 2,
             **changes,
         }
     )
-    model = JointModel(config)
+    model = WorldModel(config)
     initialise(model)
     return model.eval()
 
 
-def numbers_of(model: JointModel) -> int:
+def numbers_of(model: WorldModel) -> int:
     """F, what the model takes of a picture and its past."""
     return model.features
 

@@ -8,7 +8,6 @@ from foresight import load_encoder
 from foresight.core.errors import ForesightError
 from foresight.data.video import encode_video
 from foresight.envs.render import RenderSettings
-from foresight.policies.mpc import Gaze
 from foresight.policies.taught.demonstration import (
     Demonstration,
     Recorded,
@@ -19,7 +18,15 @@ from foresight.policies.taught.demonstration import (
 from foresight.report.videos import encode_mp4
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec
-from foresight.worldmodel.joint import JointConfig, JointModel
+from foresight.worldmodel.config import (
+    CameraInput,
+    HeadsConfig,
+    StateEncoderConfig,
+    WorldModelConfig,
+)
+from foresight.worldmodel.dynamics.config import DynamicsConfig
+from foresight.worldmodel.model import WorldModel
+from foresight.worldmodel.observation import ObservationEncoder
 
 RATE = 50.0  # of point_mass: a control step is .02 s
 
@@ -32,23 +39,22 @@ def encoder():
 @pytest.fixture(scope="module")
 def model(encoder):
     side = encoder.image_size // encoder.patch
-    config = JointConfig(
+    config = WorldModelConfig(
         task="point_mass-easy",
         actions=2,
         action_low=(-1.0, -1.0),
         action_high=(1.0, 1.0),
-        places=side**2,
-        token_dim=encoder.dim,
-        axes=2,
-        latent=16,
-        hidden=16,
-        members=2,
-        adapter=16,
+        cameras=(CameraInput("camera", side**2, encoder.dim),),
+        state=StateEncoderConfig("adapter", dim=16, history=2, n_components=2, hidden=16),
+        dynamics=DynamicsConfig("simnorm", members=2, hidden=16, layers=2),
+        heads=HeadsConfig(hidden=16),
+        discount=0.97,
+        repeat=2,
         encoder=encoder.name,
         encoder_fingerprint=encoder.fingerprint,
     )
     torch.manual_seed(0)
-    return JointModel(config).eval()
+    return WorldModel(config).eval()
 
 
 def frames(count: int, size: int = 64) -> np.ndarray:
@@ -76,7 +82,7 @@ def test_it_is_seen_as_the_robot_sees_its_own_episode(model, encoder):
     shown = Demonstration(frames(9), RATE)
     found = watch(shown, model, encoder, RATE)
     assert found.stride == 2 and len(found) == 5
-    gaze = Gaze(encoder, model)
+    gaze = ObservationEncoder(encoder, model.state)
     live = torch.cat([gaze.see(frame[None]) for frame in shown.frames[::2]])
     torch.testing.assert_close(found.features, live)
     torch.testing.assert_close(found.z, model.encode(live))

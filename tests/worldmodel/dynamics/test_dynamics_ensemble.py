@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from foresight.core.errors import ForesightError
+from foresight.worldmodel.dynamics.build import build_dynamics
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.dynamics.ensemble import (
     EnsembleDynamics,
     HistoryEnsemble,
-    build_dynamics,
     clip_gradients,
 )
 from foresight.worldmodel.dynamics.history import Remembering

@@ -14,12 +14,12 @@ from torch import Tensor
 from foresight.core.errors import ForesightError
 from foresight.envs.dmc.environment import make
 from foresight.perception.encoder import Encoder, load_encoder
-from foresight.policies.mpc import Gaze
 from foresight.policies.taught.demonstration import Demonstration, Recorded, Shown, watch
 from foresight.policies.taught.heads import TaughtHeads, load_heads
 from foresight.policies.taught.planner import FollowConfig, Follower, propose
 from foresight.policies.taught.progress import Progress
-from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.model import WorldModel
+from foresight.worldmodel.observation import ObservationEncoder
 
 Way = Literal["plan", "inverse"]
 STRANGE = 3.0
@@ -42,7 +42,7 @@ class TaughtAgent:
 
     def __init__(
         self,
-        model: JointModel,
+        model: WorldModel,
         heads: TaughtHeads,
         encoder: Encoder,
         config: FollowConfig,
@@ -50,7 +50,7 @@ class TaughtAgent:
     ) -> None:
         model.expect_encoder(encoder.fingerprint)
         self.model, self.heads, self.encoder = model, heads, encoder
-        self.gaze = Gaze(encoder, model)
+        self.gaze = ObservationEncoder(encoder, model.state)
         self.follower = Follower(model, heads, config)
         self.way = way
         self.rate = control_rate(model.config.task)
@@ -194,7 +194,7 @@ class TaughtFactory:
         return agent
 
     def _build(self, kind: type[AnyTaught]) -> AnyTaught:
-        model, heads = JointModel.load(self.checkpoint), load_heads(self.checkpoint)
+        model, heads = WorldModel.load(self.checkpoint), load_heads(self.checkpoint)
         return kind(model, heads, load_encoder(self.encoder), self.follow, self.way)
 
 

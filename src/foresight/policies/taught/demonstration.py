@@ -17,8 +17,8 @@ from foresight.data.dataset import Dataset
 from foresight.data.video import check_frames
 from foresight.envs.dmc.tasks import canonical
 from foresight.perception.encoder import Encoder
-from foresight.policies.mpc import Gaze
-from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.model import WorldModel
+from foresight.worldmodel.observation import ObservationEncoder
 
 LEAST = 2
 """Decisions a demonstration must last: one picture shows no way to go."""
@@ -176,7 +176,7 @@ class Shown:
 
 
 @torch.inference_mode()
-def watch(demonstration: Demonstration, model: JointModel, encoder: Encoder, rate: float) -> Shown:
+def watch(demonstration: Demonstration, model: WorldModel, encoder: Encoder, rate: float) -> Shown:
     """See a demonstration as the agent sees its own episodes: one tubelet for each decision.
 
     Args:
@@ -193,7 +193,7 @@ def watch(demonstration: Demonstration, model: JointModel, encoder: Encoder, rat
     _expect_size(demonstration, encoder.image_size)
     stride = stride_of(demonstration, rate / model.config.repeat)
     frames = demonstration.every(stride)
-    gaze = Gaze(encoder, model)
+    gaze = ObservationEncoder(encoder, model.state)
     features = torch.cat([gaze.see(frame[None]) for frame in frames]).float().clone()
     return Shown(features, model.encode(features).float(), stride)
 

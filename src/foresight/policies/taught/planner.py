@@ -18,7 +18,7 @@ from foresight.policies.taught.demonstration import Shown
 from foresight.policies.taught.heads import TaughtHeads
 from foresight.policies.taught.objective import FollowStates
 from foresight.policies.taught.progress import Progress, ProgressConfig
-from foresight.worldmodel.joint import JointModel
+from foresight.worldmodel.model import WorldModel
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Follower:
     """
 
     def __init__(
-        self, model: JointModel, heads: TaughtHeads, config: FollowConfig, seed: int = 0
+        self, model: WorldModel, heads: TaughtHeads, config: FollowConfig, seed: int = 0
     ) -> None:
         self.model, self.heads, self.config = model, heads, config
         device = next(model.parameters()).device

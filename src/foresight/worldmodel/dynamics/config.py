@@ -16,9 +16,10 @@ Single = ResidualDynamics | ResBlockDynamics | HistoryDynamics
 class DynamicsConfig:
     """Kind and size of the dynamics."""
 
-    kind: Literal["mlp", "resblock", "transformer", "tokens"] = "mlp"
+    kind: Literal["mlp", "resblock", "transformer", "tokens", "simnorm"] = "mlp"
     """mlp: residual MLP; resblock: deeper, of residual blocks; transformer: causal over a history
-    of latent vectors; tokens: the same over the tokens of a spatial grid."""
+    of latent vectors; tokens: the same over the tokens of a spatial grid; simnorm: a residual MLP
+    on the logits of states that are shares, for the state adapter."""
     members: int = 1
     """Networks in the ensemble; they differ by their first weights and by what they are shown."""
     hidden: int = 512
@@ -65,8 +66,8 @@ def build_single(config: DynamicsConfig, latent: int, actions: int) -> Single:
         return ResBlockDynamics(latent, actions, config.hidden, config.layers, config.dropout)
     if config.kind not in ("transformer", "tokens"):
         raise ForesightError(
-            f"There is no dynamics of the kind {config.kind!r}: choose mlp, resblock, transformer "
-            "or tokens."
+            f"There is no dynamics of the kind {config.kind!r}: choose mlp, resblock, transformer, "
+            "tokens or simnorm."
         )
     return HistoryDynamics(
         latent,

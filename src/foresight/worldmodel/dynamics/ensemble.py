@@ -131,30 +131,6 @@ class HistoryEnsemble(EnsembleDynamics):
         return Remembering(self, no_history(z0, actions)).imagine(z0, actions)
 
 
-def build_dynamics(
-    config: DynamicsConfig, latent: int, actions: int, seed: int | None = None
-) -> Single | EnsembleDynamics:
-    """A single network for one member, else an ensemble.
-
-    Args:
-        config: what to build.
-        latent: Z.
-        actions: A.
-        seed: of the weights; None takes them from the global random stream.
-
-    Raises:
-        ForesightError: sizes that do not divide.
-    """
-    if config.members > 1:
-        remembers = config.kind in ("transformer", "tokens")
-        return (HistoryEnsemble if remembers else EnsembleDynamics)(config, latent, actions, seed)
-    if seed is None:
-        return build_single(config, latent, actions)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build_single(config, latent, actions)
-
-
 def clip_gradients(model: nn.Module, largest: float) -> None:
     """Scale gradients down to a norm of at most ``largest``, every member of an ensemble apart.
 

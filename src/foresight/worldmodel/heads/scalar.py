@@ -147,6 +147,19 @@ class ScalarHead(nn.Module):
         value = self.code.decode(raw.float()) if self.config.kind == "twohot" else raw.squeeze(-1)
         return value.to(z.dtype)
 
+    def errors(
+        self,
+        z: Float[Tensor, "*batch Z"],
+        target: Float[Tensor, "*batch"],
+        action: Float[Tensor, "*batch A"] | None = None,
+    ) -> Float[Tensor, "*batch"] | Float[Tensor, " M *batch"]:
+        """Cross-entropy or squared error of each prediction, by every member."""
+        raw = self.raw(z, action)
+        target = target.expand(raw.shape[:-1]).to(raw.dtype)
+        if self.config.kind == "twohot":
+            return self.code.loss(raw, target)
+        return functional.mse_loss(raw.squeeze(-1), target, reduction="none")
+
     def loss(
         self,
         z: Float[Tensor, "*batch Z"],
@@ -154,13 +167,7 @@ class ScalarHead(nn.Module):
         action: Float[Tensor, "*batch A"] | None = None,
     ) -> Float[Tensor, ""]:
         """Mean cross-entropy or squared error; members add up, so each learns as if alone."""
-        raw = self.raw(z, action)
-        target = target.expand(raw.shape[:-1]).to(raw.dtype)
-        if self.config.kind == "twohot":
-            each = self.code.loss(raw, target)
-        else:
-            each = functional.mse_loss(raw.squeeze(-1), target, reduction="none")
-        return self.members * each.mean()
+        return self.members * self.errors(z, target, action).mean()
 
     def member(self, index: int) -> ScalarHead:
         """A single head with the weights of one member."""

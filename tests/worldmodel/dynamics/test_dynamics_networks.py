@@ -2,8 +2,9 @@
 
 import torch
 
+from foresight.worldmodel.dynamics.residual import ResidualDynamics
+from foresight.worldmodel.heads.mlp_reward import RewardModel
 from foresight.worldmodel.model import count_parameters
-from foresight.worldmodel.networks import ResidualDynamics, RewardModel
 
 
 def test_source_dynamics_has_the_layers_that_the_sources_name():

@@ -1,14 +1,10 @@
-"""The sources' small networks; the dynamics live in `foresight.worldmodel.dynamics`."""
+"""A plain reward model, trained by squared error."""
 
 from __future__ import annotations
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-
-from foresight.worldmodel.dynamics.residual import ResidualDynamics
-
-__all__ = ["ResidualDynamics", "RewardModel"]
 
 
 class RewardModel(nn.Module):
@@ -32,3 +28,12 @@ class RewardModel(nn.Module):
         weight = self.net[0].weight
         assert isinstance(weight, Tensor)
         return self.net(joined.to(weight.dtype)).squeeze(-1).to(z.dtype)
+
+    def errors(
+        self,
+        z: Float[Tensor, "*batch Z"],
+        target: Float[Tensor, "*batch"],
+        action: Float[Tensor, "*batch A"],
+    ) -> Float[Tensor, "*batch"]:
+        """Squared error of each prediction."""
+        return (self(z, action) - target).square()

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foresight.core.errors import ForesightError
-from foresight.worldmodel.latent import LatentConfig, LatentState, encode_latents, stack_history
+from foresight.worldmodel.config import StateEncoderConfig
+from foresight.worldmodel.state import LinearState, encode_latents, stack_history
 
 
 @settings(max_examples=30, deadline=None)
@@ -28,7 +29,7 @@ def _features(rng, n=600, f=12):
 def test_standardised_latents_have_zero_mean_and_unit_deviation():
     features = _features(np.random.default_rng(0))
     offsets = np.array([0, 300, 600])
-    state = LatentState.fit(features, offsets, [0, 1], LatentConfig("standardise"))
+    state = LinearState.fit(features, offsets, [0, 1], StateEncoderConfig("standardise"))
     z = encode_latents(state, features, offsets)
     torch.testing.assert_close(z.mean(0), torch.zeros(12), atol=1e-4, rtol=0)
     torch.testing.assert_close(z.std(0), torch.ones(12), atol=1e-3, rtol=0)
@@ -38,7 +39,7 @@ def test_pca_agrees_with_a_full_decomposition():
     rng = np.random.default_rng(1)
     features = (rng.normal(size=(500, 3)) * [5, 2, 1] @ rng.normal(size=(3, 20))).astype(np.float32)
     offsets = np.array([0, 500])
-    state = LatentState.fit(features, offsets, [0], LatentConfig("pca", dim=3))
+    state = LinearState.fit(features, offsets, [0], StateEncoderConfig("pca", dim=3))
     centred = features - features.mean(0)
     axes = np.linalg.svd(centred, full_matrices=False)[2][:3]
     ours = state.projection.numpy()
@@ -49,7 +50,9 @@ def test_pca_agrees_with_a_full_decomposition():
 def test_statistics_come_from_the_training_episodes_only():
     features = np.concatenate([np.zeros((50, 4)), np.full((50, 4), 100.0)]).astype(np.float32)
     features[:50] += np.random.default_rng(0).normal(size=(50, 4))
-    state = LatentState.fit(features, np.array([0, 50, 100]), [0], LatentConfig("standardise"))
+    state = LinearState.fit(
+        features, np.array([0, 50, 100]), [0], StateEncoderConfig("standardise")
+    )
     assert float(state.mean.abs().max()) < 1
 
 
@@ -57,13 +60,13 @@ def test_a_dimension_that_never_moves_is_not_blown_up():
     features = _features(np.random.default_rng(0))
     features[:, 3] = 7.0
     offsets = np.array([0, 600])
-    state = LatentState.fit(features, offsets, [0], LatentConfig("standardise"))
+    state = LinearState.fit(features, offsets, [0], StateEncoderConfig("standardise"))
     assert float(encode_latents(state, features, offsets)[:, 3].abs().max()) < 0.1
 
 
 def test_wrong_width_and_too_large_pca_are_one_sentence():
-    state = LatentState(LatentConfig("standardise", history=2), 8)
+    state = LinearState(StateEncoderConfig("standardise", history=2), 8)
     with pytest.raises(ForesightError, match="takes 16 stacked features and got 8"):
         state(torch.zeros(8))
     with pytest.raises(ForesightError, match="at most 8"):
-        LatentState(LatentConfig("pca", dim=9), 8)
+        LinearState(StateEncoderConfig("pca", dim=9), 8)

@@ -6,8 +6,8 @@ from safetensors.torch import load_file, save_file
 
 from foresight.core.errors import ForesightError
 from foresight.planning.solvers import imagine
-from foresight.worldmodel.joint import JointModel
-from foresight.worldmodel.joint.model import simnorm
+from foresight.worldmodel.dynamics.simnorm import simnorm
+from foresight.worldmodel.model import WorldModel
 from joint_worlds import tiny
 
 
@@ -41,7 +41,7 @@ def test_a_planning_copy_imagines_like_the_first_members():
     whole, part = imagine(model.dynamics, z, actions), imagine(small.dynamics, z, actions)
     assert part.shape == (2, 2, 6, 4, 32)
     torch.testing.assert_close(part, whole[:2])
-    torch.testing.assert_close(small.worth(z), model.worth(z)[:2])
+    torch.testing.assert_close(small.value_of(z), model.value_of(z)[:2])
     torch.testing.assert_close(small.encode(torch.ones(1, 12)), model.encode(torch.ones(1, 12)))
     with pytest.raises(ForesightError, match="Planning with 4 dynamics"):
         model.for_planning(4, torch.float32)
@@ -66,9 +66,9 @@ def test_samples_of_the_prior_have_their_own_density():
 
 def test_a_checkpoint_comes_back_whole(tmp_path):
     model = tiny(steps=7)
-    model.axes.projection.normal_()
+    model.state.pca[0].projection.normal_()
     model.save(tmp_path)
-    again = JointModel.load(tmp_path)
+    again = WorldModel.load(tmp_path)
     assert again.config == model.config and not again.training
     for name, value in model.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value)
@@ -83,11 +83,11 @@ def test_damage_and_strangers_are_named(tmp_path):
     tensors.pop("reward.net.0.weight")
     save_file(tensors, tmp_path / "model.safetensors")
     with pytest.raises(ForesightError, match=r"no tensor reward\.net\.0\.weight"):
-        JointModel.load(tmp_path)
+        WorldModel.load(tmp_path)
     text = (tmp_path / "config.json").read_text()
     (tmp_path / "config.json").write_text(text.replace('"task"', '"chore"'))
-    with pytest.raises(ForesightError, match="not the configuration of a jointly learned world"):
-        JointModel.load(tmp_path)
+    with pytest.raises(ForesightError, match="not the configuration of a world model"):
+        WorldModel.load(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,49 @@
+"""The action prior: what a policy would do, as a squashed Gaussian."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+LOG_DEVIATION = (-5.0, 0.5)
+"""Bounds of the prior's log standard deviation, before squashing."""
+
+
+class ActionPrior(nn.Module):
+    """A squashed Gaussian over actions in [-1, 1] (TD-MPC2; Hansen et al. 2024)."""
+
+    def __init__(self, latent: int, actions: int, hidden: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(latent, hidden),
+            nn.LayerNorm(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.LayerNorm(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, 2 * actions),
+        )
+
+    def forward(
+        self, z: Float[Tensor, "*batch Z"]
+    ) -> tuple[Float[Tensor, "*batch A"], Float[Tensor, "*batch A"]]:
+        """Mean and standard deviation before squashing."""
+        mean, raw = self.net(z.to(next(self.net.parameters()).dtype)).float().chunk(2, dim=-1)
+        low, high = LOG_DEVIATION
+        return mean, (low + 0.5 * (high - low) * (torch.tanh(raw) + 1)).exp()
+
+    def mean_action(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch A"]:
+        """The action of no noise, in [-1, 1]."""
+        return torch.tanh(self(z)[0])
+
+    def sample(
+        self, z: Float[Tensor, "*batch Z"], generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "*batch A"], Float[Tensor, "*batch"]]:
+        """An action and its log probability (SAC; Haarnoja et al. 2018, appendix C)."""
+        mean, deviation = self(z)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        action = torch.tanh(mean + deviation * noise)
+        density = -0.5 * noise.square() - deviation.log() - 0.9189385
+        inside = (1 - action.square()).clamp(min=0) + 1e-6
+        return action, (density - inside.log()).sum(-1)
