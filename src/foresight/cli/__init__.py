@@ -34,6 +34,7 @@ VERBS = {
     "drift": "measure how far a model's imagined features drift from the true ones",
     "probe": "say what the eyes can see of a task, before any training",
     "report": "make the HTML page of a finished run",
+    "envs": "list environments, or check that one of your own fits",
     "data": "look into a dataset, check it or repair it",
     "doctor": "say what this machine can do and what it lacks",
     "bench": "measure how fast this machine is, beside the usual route",

@@ -59,7 +59,8 @@ class WrappedEnv(gymnasium.Wrapper[dict[str, Any], np.ndarray, Any, Any]):
         Raises:
             ForesightError: the first observation is not what the environment's spaces promise.
         """
-        raw, info = self.env.reset(seed=seed, options=options)
+        answer = self.env.reset(seed=seed, options=options)
+        raw, info = self._whole(answer, "reset()", "(observation, info)", 2)
         return self._observe(raw), _told(info, seed)
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -71,9 +72,20 @@ class WrappedEnv(gymnasium.Wrapper[dict[str, Any], np.ndarray, Any, Any]):
         """
         held = interface.checked_action(action, self.interface, self._name)
         held = held.astype(self._action_type)
-        raw, reward, terminated, truncated, info = self.env.step(held)
+        answer = self.env.step(held)
+        wanted = "(observation, reward, terminated, truncated, info)"
+        raw, reward, terminated, truncated, info = self._whole(answer, "step()", wanted, 5)
         told = {"executed_action": held.astype(np.float32), **_told(info, None)}
         return self._observe(raw), float(reward), bool(terminated), bool(truncated), told
+
+    def _whole(self, answer: Any, what: str, wanted: str, count: int) -> tuple[Any, ...]:
+        """An answer in the shape of Gymnasium 1.x; the old Gym's was another."""
+        if isinstance(answer, tuple) and len(answer) == count and isinstance(answer[-1], Mapping):
+            return answer
+        given = f"{len(answer)} values" if isinstance(answer, tuple) else type(answer).__name__
+        raise ForesightError(
+            f"{what} of {self._name} returned {given}: Gymnasium 1.x expects {wanted}."
+        )
 
     def _observe(self, raw: Any) -> dict[str, Any]:
         parts = _flat(raw)
