@@ -36,7 +36,7 @@ class Seen:
         found = Observation.of(raw)
         digests, colours = {}, {}
         for name, picture in found.images.items():
-            digests[name] = hashlib.blake2b(np.ascontiguousarray(picture), digest_size=16).digest()
+            digests[name] = hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
             if (picture == picture[0, 0]).all():
                 colours[name] = tuple(map(int, picture[0, 0]))
         return cls(digests, colours, found.state.copy())
