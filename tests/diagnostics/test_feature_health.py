@@ -100,9 +100,19 @@ def test_conditioned_features_on_held_out_episodes():
 
 
 def test_refusals():
-    with pytest.raises(ForesightError, match="at least 4 steps"):
+    with pytest.raises(ForesightError, match="3 episodes given have 0"):
         feature_health(np.zeros((6, 3), np.float32), np.array([0, 2, 4, 6]))
     broken = walk()
     broken[5] = np.nan
     with pytest.raises(ForesightError, match="not finite"):
         feature_health(broken, OFFSETS)
+
+
+def test_episodes_of_any_length_and_none_crosses_into_another():
+    """Neighbours of one episode are equal; episodes of one or two steps add nothing."""
+    lengths = [1, 7, 2, 30, 1, 3]
+    values = np.random.default_rng(0).normal(size=(len(lengths), 6)).astype(np.float32)
+    features = np.repeat(values, lengths, axis=0)
+    found = feature_health(features, np.concatenate(([0], np.cumsum(lengths))))["raw"]
+    assert found.l2_consecutive == found.l2_two_steps == 0
+    assert found.l2_random > 0.1

@@ -25,13 +25,18 @@ class Config:
     """
 
     dataset: Annotated[Path, tyro.conf.Positional]
-    """Folder of a dataset that `foresight collect` wrote."""
+    """Folder of a LeRobot dataset, from `foresight collect` or anybody else."""
+    camera: str | None = None
+    """Name of the camera; the first one if not given."""
     encoder: str = "foresight-small"
     """Folder or hub id of a V-JEPA 2 checkpoint, for example facebook/vjepa2-vitl-fpc64-256."""
     readout: tuple[str, ...] = ("tubelet",)
     """One or more readouts to compare, for example source tubelet last:grid=8,window=4."""
     device: str = "cpu"
-    """Where the encoder runs."""
+    """Where the encoder runs: cpu, cuda, cuda:1, or auto for cuda where there is one."""
+    fit: Literal["squash", "crop", "pad"] = "squash"
+    """How frames of another size or shape become the encoder's squares. squash: everything is
+    seen, proportions change; crop: the middle square; pad: between black bars."""
     conditioning: Literal["none", "standardise", "pca", "whiten"] = "none"
     """Also fit this on four fifths of the episodes and measure all on the others."""
     dim: int = 128
@@ -53,9 +58,9 @@ def main(config: Config) -> None:
     from foresight.evaluation.results import make_result
     from foresight.report.tables import to_rich
 
-    store = Dataset.open(config.dataset)
-    task = store.tasks[0] if len(store.tasks) == 1 else "all"
-    found = {spec: _measure(config, store, spec) for spec in config.readout}
+    dataset = Dataset.open(config.dataset)
+    task = (dataset.tasks[0] if len(dataset.tasks) == 1 else "") or config.dataset.resolve().name
+    found = {spec: _measure(config, dataset, spec) for spec in config.readout}
     console = Console()
     for spec, health in found.items():
         console.print(to_rich(_table(health, f"{task} by {config.encoder}, readout {spec}")))
@@ -67,18 +72,18 @@ def main(config: Config) -> None:
         print(f"written to {config.out}")
 
 
-def _measure(config: Config, store: Dataset, spec: str) -> dict[str, Health]:
+def _measure(config: Config, dataset: Dataset, spec: str) -> dict[str, Health]:
     from foresight.data.windows import split_episodes
     from foresight.diagnostics.feature_health import feature_health
     from foresight.perception.conditioning import ConditioningConfig, cached_conditioning
     from foresight.perception.config import EncoderConfig
     from foresight.perception.encode import encode_dataset
 
-    encoder, readout = EncoderConfig(config.encoder, spec, config.device).load()
+    encoder, readout = EncoderConfig(config.encoder, spec, config.device, config.fit).load()
     root = config.cache or config.dataset.parent / "cache"
-    count = min(config.episodes or len(store), len(store))
-    chosen = [index * len(store) // count for index in range(count)]
-    cache = encode_dataset(store, encoder, readout, root, episodes=chosen)
+    count = min(config.episodes or len(dataset), len(dataset))
+    chosen = [index * len(dataset) // count for index in range(count)]
+    cache = encode_dataset(dataset, encoder, readout, root, config.camera, chosen)
     features = cache.array.reshape(len(cache.array), -1)
     if config.conditioning == "none":
         return feature_health(features, cache.offsets, chosen)

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from foresight.core.errors import ForesightError
+
 
 @dataclass(frozen=True)
 class Config:
@@ -16,10 +18,19 @@ class Config:
     Small probes read positions and velocities of the source tasks, and place, size, depth, shape
     and motion of rendered objects, from the frozen features. They are fitted on some episodes and
     measured on others, beside the same network with random weights and beside raw pixels.
+
+    With --dataset they read a recorded dataset's own state instead.
     """
 
     tasks: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Source tasks, and scenes for the rendered objects; all of them if none is named."""
+    dataset: Path | None = None
+    """Folder of a LeRobot dataset: say what the encoder sees of its observation.state."""
+    camera: str | None = None
+    """Name of the dataset's camera; its first one if not given."""
+    fit: Literal["squash", "crop", "pad"] = "squash"
+    """How the dataset's frames become the encoder's squares. squash: everything is seen,
+    proportions change; crop: the middle square; pad: between black bars."""
     encoder: str = "foresight-small"
     """Folder, hub id or name of the encoder."""
     episodes: int = 800
@@ -27,7 +38,7 @@ class Config:
     steps: int = 40
     """Length of an episode in environment steps."""
     windows: int = 12
-    """Windows of frames taken from each episode."""
+    """Windows of frames taken from each episode, a dataset's too."""
     scenes: int = 20_000
     """Rendered clips."""
     frames: int = 4
@@ -39,11 +50,12 @@ class Config:
     data: Path = Path("runs/probe")
     """Folder for episodes and finished readings: a killed run, started again, goes on."""
     out: Path | None = None
-    """Folder of probes.json and probes.png; `results`, for a smoke run the data folder."""
+    """Folder of probes.json and probes.png; `results`, for a smoke run or a dataset the data
+    folder."""
     preset: Literal["full", "smoke"] = "full"
     """smoke: point_mass-easy and scenes at a tiny size, to see that everything runs."""
     device: str = "cpu"
-    """Where encoders run."""
+    """Where encoders run: cpu, cuda, cuda:1, or auto for cuda where there is one."""
     seed: int = 0
     """Of the split into fitting, choosing and testing, and of the probes."""
     workers: int | None = None
@@ -57,6 +69,11 @@ def main(config: Config) -> None:
     from foresight.report.probes import probe_chart, probe_table
     from foresight.report.tables import Console, to_rich
 
+    if config.dataset is not None and config.tasks:
+        raise ForesightError(
+            f"Probe the dataset {config.dataset} or the tasks {', '.join(config.tasks)}, one at a "
+            "time: leave one of them out."
+        )
     smoke = config.preset == "smoke"
     defaults = ProbeSettings()
     settings = ProbeSettings(
@@ -72,10 +89,25 @@ def main(config: Config) -> None:
         device=config.device,
         seed=config.seed,
         fit=type(defaults.fit)(updates=20) if smoke else defaults.fit,
+        dataset=config.dataset,
+        camera=config.camera,
+        pictures=config.fit,
     )
     result = run_probes(settings, config.data, config.workers or default_workers())
-    out = config.out or (config.data / "smoke" if smoke else Path("results"))
+    usual = config.data if config.dataset is not None else Path("results")
+    out = config.out or (config.data / "smoke" if smoke else usual)
     result.save(out / "probes.json")
     probe_chart(result, out / "probes.png")
     Console().print(to_rich(probe_table(result)))
+    if config.dataset is not None:
+        _name_constants(config.dataset, {str(row.get("target")) for row in result.rows})
     print(f"result: {out / 'probes.json'}, chart: {out / 'probes.png'}")
+
+
+def _name_constants(folder: Path, asked: set[str]) -> None:
+    """Say what was not asked for."""
+    from foresight.data.dataset import Dataset
+
+    constant = [axis.name for axis in Dataset.open(folder).spec.state if axis.name not in asked]
+    if constant:
+        print(f"not asked for, as they do not vary in every part: {', '.join(constant)}")

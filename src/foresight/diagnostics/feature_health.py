@@ -140,8 +140,8 @@ def _anchors(
     owner = np.concatenate([np.full(len(r), i) for r, i in parts] or [np.empty(0, np.int64)])
     if len(rows) < 2:
         raise ForesightError(
-            f"Feature health needs episodes of at least 4 steps and the {len(parts)} given are "
-            "shorter: collect longer ones."
+            f"Feature health needs two steps with two more behind them in their episode, and the "
+            f"{len(parts)} episodes given have {len(rows)}: collect longer ones or more."
         )
     wanted = max(2, min(SAMPLE, NUMBERS // (3 * width), len(rows)))
     picked = np.sort(np.random.default_rng(seed).permutation(len(rows))[:wanted])

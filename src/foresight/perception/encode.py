@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from foresight.data.dataset import Dataset
 from foresight.perception.encoder import Encoder
 from foresight.perception.readout import Readout
 from foresight.perception.stream import FeatureStream
+
+Prepare = Callable[[UInt8[np.ndarray, "t h w 3"]], UInt8[np.ndarray, "t s s 3"]]
 
 READ_BYTES = 2**29
 """Frames that are decoded at once: the rest of a longer episode follows piece by piece."""
@@ -125,6 +127,25 @@ def chosen_cameras(
                 f"{dataset.path} has no camera {name!r}: choose one of {', '.join(known)}."
             )
     return list(names or (known if everything else known[:1]))
+
+
+def prepared_frames(
+    dataset: Dataset, episode: int, camera: str, prepare: Prepare
+) -> UInt8[np.ndarray, "t s s 3"]:
+    """All frames of an episode, prepared; of the frames as recorded only a piece is held at once.
+
+    Raises:
+        ForesightError: as `Dataset.frames`.
+    """
+    height, width = dataset.spec.cameras[camera]
+    steps = dataset.lengths[episode]
+    most = max(1, READ_BYTES // (3 * height * width))
+    return np.concatenate(
+        [
+            prepare(dataset.frames(episode, camera, start, min(start + most, steps)))
+            for start in range(0, steps, most)
+        ]
+    )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tiny_pretraining import make_dataset, numbered, squares
 
 from foresight.core.errors import ForesightError
 from foresight.data.dataset import Dataset
+from foresight.perception import encode
 from foresight.perception.preprocess import PicturePreparation
 from foresight.perception.pretraining import frames as module
 from foresight.perception.pretraining.frames import Clips, FrameBank
@@ -183,7 +184,7 @@ def test_frames_of_any_size_become_squares(stores, tmp_path, fit, monkeypatch):
     prepare = PicturePreparation(24, fit)
     assert np.array_equal(whole.frames[:30], prepare(stores[1].frames(0)))
     assert np.array_equal(whole.frames[-5:], prepare(other.frames(2)))
-    monkeypatch.setattr(module, "READ_BYTES", 2 * 40 * 30 * 3)
+    monkeypatch.setattr(encode, "READ_BYTES", 2 * 40 * 30 * 3)
     pieces = FrameBank([stores[1], other], tmp_path / "pieces", size=24, fit=fit)
     assert np.array_equal(pieces.frames, whole.frames)
     assert len({whole.fingerprint, FrameBank([other], tmp_path).fingerprint,

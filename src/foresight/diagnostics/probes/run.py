@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from foresight.core.errors import ForesightError
 from foresight.core.files import fingerprint, read_json, write_json
+from foresight.data.dataset import Dataset
 from foresight.diagnostics.probes.data import (
     FEWEST,
     SCENES,
@@ -30,12 +32,15 @@ from foresight.diagnostics.probes.features import (
 )
 from foresight.diagnostics.probes.fit import FitSettings
 from foresight.diagnostics.probes.read import Reading, read_features
+from foresight.diagnostics.probes.recorded import Windows, recorded_data
 from foresight.envs.dmc.quantities import MEASURES
 from foresight.envs.dmc.tasks import SOURCE_TASKS, canonical
 from foresight.envs.render import RenderSettings
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Interval, Row, Summary
+from foresight.perception.encode import chosen_cameras
 from foresight.perception.encoder import load_encoder
+from foresight.perception.preprocess import DEFAULT_FIT, Fit, PicturePreparation
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec
 
@@ -79,6 +84,27 @@ class ProbeSettings:
     """Of the split, the choice of windows and the probes."""
     fit: FitSettings = field(default_factory=FitSettings)
     """Training of the network probes."""
+    dataset: Path | None = None
+    """A LeRobot dataset to probe instead of tasks."""
+    camera: str | None = None
+    """Which of its cameras; the first one if not given."""
+    pictures: Fit = DEFAULT_FIT
+    """How its frames become the encoder's squares."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is probed: one line of the table.
+
+    Attributes:
+        name: a task, `SCENES`, or a dataset's folder.
+        scope: whatever decides its data, beside the settings that all have.
+        make: its data.
+    """
+
+    name: str
+    scope: list[Any]
+    make: Callable[[], ProbeData]
 
 
 @dataclass(frozen=True)
@@ -108,23 +134,29 @@ def run_probes(settings: ProbeSettings, folder: Path, workers: int = 1) -> Resul
         ForesightError: unknown tasks, windows that no encoder takes, too few episodes, an encoder
             that cannot be loaded or whose features are not finite.
     """
-    tasks = _checked(settings)
-    encoder = load_encoder(settings.encoder, device=settings.device)
+    check_window(settings.frames, settings.stride, settings.windows)
+    tasks = [] if settings.dataset else _checked(settings)
+    encoder = load_encoder(settings.encoder, device=settings.device, fit=settings.pictures)
+    size = int(encoder.image_size)
+    subjects = (
+        [_recorded(settings, Dataset.open(settings.dataset), encoder.prepare)]
+        if settings.dataset
+        else [_task(settings, task, size, folder, workers) for task in tasks]
+    )
     sets = _feature_sets(settings, encoder)
     rows: list[Row] = []
     summary: Summary = {}
-    for task in tasks:
+    for subject in subjects:
         data: ProbeData | None = None
-        make = _data_maker(settings, task, int(encoder.image_size), folder, workers)
         for features in sets:
-            place = _place(settings, task, features, int(encoder.image_size), folder)
+            place = _place(settings, subject, features, size, folder)
             if not place.exists():
-                data = data or make()
+                data = data or subject.make()
                 write_json(place, [asdict(r) for r in _read(settings, features, data)])
             readings = [_reading(value) for value in read_json(place)]
-            rows += _rows(task, features.condition, readings)
-            summary |= _summary(task, features.condition, readings)
-    protocol = "none" if tasks == [SCENES] else "seed200"
+            rows += _rows(subject.name, features.condition, readings)
+            summary |= _summary(subject.name, features.condition, readings)
+    protocol = "none" if settings.dataset or tasks == [SCENES] else "seed200"
     config = {**asdict(settings), "encoder_fingerprint": encoder.fingerprint}
     return make_result("probes", config, protocol, rows, summary)
 
@@ -146,7 +178,6 @@ def probe_specs(settings: ProbeSettings, task: str, size: int) -> list[EpisodeSp
 
 def _checked(settings: ProbeSettings) -> list[str]:
     """The tasks in their one spelling; refuses early what would fail late."""
-    check_window(settings.frames, settings.stride, settings.windows)
     tasks = [task if task == SCENES else canonical(task) for task in settings.tasks]
     for task in tasks:
         if task != SCENES and task not in MEASURES:
@@ -186,9 +217,9 @@ def _feature_sets(settings: ProbeSettings, encoder: Any) -> list[FeatureSet]:
     return sets
 
 
-def _data_maker(
-    settings: ProbeSettings, task: str, size: int, folder: Path, workers: int
-) -> Callable[[], ProbeData]:
+def _task(settings: ProbeSettings, task: str, size: int, folder: Path, workers: int) -> Subject:
+    """A source task, or scenes."""
+
     def make() -> ProbeData:
         if task == SCENES:
             return scene_data(settings.scenes, settings.frames, size, SCENE_SEED + settings.seed)
@@ -196,21 +227,31 @@ def _data_maker(
         store = collect(folder / "data" / name, probe_specs(settings, task, size), workers)
         return task_data(store, settings.windows, settings.frames, settings.stride, settings.seed)
 
-    return make
-
-
-def _place(
-    settings: ProbeSettings, task: str, features: FeatureSet, size: int, folder: Path
-) -> Path:
-    """Where the readings of a task and a feature set are kept."""
     scope = (
         [settings.scenes]
         if task == SCENES
         else [settings.episodes, settings.windows, settings.stride, settings.steps]
     )
-    key = [VERSION, task, size, settings.frames, settings.seed, settings.fit, scope]
+    return Subject(task, scope, make)
+
+
+def _recorded(settings: ProbeSettings, dataset: Dataset, prepare: PicturePreparation) -> Subject:
+    """A dataset of anybody's."""
+    windows = Windows(settings.windows, settings.frames, settings.stride, settings.seed)
+    camera = chosen_cameras(dataset, None if settings.camera is None else [settings.camera])[0]
+    rule = prepare.rule(*dataset.spec.cameras[camera])
+    scope = [dataset.fingerprint, camera, rule, windows]
+    make = partial(recorded_data, dataset, prepare, camera, windows)
+    return Subject(dataset.path.resolve().name, scope, make)
+
+
+def _place(
+    settings: ProbeSettings, subject: Subject, features: FeatureSet, size: int, folder: Path
+) -> Path:
+    """Where the readings of a subject and a feature set are kept."""
+    key = [VERSION, subject.name, size, settings.frames, settings.seed, settings.fit, subject.scope]
     digest = fingerprint([fingerprint(part) for part in (*key, features.fingerprint)])
-    return folder / "readings" / f"{task}-{features.condition or 'encoder'}-{digest}.json"
+    return folder / "readings" / f"{subject.name}-{features.condition or 'encoder'}-{digest}.json"
 
 
 def _read(settings: ProbeSettings, features: FeatureSet, data: ProbeData) -> list[Reading]:

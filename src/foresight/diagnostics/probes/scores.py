@@ -17,13 +17,17 @@ def r_squared(truth: Float[np.ndarray, " n"], predicted: Float[np.ndarray, " n"]
     Raises:
         ForesightError: the truth does not vary.
     """
-    variance = float(np.var(truth))
-    if variance <= 1e-12 * (1.0 + float(np.mean(truth)) ** 2):
+    if not varies(truth):
         raise ForesightError(
             f"A quantity has the one value {truth[0]:g} in all {len(truth)} held-out windows, so "
             "nothing can be said about reading it: collect more episodes or other behaviours."
         )
-    return 1.0 - float(np.mean((truth - predicted) ** 2)) / variance
+    return 1.0 - float(np.mean((truth - predicted) ** 2)) / float(np.var(truth))
+
+
+def varies(truth: Float[np.ndarray, " n"]) -> bool:
+    """Whether values differ by more than rounding."""
+    return float(np.var(truth)) > 1e-12 * (1.0 + float(np.mean(truth)) ** 2)
 
 
 def accuracy(truth: Float[np.ndarray, " n"], predicted: Float[np.ndarray, " n"]) -> float:

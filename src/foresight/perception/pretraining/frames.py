@@ -18,7 +18,7 @@ from foresight.core.files import disk_errors, fingerprint, read_json, write_json
 from foresight.core.progress import track
 from foresight.data.dataset import Dataset
 from foresight.data.windows import split_episodes
-from foresight.perception.encode import READ_BYTES, chosen_cameras
+from foresight.perception.encode import chosen_cameras, prepared_frames
 from foresight.perception.preprocess import DEFAULT_FIT, Fit, PicturePreparation
 
 HELD_OUT = 0.1
@@ -143,13 +143,9 @@ class FrameBank:
             d, i = job
             row = int(self.first[d]) + i
             first, length = int(self.starts[row]), int(self.lengths[row])
-            height, width = self.datasets[d].spec.cameras[self.cameras[d]]
-            most = max(1, READ_BYTES // (3 * height * width))
-            for start in range(0, length, most):
-                stop = min(start + most, length)
-                frames = self.datasets[d].frames(i, self.cameras[d], start, stop)
-                fitting = frames if self._prepare is None else self._prepare(frames)
-                out[first + start : first + stop] = fitting
+            prepare = self._prepare or (lambda frames: frames)
+            found = prepared_frames(self.datasets[d], i, self.cameras[d], prepare)
+            out[first : first + length] = found
 
         with ThreadPoolExecutor(2) as pool:
             for _ in track(pool.map(fill, jobs), "decode frames", len(jobs)):
