@@ -66,7 +66,7 @@ def run(preset: str, folder: Path, workers: int, device: str = "cpu") -> Result:
     smoke = preset == "smoke"
     scale = 0.02 if smoke else 1.0
     stores = _corpus(folder, scale, workers, 3 if smoke else 999)
-    bank = FrameBank([Dataset.open(store.path) for store in stores], folder / "frames")
+    bank = FrameBank(stores, folder / "frames")
     short = {"updates": 4, "batch": 4, "probe_every": 0, "save_every": 2, "log_every": 1}
     rows: list[Row] = []
     stages: dict[str, PretrainConfig] = {}

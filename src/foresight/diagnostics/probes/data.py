@@ -105,12 +105,12 @@ def split_by_episode(episodes: Int[np.ndarray, " n"], seed: int = 0) -> Split:
 
 
 def task_data(
-    store: Dataset, windows: int = 20, frames: int = 4, stride: int = 2, seed: int = 0
+    dataset: Dataset, windows: int = 20, frames: int = 4, stride: int = 2, seed: int = 0
 ) -> ProbeData:
     """Windows of a dataset of one source task, labelled by the simulator.
 
     Args:
-        store: the episodes, with frames.
+        dataset: the episodes, with frames.
         windows: of each episode, at random steps; fewer where it is short.
         frames: of each window; the last one shows the present step.
         stride: environment steps from one frame to the next.
@@ -121,11 +121,13 @@ def task_data(
     """
     check_window(frames, stride, windows)
     back = stride * np.arange(1 - frames, 1)
-    steps = [_steps(store, number, -int(back[0]), windows, seed) for number in range(len(store))]
+    steps = [
+        _steps(dataset, number, -int(back[0]), windows, seed) for number in range(len(dataset))
+    ]
     probes: dict[str, StateProbe] = {}
-    task, rows, starts = store.only_task, [], np.cumsum([0, *store.lengths])
-    states = store.column("sim.state")
-    for number, meta in enumerate(track(store.metas, f"{task}: measuring")):
+    task, rows, starts = dataset.only_task, [], np.cumsum([0, *dataset.lengths])
+    states = dataset.column("sim.state")
+    for number, meta in enumerate(track(dataset.metas, f"{task}: measuring")):
         protocol = str(meta.info.get("protocol", "seed200"))
         probe = probes.setdefault(protocol, StateProbe(task, protocol))
         rows.append(probe.measure(int(meta.info["seed"]), states[starts[number] + steps[number]]))
@@ -133,8 +135,8 @@ def task_data(
         probe.close()
 
     def clips() -> Iterator[UInt8[np.ndarray, "b t h w 3"]]:
-        for number in range(len(store)):
-            yield store.frames(number)[steps[number][:, None] + back]
+        for number in range(len(dataset)):
+            yield dataset.frames(number)[steps[number][:, None] + back]
 
     positions = [Target(name, "position-r2") for name in probe.position]
     velocities = [Target(name, "velocity-r2") for name in probe.velocity]
@@ -142,9 +144,9 @@ def task_data(
         name=task,
         targets=(*positions, *velocities),
         labels=np.concatenate(rows),
-        episodes=np.repeat(np.arange(len(store)), [len(chosen) for chosen in steps]),
+        episodes=np.repeat(np.arange(len(dataset)), [len(chosen) for chosen in steps]),
         clips=clips,
-        fingerprint=fingerprint([store.fingerprint, windows, frames, stride, seed]),
+        fingerprint=fingerprint([dataset.fingerprint, windows, frames, stride, seed]),
     )
 
 
@@ -212,13 +214,13 @@ def check_window(frames: int, stride: int, windows: int) -> None:
 
 
 def _steps(
-    store: Dataset, number: int, first: int, windows: int, seed: int
+    dataset: Dataset, number: int, first: int, windows: int, seed: int
 ) -> Int[np.ndarray, " k"]:
     """Random steps of an episode at which a whole window ends, in order."""
-    length = store.lengths[number]
+    length = dataset.lengths[number]
     if length <= first:
         raise ForesightError(
-            f"Episode {number} of {store.path} has {length} steps but a window reaches {first} "
+            f"Episode {number} of {dataset.path} has {length} steps but a window reaches {first} "
             "steps back: collect longer episodes, or take fewer frames or a smaller stride."
         )
     random = np.random.default_rng([seed, number])
