@@ -23,8 +23,8 @@ def test_table_warnings_and_file(tmp_path, capsys):
     assert "effective rank" in said and "cosine random" in said
     assert "warning tubelet:grid=2, raw: random steps have a cosine of" in said
     summary = load(out).summary
-    assert summary["tubelet:grid=2:raw:norm/reacher-easy"]["mean"] > 0
-    assert summary["difference:grid=1:pca:effective-rank/reacher-easy"]["mean"] > 1
+    assert summary["tubelet:grid=2:raw:norm/squares"]["mean"] > 0
+    assert summary["difference:grid=1:pca:effective-rank/squares"]["mean"] > 1
 
 
 def test_an_unknown_readout_is_one_sentence(tmp_path, capsys):

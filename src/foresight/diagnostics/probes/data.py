@@ -121,9 +121,8 @@ def task_data(
     """
     check_window(frames, stride, windows)
     back = stride * np.arange(1 - frames, 1)
-    steps = [
-        _steps(dataset, number, -int(back[0]), windows, seed) for number in range(len(dataset))
-    ]
+    numbers = range(len(dataset))
+    steps = [_steps(dataset, number, -int(back[0]), windows, seed) for number in numbers]
     probes: dict[str, StateProbe] = {}
     task, rows, starts = dataset.only_task, [], np.cumsum([0, *dataset.lengths])
     states = dataset.column("sim.state")
