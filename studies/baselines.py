@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from foresight.core.provenance import git_revision
-from foresight.envs.dmc.tasks import SOURCE_TASKS
+from foresight.envs.dmc.tasks import MEASURED_TASKS
 from foresight.evaluation.baselines import CONDITIONS, RowBook, paired_baselines
 from foresight.evaluation.results import Result, make_result
 from studies.registry import Request
@@ -20,7 +20,7 @@ SMOKE_CONDITIONS = ("zero", "random", "expert")
 class BaselinesConfig:
     """Trivial baselines, experts and the true-simulator oracle on the source tasks."""
 
-    tasks: tuple[str, ...] = SOURCE_TASKS
+    tasks: tuple[str, ...] = MEASURED_TASKS
     """Tasks to run, for example reacher-easy cup-catch."""
     seeds: int = 20
     """Evaluation seeds 0 .. seeds - 1 of every task and condition."""

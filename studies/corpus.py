@@ -16,7 +16,7 @@ from foresight.core.progress import track
 from foresight.core.spec import Spec, numbered_axes
 from foresight.data.dataset import Dataset
 from foresight.envs.dmc.scenes import SceneRenderer, draw_scene, scene_labels
-from foresight.envs.dmc.tasks import SOURCE_TASKS
+from foresight.envs.dmc.tasks import MEASURED_TASKS
 from foresight.envs.render import RenderSettings
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec
@@ -83,7 +83,7 @@ def parts(scale: float = 1.0) -> Iterator[Part]:
     def count(episodes: int) -> int:
         return max(1, round(episodes * scale))
 
-    for task in SOURCE_TASKS:
+    for task in MEASURED_TASKS:
         turns = (*WANDERING, *TEACHERS.get(task, ()))
         yield Part(task, 0, "plain", count(100), turns, 100)
         yield Part(task, 0, "varied", count(60), turns, 100)
@@ -92,7 +92,7 @@ def parts(scale: float = 1.0) -> Iterator[Part]:
         yield Part(task, 0, "plain", count(16), WANDERING, 100)
         yield Part(task, 0, "varied", count(24), WANDERING, 100)
         yield Part(task, 1, "varied", count(16), WANDERING, 100)
-    for task in SOURCE_TASKS:
+    for task in MEASURED_TASKS:
         if task not in TEACHERS:
             yield Part(task, 0, "plain", count(6), ("oracle",), 100)
 
@@ -114,7 +114,7 @@ def collect_corpus(
         seed += 10_000  # parts never share an initial state, whatever their sizes
     scenes = max(1, round(SCENES * scale))
     stores.append(collect_scenes(Path(folder) / "scenes", scenes, size))
-    plain = [f"{task}-camera0-plain" for task in SOURCE_TASKS]
+    plain = [f"{task}-camera0-plain" for task in MEASURED_TASKS]
     first = [store for name in plain for store in stores if store.path.name == name]
     rest = [store for store in stores if store.path.name not in plain]
     return first + sorted(rest, key=lambda store: store.path.name)

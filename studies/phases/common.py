@@ -93,7 +93,7 @@ class PhaseConfig:
     def view(self, name: str) -> View:
         """A view by its name."""
         if name == "mean":
-            eyes = EncoderConfig(self.encoder, "source", self.device)
+            eyes = EncoderConfig(self.encoder, "mean", self.device)
             return View(name, eyes, StateEncoderConfig("standardise"))
         eyes = EncoderConfig(self.encoder, "tubelet", self.device)
         return View(name, eyes, StateEncoderConfig("pca", dim=self.dim, history=3))

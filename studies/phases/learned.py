@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from foresight.envs.dmc.tasks import SOURCE_TASKS
+from foresight.envs.dmc.tasks import MEASURED_TASKS
 from foresight.evaluation.results import Result, load
 from foresight.pipelines import demonstrations
 from foresight.pipelines import learn as planning
@@ -20,7 +20,7 @@ NEEDS = {"phase-8": ("ablation",), "phase-9": ("planning", "teach")}
 """The result files that answer a phase, in the order in which they can be made."""
 TASKS = {
     "phase-8": (TASK, "cartpole-swingup"),
-    "phase-9": SOURCE_TASKS,
+    "phase-9": MEASURED_TASKS,
 }
 SMOKE_TASKS = (TASK,)
 FINISHED = "seconds.json"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from foresight.envs.dmc.tasks import SOURCE_TASKS
+from foresight.envs.dmc.tasks import MEASURED_TASKS
 from studies.claims import Claim, Figure, Side
 from studies.sources.common import CARTPOLE, REACHER, Source, return_key
 
-TRIVIAL = {task: "constant" for task in SOURCE_TASKS} | {REACHER: "zero", "cup-catch": "zero"}
+TRIVIAL = {task: "constant" for task in MEASURED_TASKS} | {REACHER: "zero", "cup-catch": "zero"}
 """The best of zero, random and constant on the twenty seeds of `foresight reproduce baselines`."""
 ABLATED: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "FULL": ((18.0, 2.2), (13.8, 14.3)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foresight.envs.dmc.tasks import SOURCE_TASKS
+from foresight.envs.dmc.tasks import MEASURED_TASKS
 from studies.claims import Claim, Figure
 from studies.sources.common import CARTPOLE, REACHER, Source, return_key
 from studies.sources.learned import LOST, TRIVIAL
@@ -105,7 +105,7 @@ CONCLUSIONS = Source(
                 0.86,
             )
             for key, name in (("position", "positions"), ("velocity", "velocities"))
-            for task in SOURCE_TASKS
+            for task in MEASURED_TASKS
             if name != "positions" or task not in LOST  # phase 9 asks that there
         ),
         *(

@@ -32,13 +32,7 @@ def test_the_point_mass_expert_is_good_with_mixed_actuators_too():
     assert returns("expert", "point_mass-hard", range(8)).mean() >= 70
 
 
-def test_the_sources_controller_is_as_poor_as_it_was():
-    found = returns("source", "reacher-easy")
-    assert 60 < found.mean() < 95
-    assert (found < 20).any()
-
-
-@pytest.mark.parametrize("name", ["expert", "source", "eps:0.3:expert"])
+@pytest.mark.parametrize("name", ["expert", "eps:0.3:expert"])
 def test_a_task_without_that_expert_is_refused_with_those_that_have_one(name):
     with pytest.raises(ForesightError, match=r"pendulum-swingup.*reacher-easy"):
         named(name, "pendulum-swingup")
@@ -54,7 +48,7 @@ def test_other_environments_have_no_experts(env_id):
 def test_ids_with_and_without_their_namespace_are_one():
     assert has_expert("expert", "dmc/reacher-easy") and has_expert("expert", "reacher-easy")
     assert has_expert("oracle", "dmc/ball_in_cup-catch")
-    assert not has_expert("oracle", "dog-run") and not has_expert("source", "walker-walk")
+    assert not has_expert("oracle", "dog-run") and not has_expert("random", "walker-walk")
 
 
 def test_only_a_simulator_can_be_attached():

@@ -11,7 +11,7 @@ import pytest
 from bodies import begin, play, spec_of_task
 from foresight.core.errors import ForesightError
 from foresight.envs.dmc.environment import make
-from foresight.envs.dmc.tasks import SOURCE_TASKS
+from foresight.envs.dmc.tasks import MEASURED_TASKS
 from foresight.experts.oracle import Oracle
 from foresight.experts.oracle_search import Population, SearchSettings
 from foresight.experts.oracle_settings import ORACLE_SETTINGS, OracleSettings, oracle_settings
@@ -36,7 +36,7 @@ def worker_actions(task):
     return run(task, small(task), 8)[0], default_threads()
 
 
-@pytest.mark.parametrize("task", SOURCE_TASKS)
+@pytest.mark.parametrize("task", MEASURED_TASKS)
 def test_futures_are_those_of_the_environment(task):
     env = make(task, "seed200", None)
     env.reset(seed=10_001)
@@ -155,7 +155,7 @@ def test_unequal_bounds_are_kept():
 
 
 def test_every_source_task_is_known_and_no_other():
-    assert set(ORACLE_SETTINGS) == set(SOURCE_TASKS)
+    assert set(ORACLE_SETTINGS) == set(MEASURED_TASKS)
     assert oracle_settings("ball_in_cup-catch") is oracle_settings("cup-catch")
     assert isinstance(make_policy("oracle", spec_of_task("cup-catch"), "cup-catch"), Oracle)
     with pytest.raises(ForesightError, match=r"humanoid-run.*cheetah-run.*walker-walk"):

@@ -92,19 +92,18 @@ def test_fingerprints_tell_readouts_apart():
         Readout(2, "grid", zoom=Zoom(factor=3)),
     ]
     assert len({r.fingerprint for r in readouts}) == len(readouts)
-    assert Readout(8, "mean", grid=2).fingerprint == READOUTS["source"].fingerprint
+    assert Readout(8, "mean", grid=2).fingerprint == READOUTS["mean"].fingerprint
 
 
 def test_fingerprints_of_caches_on_disks_stay():
-    assert READOUTS["source"].fingerprint == "b0b0d986f0d8b4b7"
+    assert READOUTS["mean"].fingerprint == "b0b0d986f0d8b4b7"
     assert READOUTS["tubelet"].fingerprint == "d509982fc782eea2"
 
 
 @pytest.mark.parametrize(
     ("spec", "readout"),
     [
-        ("source", READOUTS["source"]),
-        ("mean", READOUTS["source"]),
+        ("mean", READOUTS["mean"]),
         ("grid:grid=8", Readout(2, "grid", 8)),
         (" last:grid=4,window=4 ", Readout(4, "last", 4)),
         ("difference:stride=3,window=6", Readout(6, "difference", 4, 3)),
@@ -120,7 +119,7 @@ def test_specifications(spec, readout):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("nothing", "Unknown readout 'nothing': choose one of source, tubelet"),
+        ("nothing", "Unknown readout 'nothing': choose one of mean, tubelet"),
         ("", "Unknown readout ''"),
         ("last:size=4", "'size' is not one of window"),
         ("last:4", "'4' is no setting"),

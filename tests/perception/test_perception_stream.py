@@ -18,7 +18,7 @@ from foresight.perception.readout_spec import parse_readout
 from foresight.perception.stream import FeatureStream
 
 SHAPES = [
-    READOUTS["source"],
+    READOUTS["mean"],
     READOUTS["tubelet"],
     Readout(4, "grid", 2),
     Readout(4, "last", 2, stride=2),
@@ -101,7 +101,7 @@ def test_threads_change_nothing(tiny_encoder, clip):
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("spec", ["source", "tubelet", "difference", "tokens"])
+@pytest.mark.parametrize("spec", ["mean", "tubelet", "difference", "tokens"])
 def test_bfloat16_is_the_same_live_cached_and_in_any_company(tmp_path, tiny, spec):
     encoder, readout = load_encoder(tiny, dtype="bfloat16"), READOUTS[spec]
     stream = FeatureStream(encoder, readout)
@@ -218,7 +218,7 @@ def test_encoding_resumes_by_episode(tmp_path, tiny_encoder):
 
 def test_features_of_two_encoders_or_readouts_are_kept_apart(tmp_path, tiny, tiny_encoder):
     other = load_encoder(tiny, dtype="bfloat16")
-    tubelet, source = READOUTS["tubelet"], READOUTS["source"]
+    tubelet, source = READOUTS["tubelet"], READOUTS["mean"]
     caches = [
         encode_dataset(Store(), encoder, readout, tmp_path)
         for encoder, readout in ((tiny_encoder, tubelet), (other, tubelet), (tiny_encoder, source))
@@ -269,7 +269,7 @@ def test_each_camera_and_rule_has_a_cache_of_its_own(tmp_path, tiny):
         encode_dataset(Store(cameras={}), encoder, readout, tmp_path)
 
 
-@pytest.mark.parametrize("spec", ["tubelet", "source", "difference", "last:grid=2,stride=2"])
+@pytest.mark.parametrize("spec", ["tubelet", "mean", "difference", "last:grid=2,stride=2"])
 def test_long_episodes_are_read_in_pieces_and_stay_the_same(tmp_path, tiny, spec, monkeypatch):
     encoder, readout = load_encoder(tiny, dtype="float32"), parse_readout(spec)
     whole = encode_dataset(Store(), encoder, readout, tmp_path / "whole")
@@ -290,7 +290,7 @@ def test_a_zoom_needs_pictures_as_large_as_it_looks(tmp_path, tiny_encoder):
 
 def test_grad_of_later_models_can_use_features(tiny_encoder, clip):
     features = torch.from_numpy(
-        FeatureStream(tiny_encoder, READOUTS["source"]).episode(clip(batch=1)[0])
+        FeatureStream(tiny_encoder, READOUTS["mean"]).episode(clip(batch=1)[0])
     )
     layer = torch.nn.Linear(features.shape[1], 1)
     layer(features).sum().backward()

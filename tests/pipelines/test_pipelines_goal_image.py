@@ -118,7 +118,7 @@ def test_collect_encode_train_verbs_go_the_same_way(tmp_path, capsys):
         (["report", "/nonexistent"], "does not exist"),
         (["run", "reacher-easy", "--encoder", "/nonexistent", "--preset", "smoke"], "nonexistent"),
         (["run", "reacher-easy", "--agent", "goal-image", "--readout", "odd"], "tubelet"),
-        (["run", "reacher-easy", "--readout", "source"], "add --agent goal-image"),
+        (["run", "reacher-easy", "--readout", "mean"], "add --agent goal-image"),
         (["run", "reacher-easy", "--episodes", "3"], "--episodes 3"),
     ],
 )
@@ -134,7 +134,7 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_2(
 
 def test_an_agent_of_another_encoder_is_refused(road, tmp_path, capsys):
     folder, _ = road
-    words = ["evaluate", str(folder / "model"), "--readout", "source", "--seeds", "1"]
+    words = ["evaluate", str(folder / "model"), "--readout", "mean", "--seeds", "1"]
     assert cli.main(words) == 2
     assert "trained on readout tubelet" in " ".join(capsys.readouterr().err.split())
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from foresight.envs.dmc.environment import make
 from foresight.envs.dmc.scenes import draw_scene, scene_labels
-from foresight.envs.dmc.tasks import SOURCE_TASKS
+from foresight.envs.dmc.tasks import MEASURED_TASKS
 from foresight.rollout.collect import collect
 from studies import corpus
 from studies.corpus import FIRST_SEED, WANDERING, Part, collect_scenes, parts
@@ -17,8 +17,8 @@ from studies.corpus import FIRST_SEED, WANDERING, Part, collect_scenes, parts
 def test_parts_cover_the_source_tasks_and_six_more_in_every_way():
     found = list(parts())
     tasks = {part.task for part in found}
-    assert set(SOURCE_TASKS) <= tasks
-    assert len(tasks) >= len(SOURCE_TASKS) + 6
+    assert set(MEASURED_TASKS) <= tasks
+    assert len(tasks) >= len(MEASURED_TASKS) + 6
     assert len({part.name for part in found}) == len(found)
     assert {part.look for part in found} == {"plain", "varied"}
     for task in tasks:
@@ -53,7 +53,7 @@ def test_no_two_episodes_of_a_task_begin_alike(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus, "collect_scenes", render_nothing)
     stores = corpus.collect_corpus(tmp_path, size=32, scale=2.0)
     names = [store.path.name for store in stores]
-    assert names[:8] == [f"{task}-camera0-plain" for task in SOURCE_TASKS]
+    assert names[:8] == [f"{task}-camera0-plain" for task in MEASURED_TASKS]
     assert names[8:] == sorted(names[8:]) and "scenes" in names
     seeds = [spec.seed for specs in plans.values() for spec in specs]
     assert len(set(seeds)) == len(seeds) == sum(part.episodes for part in parts(2.0))

@@ -20,7 +20,7 @@ class Config:
     episodes: int = 100
     """How many episodes the dataset shall hold."""
     behaviours: tuple[str, ...] = ()
-    """Taken in turn: zero, random, constant:0.5, expert, source, oracle, eps:0.3:expert. Empty: a
+    """Taken in turn: zero, random, constant:0.5, expert, oracle, eps:0.3:expert. Empty: a
     third random, the rest the best teacher of the task at epsilon 0.3."""
     protocol: Literal["seed200", "dmc1000"] = "seed200"
     """200 steps without, or 1000 steps with action repeat 2."""

@@ -31,7 +31,7 @@ class Config:
     encoder: str = "foresight-small"
     """Folder or hub id of a V-JEPA 2 checkpoint, for example facebook/vjepa2-vitl-fpc64-256."""
     readout: tuple[str, ...] = ("tubelet",)
-    """One or more readouts to compare, for example source tubelet last:grid=8,window=4."""
+    """One or more readouts to compare, for example mean tubelet last:grid=8,window=4."""
     device: str = "cpu"
     """Where the encoder runs: cpu, cuda, cuda:1, or auto for cuda where there is one."""
     fit: Literal["squash", "crop", "pad"] = "squash"

@@ -19,7 +19,7 @@ class Config:
     """
 
     tasks: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Task ids, for example reacher-easy; the eight source tasks if none is named."""
+    """Task ids, for example reacher-easy; the eight measured tasks if none is named."""
     preset: Literal["full", "smoke"] = "full"
     """smoke: under a minute, to see that everything runs."""
     steps: int | None = None

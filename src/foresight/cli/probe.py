@@ -15,7 +15,7 @@ from foresight.core.errors import ForesightError
 class Config:
     """Say what an encoder sees of each task: place, speed, size, shape; resumes where it stopped.
 
-    Small probes read positions and velocities of the source tasks, and place, size, depth, shape
+    Small probes read positions and velocities of the measured tasks, and place, size, depth, shape
     and motion of rendered objects, from the frozen features. They are fitted on some episodes and
     measured on others, beside the same network with random weights and beside raw pixels.
 

@@ -18,7 +18,7 @@ class Config:
     """Learn one task from pixels, plan in what was learned, evaluate, report; resumes.
 
     By default the agent learns by acting and imagines before each action (`foresight learn` does
-    the same for many tasks). The goal-image agent, as in the source documents, collects at random,
+    the same for many tasks). The goal-image agent collects at random,
     trains a world model on cached features and plans towards a picture of the goal.
     """
 

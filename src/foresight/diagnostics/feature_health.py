@@ -25,10 +25,7 @@ COLLAPSED_RANK = 2.0
 
 @dataclass(frozen=True)
 class Health:
-    """Statistics of one kind of features; random pairs are of any two steps of the dataset.
-
-    ``norm`` to ``cosine_consecutive`` are those of the source documents' embedding table.
-    """
+    """Statistics of one kind of features; random pairs are of any two steps of the dataset."""
 
     norm: float
     """Mean L2 norm."""

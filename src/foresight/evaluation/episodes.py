@@ -32,8 +32,7 @@ from foresight.rollout.pool import run_jobs
 SUCCESS_RETURN = {"seed200": 150.0, "dmc1000": 750.0}
 """An episode is a success if its return is above this.
 
-150 of at most 200 is the threshold of the source documents; ``dmc1000`` takes the same share of
-its at most 1000."""
+150 of at most 200; ``dmc1000`` takes the same share of its at most 1000."""
 
 FILM = RenderSettings(size=192, quality="full")
 """How episodes are filmed for a report, whatever the agent itself sees."""

@@ -9,7 +9,7 @@ __all__ = ["NoisyExpert", "has_expert"]
 
 
 def has_expert(kind: str, env_id: str) -> bool:
-    """Whether an environment has an ``expert``, a ``source``, or an ``oracle`` for its reward."""
+    """Whether an environment has an ``expert``, or an ``oracle`` for its reward."""
     from foresight.envs.dmc.tasks import canonical
     from foresight.experts.controllers import EXPERTS
     from foresight.experts.expert import NAMESPACE
@@ -37,6 +37,5 @@ def _oracle(name: str, spec: Spec, env_id: str | None) -> Policy:
 
 
 register_policy("expert", _scripted)
-register_policy("source", _scripted)
 register_policy("oracle", _oracle)
 register_policy("noisy", noisy_expert, "noisy:0.6:expert")

@@ -68,28 +68,11 @@ class PointMassExpert(Expert):
         return np.clip(self._unmix @ force, -1, 1).astype(np.float32)
 
 
-class SourceReacher(Expert):
-    """The controller of the source documents, which they call an expert.
-
-    It applies the Cartesian direction to the target straight to the joint torques, which is
-    wrong for most poses; kept so that their data can be made again.
-    """
-
-    gain = 5.0
-
-    def act(self, observation: Observation) -> Action:
-        """Control values, float32 ``[2]``."""
-        to_target = -self.physics.finger_to_target()  # dm_control's vector points to the finger
-        return np.clip(self.gain * to_target, -1, 1).astype(np.float32)
-
-
 EXPERTS: dict[tuple[str, str], Callable[[Spec], Policy]] = {
     ("expert", "reacher-easy"): ReacherExpert,
     ("expert", "reacher-hard"): ReacherExpert,
     ("expert", "point_mass-easy"): PointMassExpert,
     ("expert", "point_mass-hard"): PointMassExpert,
-    ("source", "reacher-easy"): SourceReacher,
-    ("source", "reacher-hard"): SourceReacher,
 }
 
 

@@ -39,7 +39,7 @@ class Oracle(Expert):
     planned for anew from where it is.
 
     Args:
-        task: One of the eight source tasks.
+        task: One of the eight measured tasks.
         spec: Of the robot.
         settings: How to search; None takes the tuned settings of the task.
         threads: Simulation threads; None takes all cores, or one within a worker process.

@@ -158,8 +158,8 @@ class Readout:
 
 
 READOUTS = {
-    # What the source documents did: one mean vector of a sliding window.
-    "source": Readout(window=8, pool="mean"),
+    # One mean vector of a sliding window.
+    "mean": Readout(window=8, pool="mean"),
     # The last tubelet alone, with space kept; history is stacked when features are read.
     "tubelet": Readout(window=2, pool="grid"),
     # The last tubelet, which has seen the motion of eight frames.

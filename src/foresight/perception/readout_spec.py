@@ -9,8 +9,8 @@ from foresight.core.errors import ForesightError
 from foresight.perception.readout import READOUTS, Readout
 from foresight.perception.zoom import Zoom
 
-# The pools that are not presets by their own name.
-ALIASES = {"mean": "source", "grid": "tubelet"}
+# The pool that is no preset by its own name.
+ALIASES = {"grid": "tubelet"}
 NUMBERS = ("window", "grid", "stride")
 SETTINGS = (*NUMBERS, "tubelets", "zoom")
 

@@ -11,7 +11,7 @@ from foresight.core.machine import peak_gib
 from foresight.core.metrics import read_metrics
 from foresight.core.progress import console
 from foresight.core.stopwatch import Stopwatch
-from foresight.envs.dmc.tasks import SOURCE_TASKS, canonical
+from foresight.envs.dmc.tasks import MEASURED_TASKS, canonical
 from foresight.evaluation.assess import Trial, assess_agent, assess_baselines, camera
 from foresight.evaluation.baselines import CONDITIONS, TRAINING_SEEDS, RowBook, borrow_baselines
 from foresight.evaluation.results import Result, make_result
@@ -243,7 +243,7 @@ def run(
         ForesightError: as `learn_task`.
     """
     rows: list[Row] = []
-    names = [canonical(task) for task in tasks] or list(SOURCE_TASKS)
+    names = [canonical(task) for task in tasks] or list(MEASURED_TASKS)
     for name in names:
         known = settings_of(name)
         own = {"teacher": known.get("teacher", "oracle")} if config.steps is not None else known

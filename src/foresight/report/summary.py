@@ -125,9 +125,9 @@ def _section(result: Result, name: str) -> str:
     if measured.rows:
         lines.append(to_markdown(measured))
     source = result.config.get("source")
-    if isinstance(source, dict):  # of a drift measurement it is the clip
+    if isinstance(source, dict):  # figures of others; of a drift measurement it is the clip
         figures = ", ".join(f"{what} {value:g}" for what, value in source.items())
-        lines.append(f"The source documents report: {figures}.\n")
+        lines.append(f"To compare with: {figures}.\n")
         key = f"{result.config.get('headline')}/{result.tasks[0]}"
         if key in result.summary:
             lines.append(f"Ours: {interval(result.summary[key])}.\n")

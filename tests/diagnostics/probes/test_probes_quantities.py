@@ -9,7 +9,7 @@ from foresight.core.errors import ForesightError
 from foresight.diagnostics.probes.state_probe import StateProbe
 from foresight.envs.dmc.environment import make
 from foresight.envs.dmc.quantities import MEASURES
-from foresight.envs.dmc.tasks import SOURCE_TASKS
+from foresight.envs.dmc.tasks import MEASURED_TASKS
 from foresight.envs.render import RenderSettings
 from foresight.rollout.episode import EpisodeSpec, run_episode
 
@@ -34,10 +34,10 @@ def at(task, state):
 
 
 def test_every_source_task_has_quantities():
-    assert set(MEASURES) == set(SOURCE_TASKS)
+    assert set(MEASURES) == set(MEASURED_TASKS)
 
 
-@pytest.mark.parametrize("task", SOURCE_TASKS)
+@pytest.mark.parametrize("task", MEASURED_TASKS)
 def test_names_are_distinct_and_states_give_the_same_numbers_again(task):
     probe = StateProbe(task)
     names = probe.position + probe.velocity

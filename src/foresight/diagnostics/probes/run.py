@@ -34,7 +34,7 @@ from foresight.diagnostics.probes.fit import FitSettings
 from foresight.diagnostics.probes.read import Reading, read_features
 from foresight.diagnostics.probes.recorded import Windows, recorded_data
 from foresight.envs.dmc.quantities import MEASURES
-from foresight.envs.dmc.tasks import SOURCE_TASKS, canonical
+from foresight.envs.dmc.tasks import MEASURED_TASKS, canonical
 from foresight.envs.render import RenderSettings
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Interval, Row, Summary
@@ -62,7 +62,7 @@ class ProbeSettings:
 
     encoder: str = "foresight-small"
     """Folder, hub id or name of the encoder under test."""
-    tasks: tuple[str, ...] = (*SOURCE_TASKS, SCENES)
+    tasks: tuple[str, ...] = (*MEASURED_TASKS, SCENES)
     """Source tasks, and scenes."""
     episodes: int = 800
     """Of each task: many short ones, as every one has its own goal and start."""
@@ -183,7 +183,7 @@ def _checked(settings: ProbeSettings) -> list[str]:
         if task != SCENES and task not in MEASURES:
             raise ForesightError(
                 f"There is nothing to probe in {task!r}: choose {SCENES} or one of "
-                f"{', '.join(SOURCE_TASKS)}."
+                f"{', '.join(MEASURED_TASKS)}."
             )
     if not tasks:
         raise ForesightError(f"No task to probe: name {SCENES} or a source task.")

@@ -9,7 +9,7 @@ from foresight.core.errors import ForesightError
 from foresight.envs.dmc.environment import make
 from foresight.envs.dmc.protocol import Protocol
 from foresight.envs.dmc.quantities import MEASURES, measure
-from foresight.envs.dmc.tasks import SOURCE_TASKS, canonical
+from foresight.envs.dmc.tasks import MEASURED_TASKS, canonical
 
 
 class StateProbe:
@@ -32,7 +32,7 @@ class StateProbe:
         if name not in MEASURES:
             raise ForesightError(
                 f"No quantities are known for the task {task!r}: choose one of "
-                f"{', '.join(SOURCE_TASKS)}."
+                f"{', '.join(MEASURED_TASKS)}."
             )
         self.task = name
         self._env = make(name, protocol, render=None)

@@ -6,7 +6,7 @@ import difflib
 
 from foresight.core.errors import ForesightError
 
-SOURCE_TASKS = (
+MEASURED_TASKS = (
     "reacher-easy",
     "point_mass-easy",
     "cartpole-swingup",
@@ -16,7 +16,7 @@ SOURCE_TASKS = (
     "hopper-hop",
     "cup-catch",
 )
-"""The eight tasks that the source documents report."""
+"""The eight tasks that agents are measured on."""
 
 # Written down, so that a list of tasks needs no simulator. A test compares it with the suite.
 SUITE = {
@@ -62,7 +62,7 @@ def resolve(task: str) -> tuple[str, str]:
         close = difflib.get_close_matches(str(task), task_ids(), n=3, cutoff=0.4)
         raise ForesightError(
             f"Unknown task {task!r}: expected a dm_control id such as "
-            f"{', '.join(close or SOURCE_TASKS[:3])}."
+            f"{', '.join(close or MEASURED_TASKS[:3])}."
         )
     return found
 
