@@ -27,7 +27,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.machine import torch_threads
 from foresight.evaluation.statistics import Row
 from foresight.perception.encoder import DTYPES, default_dtype
-from foresight.planning.config import SOURCE_SEARCH, SearchConfig
+from foresight.planning.config import SearchConfig
 from foresight.policies.mpc import ImagineConfig, Imaginer
 from foresight.worldmodel.config import (
     CameraInput,
@@ -38,6 +38,8 @@ from foresight.worldmodel.config import (
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.model import WorldModel
 
+SOURCE_SEARCH = SearchConfig(samples=500, elites=50, iterations=5, horizon=8)
+"""The planner of the source documents: 100,000 network evaluations a decision with five members."""
 SIZES = {"source": SOURCE_SEARCH, "heads": SearchConfig()}
 TASKS = {"source": "source-size", "heads": "heads", "default": "default"}
 SAMPLES = (125, 250, 500, 1000)

@@ -9,9 +9,9 @@ from foresight.pipelines.stages import model_base
 from foresight.policies.factory import PlannerConfig
 from foresight.training.loop import FitConfig
 from foresight.training.offline import Trained, train_world_model
-from foresight.worldmodel.dynamics.config import SOURCE_MLP, DynamicsConfig
+from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.model import count_parameters
-from studies.phases.common import EXPLORATION, TASK, Measured, Place, View
+from studies.phases.common import EXPLORATION, SOURCE_MLP, TASK, Measured, Place, View
 from studies.phases.rows import (
     beside_persistence,
     error_differences,

@@ -20,11 +20,16 @@ from foresight.training.experience import Experience
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig, Trained
 from foresight.worldmodel.config import StateEncoderConfig
-from foresight.worldmodel.dynamics.config import SOURCE_MLP, DynamicsConfig
+from foresight.worldmodel.dynamics.config import DynamicsConfig
 
 TASK = "reacher-easy"
 EXPLORATION = "eps:0.3:expert"
 BASELINES = ("zero", "random", "constant", "expert", "oracle")
+SOURCE_MLP = DynamicsConfig("mlp", hidden=512, layers=3)
+"""The sources' residual MLP, of phases 3 and 6; 1.58 million parameters at Z = 1024."""
+SOURCE_RESBLOCK = DynamicsConfig("resblock", hidden=1024, layers=4, dropout=0.1)
+"""Their larger network, of phases 4d and 4e; 10.5 million at Z = 1024. They name no share of
+dropout."""
 SOURCE_UPDATES = (1_050, 31_000)
 """Updates that the sources gave multi-step and one-step training."""
 
@@ -72,9 +77,7 @@ class PhaseConfig:
     )
     """The search of all phases; random shooting draws as many sequences at once as CEM draws in all
     its iterations. The sources had 500 x 5 sequences of 10 steps."""
-    resblock: DynamicsConfig = field(
-        default_factory=lambda: DynamicsConfig("resblock", hidden=1024, layers=4, dropout=0.1)
-    )
+    resblock: DynamicsConfig = field(default_factory=lambda: SOURCE_RESBLOCK)
     """The larger network."""
     encoder: str = FORESIGHT_SMALL
     """The frozen encoder."""

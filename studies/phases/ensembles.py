@@ -14,11 +14,10 @@ from foresight.evaluation.statistics import Row, Summary
 from foresight.pipelines.stages import DataPlan, learn
 from foresight.training.experience import Experience
 from foresight.training.offline import Trained
-from foresight.worldmodel.dynamics.config import SOURCE_MLP
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.state import encode_latents
 from foresight.worldmodel.whitening import whitening_matrix
-from studies.phases.common import EXPLORATION, Measured, Place, View
+from studies.phases.common import EXPLORATION, SOURCE_MLP, Measured, Place, View
 from studies.phases.rows import beside_persistence, error_rows, measurement, persistence_rows
 
 BEHAVIOURS = {

@@ -13,11 +13,11 @@ from benchmarks import encoder_speed, planner_bench
 from benchmarks import planner_speed as speed
 from benchmarks.planner_bench import Bench, LoopDynamics
 from benchmarks.planner_peer import Peer, stacked_weights
-from benchmarks.planner_speed import PlannerSpeedConfig
+from benchmarks.planner_speed import SOURCE_SEARCH, PlannerSpeedConfig
 from foresight.cli import main
 from foresight.core.errors import ForesightError
 from foresight.evaluation.results import load
-from foresight.planning.config import SOURCE_SEARCH, SearchConfig
+from foresight.planning.config import SearchConfig
 from foresight.planning.solvers import imagine
 
 TINY = SearchConfig(samples=8, elites=2, iterations=2, horizon=3)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from naive_worlds import Gains, Integrator
 
 from foresight.core.errors import ForesightError
-from foresight.planning.config import SOURCE_SEARCH, SearchConfig, make_solver
+from foresight.planning.config import SearchConfig, make_solver
 from foresight.planning.objective import Effort, GoalDistance, Objective
 from foresight.planning.solvers import (
     CEM,
@@ -228,7 +228,9 @@ def test_the_configurations_make_their_solvers():
     for kind, expected in kinds.items():
         found = make_solver(SearchConfig(solver=kind), Integrator(), LOW, HIGH)
         assert type(found) is expected and (found.samples, found.horizon) == (128, 5)
-    source = make_solver(SOURCE_SEARCH, Integrator(), LOW, HIGH)
+    source = make_solver(
+        SearchConfig(samples=500, elites=50, iterations=5, horizon=8), Integrator(), LOW, HIGH
+    )
     assert (source.samples, source.iterations, source.horizon) == (500, 5, 8)
     refined = make_solver(SearchConfig(refine_steps=3), Integrator(), LOW, HIGH)
     assert isinstance(refined, Refined) and (refined.steps, refined.horizon) == (3, 5)

@@ -176,9 +176,9 @@ def _ratio(above: Tensor, below: Tensor) -> float:
 
 
 def weight_cosine(dynamics: object) -> dict[str, float]:
-    """The sources' diversity: mean cosine between the flattened weights of two members.
+    """Diversity: mean cosine between the flattened weights of two members.
 
-    ``weight-cosine`` takes all parameters, as the sources do. Gains of layer norms begin at 1 in
+    ``weight-cosine`` takes all parameters. Gains of layer norms begin at 1 in
     every member and dominate it: ``weight-cosine-matrices`` leaves all vectors out and is near 0
     for members from different seeds, however alike what they predict. Empty for a dynamics that
     holds no `EnsembleDynamics`.

@@ -17,8 +17,8 @@ from foresight.planning.solvers.search import Options, Search
 class SearchConfig:
     """How to search; the defaults decide in tens of milliseconds on two CPU cores.
 
-    That is for five members of the sources' width (128-d state, 512 hidden). The horizon is short:
-    what comes after it belongs to a terminal value.
+    That is for five members of 512 hidden units and a state of 128. The horizon is short: what
+    comes after it belongs to a terminal value.
     """
 
     solver: Literal["cem", "icem", "mppi", "shooting"] = "cem"
@@ -50,11 +50,6 @@ class SearchConfig:
     """How many candidates are refined."""
     refine_rate: float = 0.05
     """Rate of the gradient steps, in units of half the action range."""
-
-
-SOURCE_SEARCH = SearchConfig(samples=500, elites=50, iterations=5, horizon=8)
-"""The sources' planner (findings, phases 6 to 9), 100,000 network evaluations a decision with five
-members."""
 
 
 def make_solver(

@@ -15,7 +15,7 @@ from foresight.native import SIDE, addresses, library, packed
 from foresight.worldmodel.dynamics.residual import ResidualDynamics
 
 NATIVE_ROWS = 256
-"""Candidates rolled out together: at the sources' width their activations and a member's weights
+"""Candidates rolled out together: at a width of 512 their activations and a member's weights
 are about the 2 MiB of a core's own cache; from 128 to 512 the time hardly changes."""
 
 

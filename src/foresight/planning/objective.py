@@ -88,7 +88,7 @@ class GoalDistance(_Goal):
 
     Args:
         goal: `[B, Z]` or `[Z]`.
-        over: `final` judges the last imagined state (the sources), `sum` all of them averaged,
+        over: `final` judges the last imagined state, `sum` all of them averaged,
             `closest` the nearest one.
         weight: factor on the distance.
         whitening: measure in whitened units; raw if left out.

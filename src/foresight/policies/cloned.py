@@ -1,4 +1,4 @@
-"""Behaviour cloning with the sources' network (findings, phase 1)."""
+"""Behaviour cloning from latent states."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from foresight.worldmodel.state import LinearState, encode_latents
 
 @dataclass(frozen=True)
 class CloningTraining:
-    """How a cloned policy is trained; the sources used 100 epochs and a cosine schedule."""
+    """How a cloned policy is trained."""
 
     fit: FitConfig = field(default_factory=lambda: FitConfig(epochs=100, batch=256))
     validation: float = 0.1

@@ -52,10 +52,10 @@ class TrainConfig:
     heads: HeadsConfig = PREDICTION_ONLY
     """Of these, reward and continuation are learned here; without rewards there is no reward."""
     data: Data = "shuffled"
-    """What the members of an ensemble see: shuffled, all windows in an order of each one's own
-    (the sources); bootstrap, episodes drawn with replacement for each; shared, the same batches."""
+    """What the members of an ensemble see: shuffled, all windows in an order of each one's own;
+    bootstrap, episodes drawn with replacement for each; shared, the same batches."""
     horizon: int = 1
-    """Imagined steps in the dynamics loss; 1 is the sources' one-step training."""
+    """Imagined steps in the dynamics loss; 1 is one-step training."""
     loss: Literal["smooth_l1", "mse"] = "smooth_l1"
     """Error of imagined states."""
     discount: float = 1.0

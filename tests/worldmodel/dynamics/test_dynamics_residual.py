@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 
 from foresight.core.errors import ForesightError
 from foresight.worldmodel.dynamics.config import (
-    SOURCE_MLP,
-    SOURCE_RESBLOCK,
     DynamicsConfig,
     build_single,
 )
@@ -19,9 +17,14 @@ from foresight.worldmodel.model import count_parameters
 def test_source_sizes():
     entry = 1026 * 1024 + 1024 + 2 * 1024
     block = 2 * (1024 * 1024 + 1024 + 2 * 1024)
-    count = count_parameters(build_single(SOURCE_RESBLOCK, 1024, 2))
+    count = count_parameters(
+        build_single(DynamicsConfig("resblock", hidden=1024, layers=4, dropout=0.1), 1024, 2)
+    )
     assert count == entry + 4 * block + 1024 * 1024 + 1024 == 10_516_480
-    assert count_parameters(build_single(SOURCE_MLP, 1024, 2)) == 1_579_520
+    assert (
+        count_parameters(build_single(DynamicsConfig("mlp", hidden=512, layers=3), 1024, 2))
+        == 1_579_520
+    )
 
 
 def test_resblock_step_equals_the_layers_one_by_one():

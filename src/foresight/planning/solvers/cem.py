@@ -16,7 +16,6 @@ from foresight.planning.solvers.search import Options, Search, refuse_non_finite
 class CEM(Search):
     """The cross-entropy method.
 
-    The defaults are the sources' (findings, phase 4b).
 
     Samples from a diagonal Gaussian clipped to the bounds, refits it to the elites, and repeats.
     The mean itself competes as a candidate, so an iteration never loses a good warm start.

@@ -13,7 +13,7 @@ from foresight.planning.solvers.search import Options, Search, refuse_non_finite
 
 
 class RandomShooting(Search):
-    """Uniform random action sequences, the best one wins (findings, phase 4: 1000 × 10)."""
+    """Uniform random action sequences, the best one wins."""
 
     def __init__(
         self,

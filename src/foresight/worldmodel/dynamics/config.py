@@ -47,13 +47,6 @@ class DynamicsConfig:
             )
 
 
-SOURCE_MLP = DynamicsConfig("mlp", hidden=512, layers=3)
-"""The sources' residual MLP (findings, phases 3 and 6; 1.58 million parameters at Z = 1024)."""
-SOURCE_RESBLOCK = DynamicsConfig("resblock", hidden=1024, layers=4, dropout=0.1)
-"""The sources' larger network (findings, phases 4d and 4e; 10.5 million at Z = 1024). They name no
-share of dropout."""
-
-
 def build_single(config: DynamicsConfig, latent: int, actions: int) -> Single:
     """One network, whatever ``config.members`` is; weights from the global random stream.
 

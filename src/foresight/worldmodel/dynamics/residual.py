@@ -1,4 +1,4 @@
-"""Dynamics from state and action alone: the residual MLP and the residual blocks of the sources."""
+"""Dynamics from state and action alone: a residual MLP and residual blocks."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ class DeltaDynamics(StepDynamics):
 class ResidualDynamics(DeltaDynamics):
     """``z' = z + f(z, a)`` with ``f`` a LayerNorm-ReLU MLP.
 
-    With a latent of 1024, two actions and the default sizes this is the sources' network
-    1026 → 512 → 512 → 512 → 1024 (findings, phase 3).
+    With a latent of 1024, two actions and the default sizes it is 1026 → 512 → 512 → 512 → 1024.
     """
 
     def __init__(
@@ -50,10 +49,10 @@ class ResidualDynamics(DeltaDynamics):
 
 
 class ResBlockDynamics(DeltaDynamics):
-    """``z' = z + f(z, a)`` with ``f`` a stack of residual blocks (findings, phases 4d and 4e).
+    """``z' = z + f(z, a)`` with ``f`` a stack of residual blocks.
 
     Linear → LayerNorm → ReLU, ``layers`` blocks, Linear. 10,516,480 parameters for a latent of
-    1024, two actions, a width of 1024 and four blocks. Without dropout the sources saw it memorise
+    1024, two actions, a width of 1024 and four blocks. Without dropout it has been seen to memorise
     80 thousand transitions.
     """
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class RewardModel(nn.Module):
-    """``r(z, a)``, an MLP with two hidden layers of 256 (findings, phases 5b and 6)."""
+    """``r(z, a)``, an MLP with two hidden layers of 256."""
 
     def __init__(self, latent: int, actions: int, hidden: int = 256) -> None:
         super().__init__()
