@@ -72,11 +72,13 @@ def test_the_list_has_every_task_of_the_suite_and_what_was_registered(register):
     assert {f"dmc/{task}" for task in task_ids()} | {"acme/arm"} == set(env_ids())
 
 
-def test_importing_the_registry_imports_no_simulator():
+def test_importing_the_room_imports_no_simulator_and_tells_gymnasium():
     code = """
 import sys
-import foresight.envs.registry as registry
-registry.env_ids()
+import gymnasium
+import foresight.envs
+assert foresight.envs.env_ids()
+assert gymnasium.spec("foresight/dmc-reacher-easy")
 print(sorted({"mujoco", "dm_control", "torch"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
