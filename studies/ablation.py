@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from foresight.core.progress import console
-from foresight.diagnostics.held_out import HeldOutConfig
 from foresight.evaluation.assess import Trial, assess_agent, assess_baselines, camera
 from foresight.evaluation.baselines import RowBook
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, Summary, condition_difference
 from foresight.policies.mpc import ImagineConfig
 from studies.calibration import SMALL
+from studies.ensemble_errors.held_out import HeldOutConfig
 from studies.learned import Learned
 from studies.variants import VariantFactory, variant
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from foresight.core.progress import console
-from foresight.diagnostics.calibration import HORIZONS, calibrate
-from foresight.diagnostics.held_out import HeldOutConfig
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, Summary
 from foresight.policies.mpc import ImagineConfig
+from studies.ensemble_errors.calibration import HORIZONS, calibrate
+from studies.ensemble_errors.held_out import HeldOutConfig
 from studies.learned import Learned
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from foresight.core.errors import ForesightError
 from foresight.core.files import file_fingerprint
-from foresight.diagnostics.held_out import HeldOutConfig, collect_held_out
-from foresight.diagnostics.imagined_errors import HeldOut
 from foresight.evaluation.statistics import Interval
 from foresight.perception.encoder import load_encoder
 from foresight.policies.mpc import ImagineConfig, Imaginer
 from foresight.training.memory import recall
 from foresight.worldmodel.model import WorldModel
+from studies.ensemble_errors.held_out import HeldOutConfig, collect_held_out
+from studies.ensemble_errors.imagined_errors import HeldOut
 from studies.latent_stats import Grounds, grounds_of
 from studies.penalty import planning_beta
 

@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.diagnostics.calibration import worth_of_doubt
-from foresight.diagnostics.imagined_errors import HeldOut, imagined_windows
 from foresight.evaluation.statistics import Interval
 from foresight.planning.objective import Disagreement, Objective, PredictedReward, TerminalValue
 from foresight.policies.mpc import Imaginer
 from foresight.worldmodel.whitening import Whitening
+from studies.ensemble_errors.calibration import worth_of_doubt
+from studies.ensemble_errors.imagined_errors import HeldOut, imagined_windows
 
 
 @torch.inference_mode()

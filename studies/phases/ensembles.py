@@ -8,7 +8,6 @@ import torch
 
 from foresight.data.cache import FeatureCache
 from foresight.data.dataset import Dataset
-from foresight.diagnostics.calibration import calibrate, held_out, weight_cosine
 from foresight.diagnostics.feature_health import feature_health, health_rows
 from foresight.evaluation.statistics import Row, Summary
 from foresight.pipelines.stages import DataPlan, learn
@@ -17,6 +16,7 @@ from foresight.training.offline import Trained
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.state import encode_latents
 from foresight.worldmodel.whitening import whitening_matrix
+from studies.ensemble_errors.calibration import calibrate, held_out, weight_cosine
 from studies.phases.common import EXPLORATION, SOURCE_MLP, Measured, Place, View
 from studies.phases.rows import beside_persistence, error_rows, measurement, persistence_rows
 

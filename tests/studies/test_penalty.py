@@ -10,13 +10,13 @@ import torch
 
 from foresight import load_encoder
 from foresight.core.errors import ForesightError
-from foresight.diagnostics import calibration
-from foresight.diagnostics.calibration import calibrate
-from foresight.diagnostics.held_out import HeldOutConfig, Shaky, collect_held_out
 from foresight.policies.mpc import ImagineConfig, Imaginer
 from foresight.rollout.arena import Arena
 from foresight.training.memory import recall
 from foresight.worldmodel.model import WorldModel
+from studies.ensemble_errors import calibration
+from studies.ensemble_errors.calibration import calibrate
+from studies.ensemble_errors.held_out import HeldOutConfig, Shaky, collect_held_out
 from studies.latent_stats import grounds_of
 from studies.penalty import planning_beta
 

@@ -11,11 +11,11 @@ import pytest
 from foresight import cli
 from foresight.core.errors import ForesightError
 from foresight.core.machine import machine
-from foresight.diagnostics import calibration as measured
-from foresight.diagnostics.held_out import HeldOutConfig
 from foresight.evaluation.results import load, make_result
 from foresight.evaluation.statistics import paired_difference, returns_by_seed
 from studies import ablation, cost, dmc1000, evidence
+from studies.ensemble_errors import calibration as measured
+from studies.ensemble_errors.held_out import HeldOutConfig
 from studies.learned import find_learned
 
 TASK = "point_mass-easy"

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foresight.core.errors import ForesightError
-from foresight.diagnostics.imagined_errors import Ensemble, HeldOut, imagined_windows, over_episodes
 from foresight.evaluation.statistics import Interval, Row, Summary, bootstrap_interval
 from foresight.training.experience import Experience
 from foresight.worldmodel.dynamics.build import AnyDynamics
@@ -26,6 +25,12 @@ from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.ranks import spearman
 from foresight.worldmodel.whitening import deviation, disagreement, whitening_matrix
+from studies.ensemble_errors.imagined_errors import (
+    Ensemble,
+    HeldOut,
+    imagined_windows,
+    over_episodes,
+)
 
 __all__ = ["HeldOut", "calibrate", "calibrated_beta", "held_out", "weight_cosine"]
 

@@ -5,14 +5,6 @@ import pytest
 import torch
 
 from foresight.core.errors import ForesightError
-from foresight.diagnostics import calibration
-from foresight.diagnostics.calibration import (
-    HeldOut,
-    calibrate,
-    calibrated_beta,
-    held_out,
-    weight_cosine,
-)
 from foresight.evaluation.results import make_result
 from foresight.training.experience import Experience
 from foresight.worldmodel.config import CameraInput, StateEncoderConfig, WorldModelConfig
@@ -21,6 +13,14 @@ from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.ranks import spearman
 from foresight.worldmodel.whitening import deviation, disagreement, whitening_matrix
+from studies.ensemble_errors import calibration
+from studies.ensemble_errors.calibration import (
+    HeldOut,
+    calibrate,
+    calibrated_beta,
+    held_out,
+    weight_cosine,
+)
 
 Z, A, E = 3, 2, 4
 

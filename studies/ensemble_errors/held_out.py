@@ -14,13 +14,13 @@ from torch import Tensor
 from foresight.core.errors import ForesightError
 from foresight.core.files import atomic_write, fingerprint
 from foresight.core.progress import track
-from foresight.diagnostics.imagined_errors import HeldOut
 from foresight.perception.encoder import Encoder
 from foresight.policies.mpc import ImagineConfig, Imaginer
 from foresight.rollout.arena import Arena, Rolled, Wander
 from foresight.training.memory import latents
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.observation import ObservationEncoder
+from studies.ensemble_errors.imagined_errors import HeldOut
 
 FIRST_SEED = 500_000
 """Apart from evaluation (0 and up), constants (10,000), datasets (20,000) and learning

@@ -1,0 +1,1 @@
+"""Do ensembles know where they err? Held-out episodes, imagined futures, and their errors."""
