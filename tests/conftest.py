@@ -1,8 +1,15 @@
 """What holds for every test."""
 
+import hypothesis
 import jaxtyping
 import pytest
 import torch
+
+# A slow machine is no fault of the code.
+hypothesis.settings.register_profile(
+    "foresight", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("foresight")
 
 # Shapes and types of these rooms are checked at every call. They must not be imported before.
 jaxtyping.install_import_hook(["foresight.core", "foresight.data"], "shape_checks.checked")

@@ -52,7 +52,7 @@ def peak_gib() -> float:
 
 def held_gib() -> float:
     """Memory this process holds now, in GiB."""
-    return psutil.Process().memory_info().rss / 2**30
+    return float(psutil.Process().memory_info().rss) / 2**30
 
 
 def _processor() -> str:

@@ -76,7 +76,8 @@ class BatchPolicy(Policy):
 
     def act(self, observation: Observation) -> Action:
         """The action of one robot."""
-        return self.act_batch([observation])[0]
+        action: np.ndarray = self.act_batch([observation])[0]
+        return action
 
 
 @runtime_checkable

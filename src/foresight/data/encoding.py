@@ -153,11 +153,14 @@ def _arrays(episode: Episode) -> dict[str, np.ndarray]:
 def _plain(info: Mapping[str, Any]) -> dict[str, Any]:
     """The info as it will come back from the disk."""
     try:
-        return json.loads(json.dumps(dict(info), default=plain_json, allow_nan=False))
+        plain: dict[str, Any] = json.loads(
+            json.dumps(dict(info), default=plain_json, allow_nan=False)
+        )
     except (TypeError, ValueError) as error:
         raise ForesightError(
             f"The info of an episode cannot be stored ({error}): give plain, finite values."
         ) from error
+    return plain
 
 
 def _numbers(

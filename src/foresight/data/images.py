@@ -63,4 +63,4 @@ def _bytes(cell: Any, root: Path, name: str) -> bytes:
         return bytes(content)
     if not path or not (root / path).is_file():
         raise ForesightError(f"{name} is missing (path {path!r}): copy the dataset again.")
-    return (root / path).read_bytes()
+    return Path(root, path).read_bytes()

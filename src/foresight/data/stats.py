@@ -6,6 +6,8 @@ exactly and which adds up over episodes.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Int64, UInt8
 from PIL import Image
@@ -14,7 +16,7 @@ QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 NAMES = ("min", "max", "mean", "std", "count", *QUANTILES)
 LEVELS = 256
 
-Stats = dict[str, list]
+Stats = dict[str, list[Any]]
 """Name of the statistic to its values: one for each number of the feature; ``count`` is [n]."""
 
 

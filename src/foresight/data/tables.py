@@ -75,7 +75,7 @@ def to_numpy(column: pa.ChunkedArray, feature: Feature, where: str) -> np.ndarra
         return np.array(array.to_pylist(), dtype=object)
     while pa.types.is_nested(array.type):
         array = array.flatten()
-    values = array.to_numpy(zero_copy_only=False)
+    values: np.ndarray = array.to_numpy(zero_copy_only=False)
     if values.dtype == object:  # missing values among whole numbers or flags
         values = np.array([np.nan if v is None else v for v in values], np.float64)
     if len(values) != rows * feature.size:

@@ -142,7 +142,8 @@ def window_starts(
     chosen = np.asarray(episodes, dtype=np.int64)
     counts = np.maximum(offsets[chosen + 1] - offsets[chosen] - window + 1, 0)
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.repeat(offsets[chosen], counts) + within
+    rows: np.ndarray = np.repeat(offsets[chosen], counts) + within
+    return rows
 
 
 def split_episodes(n: int, fraction: float, seed: int) -> tuple[list[int], list[int]]:

@@ -139,7 +139,8 @@ def imagining_form(dynamics: Any, config: DynamicsConfig, dtype: torch.dtype) ->
     """A trained dynamics, single or ensemble, for imagining in ``dtype`` only; itself unchanged."""
     if config.kind == "mlp":
         return fast(dynamics, dtype)
-    return deepcopy(dynamics).to(dtype)
+    copy: Dynamics = deepcopy(dynamics).to(dtype)
+    return copy
 
 
 @dataclass(frozen=True)

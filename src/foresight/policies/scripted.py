@@ -101,7 +101,8 @@ class AR1Noise(Policy):
     def act(self, observation: Observation) -> Action:
         """The next action of the walk."""
         unit = self.unit(observation)
-        return (self._low + (self._high - self._low) * (unit + 1) / 2).astype(np.float32)
+        action: np.ndarray = self._low + (self._high - self._low) * (unit + 1) / 2
+        return action.astype(np.float32)
 
     def unit(self, observation: Observation) -> np.ndarray:
         """The next action in units of half the range, float64 ``[A]`` in [-1, 1]."""
@@ -110,7 +111,9 @@ class AR1Noise(Policy):
         assert self._noise is not None
         fresh = self._generator.standard_normal(self._noise.shape)
         self._noise = self.memory * self._noise + np.sqrt(1 - self.memory**2) * fresh
-        return np.tanh(self._noise) if self.squash == "tanh" else np.clip(self._noise, -1, 1)
+        if self.squash == "tanh":
+            return np.asarray(np.tanh(self._noise))
+        return np.asarray(np.clip(self._noise, -1, 1))
 
 
 class EpsilonGreedy(Policy):

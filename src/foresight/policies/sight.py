@@ -34,4 +34,5 @@ class Sight:
         self.memory.append(torch.as_tensor(self.stream.push(frame)).float())
         newest = len(self.memory) - 1
         stacked = torch.cat([self.memory[max(0, newest - lag)] for lag in self.lags])
-        return self.latent(stacked)[None]
+        z: Tensor = self.latent(stacked)
+        return z[None]

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -36,7 +37,7 @@ _FIXED = {
 }
 FREE_COLOURS = [_SERIES[0], _SERIES[7], _SERIES[4], _SERIES[6], _SERIES[3], _SERIES[5]]
 
-PLOT_STYLE = {
+PLOT_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
     "text.color": _INK,

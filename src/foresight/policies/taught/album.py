@@ -49,7 +49,8 @@ class Album:
         """
         if not self.frames:
             raise ForesightError("The album is empty: add frames with their states first.")
-        place, best, found = self.space(z), torch.inf, self.frames[0][0]
+        found: np.ndarray = self.frames[0][0]
+        place, best = self.space(z), torch.inf
         for places, frames in zip(self.places, self.frames, strict=True):
             distance = (places - place).square().sum(-1)
             index = int(distance.argmin())

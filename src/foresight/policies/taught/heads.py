@@ -100,7 +100,8 @@ class TaughtHeads(nn.Module):
         self, z: Float[Tensor, "*batch Z"], goal: Float[Tensor, "*batch Z"]
     ) -> Float[Tensor, "*batch"]:
         """About how many decisions lead from ``z`` to ``goal``; unreliable beyond ``longest``."""
-        return self.reach(self.standard(z), self.standard(goal)) * self.config.longest
+        part: Tensor = self.reach(self.standard(z), self.standard(goal))
+        return part * self.config.longest
 
     def action(
         self,
@@ -110,7 +111,8 @@ class TaughtHeads(nn.Module):
     ) -> Float[Tensor, "*batch A"]:
         """The decision that leads from ``z`` to ``goal`` in so many decisions, in [-1, 1]."""
         here, there = self.space(z), self.space(goal)
-        return self.inverse(here, there, torch.as_tensor(steps).to(here))[0]
+        action: Tensor = self.inverse(here, there, torch.as_tensor(steps).to(here))[0]
+        return action
 
     def strangeness(self, features: Float[Tensor, "n F"]) -> float:
         """How far pictures are from what the model has seen, 1 at the edge of it.

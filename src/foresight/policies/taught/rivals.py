@@ -44,7 +44,7 @@ class ReplayAgent:
 
     def act(self, observation: dict[str, Any]) -> np.ndarray:
         """The next action ``[A]``."""
-        action = self.actions[min(self.step, len(self.actions) - 1)]
+        action: np.ndarray = self.actions[min(self.step, len(self.actions) - 1)]
         self.step += 1
         return action
 

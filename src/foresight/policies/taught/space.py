@@ -44,7 +44,8 @@ class Space(nn.Module):
         self, z: Float[Tensor, "*batch Z"], place: Float[Tensor, "*batch K"]
     ) -> Float[Tensor, "*batch"]:
         """Root mean squared difference to coordinates ``place``; 1.4 for two random states."""
-        return (self(z) - place).square().mean(-1).sqrt()
+        difference: Tensor = self(z) - place
+        return difference.square().mean(-1).sqrt()
 
     @torch.no_grad()
     def settle(self, z: Float[Tensor, "n Z"], matrix: Float[Tensor, "Z J"], white: bool) -> Space:
@@ -102,4 +103,5 @@ def place_axes(
     inputs = (z - z.mean(0)).double()
     gram = inputs.T @ inputs
     ridge = RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
-    return torch.linalg.solve(gram + ridge, inputs.T @ scores.double()).to(z.dtype)
+    found: Tensor = torch.linalg.solve(gram + ridge, inputs.T @ scores.double())
+    return found.to(z.dtype)
