@@ -116,7 +116,7 @@ def _trained(place: Place, view: View, label: str, dynamics: DynamicsConfig, sha
     few = experience.train[: max(1, len(experience.train) // share)]
     return train_world_model(
         replace(experience, train=few),
-        model_base(TASK, store, cache, view.eyes),
+        model_base(store, cache, view.eyes),
         config.train(view, dynamics=dynamics, fit=_fit(place, view)),
         place.model_folder(view, _folder_name(label, share)),
     )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from foresight.evaluation.assess import assess_agent
 from foresight.evaluation.statistics import Row, Summary
-from foresight.pipelines.stages import model_base
-from foresight.policies.cloned import CloningConfig
+from foresight.pipelines.stages import clone
 from foresight.policies.factory import PolicyFactory
-from foresight.training.cloning import CloningTraining, train_cloning
+from foresight.training.cloning import CloningTraining
 from studies.phases.common import TASK, Measured, Place, View
 from studies.phases.rows import (
     beside_persistence,
@@ -34,22 +33,9 @@ def phase_1(place: Place) -> Measured:
 def _cloned(place: Place, view: View) -> list[Row]:
     plan = place.plan("expert", count=place.config.task_episodes)
     store, cache = place.data(view, plan, "expert")
-    base = model_base(TASK, store, cache, view.eyes)
-    cloning = CloningConfig(
-        task=TASK,
-        cameras=base.cameras,
-        actions=base.actions,
-        action_low=base.action_low,
-        action_high=base.action_high,
-        state=view.state,
-        encoder_fingerprint=base.encoder_fingerprint,
-        readout_fingerprint=base.readout_fingerprint,
-        dataset_fingerprint=base.dataset_fingerprint,
-    )
-    experience = place.experience(view, plan, "expert")
-    training = CloningTraining(fit=place.config.train(view).fit)
+    training = CloningTraining(fit=place.config.train(view).fit, validation=place.config.validation)
     folder = place.model_folder(view, "cloned")
-    _, history = train_cloning(experience, cloning, training, folder)
+    _, history = clone(store, cache, view.eyes, view.state, training, folder)
     best = min(history, key=lambda record: record["validation/loss"])
     condition = f"{view.name}:cloned"
     rows = [

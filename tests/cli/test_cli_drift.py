@@ -31,7 +31,7 @@ def place(tmp_path_factory):
     eyes = EncoderConfig()
     encoder, readout = eyes.load()
     cache = encode_dataset(store, encoder, readout, folder / "cache")
-    WorldModel(model_base("reacher-easy", store, cache, eyes)).save(folder / "model")
+    WorldModel(model_base(store, cache, eyes)).save(folder / "model")
     config = ACConfig(encoder.dim, 64, 1, 1, 64, encoder.grid, 6)
     tensors = random_ac_predictor(config).state_dict()
     (folder / "ac").mkdir()

@@ -132,7 +132,7 @@ def test_world_model(kind):
     model = WorldModel(config).eval()
     model.state = LinearState.fit(np.concatenate(features), np.arange(0, 91, 30), [0, 1, 2], latent)
     forecaster = WorldModelForecaster(model)
-    tracks = [forecaster.track(f, np.zeros((30, 2), np.float32)) for f in features]
+    tracks = [forecaster.track([f], np.zeros((30, 2), np.float32)) for f in features]
     if kind != "pca":
         shown = tracks[0].features[:, 0]
         torch.testing.assert_close(shown, torch.from_numpy(features[0]), atol=1e-4, rtol=0)
@@ -145,7 +145,7 @@ def test_world_model(kind):
     open_, closed = (summary[f"cosine-raw-{loop}/h1"]["mean"] for loop in ("open", "closed"))
     assert open_ == pytest.approx(closed, abs=1e-5)
     with pytest.raises(ForesightError, match="do not fit 30 steps"):
-        forecaster.track(features[0], np.zeros((30, 3), np.float32))
+        forecaster.track(features[:1], np.zeros((30, 3), np.float32))
 
 
 @pytest.mark.parametrize("kind", ["mlp", "transformer"])

@@ -1,30 +1,45 @@
-"""``foresight train``: learn what actions change."""
+"""``foresight train``: learn from a dataset, of any robot."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from foresight.perception.config import EncoderConfig
+from foresight.training.cloning import CloningTraining
+from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig
 
 
 @dataclass(frozen=True)
 class Config:
-    """Train a world model, one network or an ensemble, on a dataset.
+    """Train on a dataset: a world model (what actions change) or a cloned policy (what was done).
 
-    Encodes the dataset first if need be, and resumes where it stopped.
+    Encodes the dataset first if need be, and resumes where it stopped. To learn by acting, see
+    `foresight learn`; from one video, `foresight teach`.
     """
 
     dataset: Annotated[Path, tyro.conf.Positional]
-    """Folder of a dataset that `foresight collect` wrote."""
+    """Folder of a LeRobot dataset."""
     out: Path
     """Folder of the checkpoint."""
+    policy: Literal["world-model", "bc"] = "world-model"
+    """world-model: state, dynamics and reward, to plan with; bc: behaviour cloning."""
     eyes: tyro.conf.OmitArgPrefixes[EncoderConfig] = field(default_factory=EncoderConfig)
+    cameras: tuple[str, ...] = ()
+    """Cameras to see with, side by side; all of the dataset if none is named."""
     train: TrainConfig = field(default_factory=TrainConfig)
+    """Of the world model; its state is that of a cloned policy, too."""
+    bc: CloningTraining = field(default_factory=CloningTraining)
+    seed: int | None = None
+    """Of weights, split and order, short for --train.fit.seed and --bc.fit.seed."""
+    latent: int | None = None
+    """Width of the latent state of the kinds pca and adapter, short for --train.state.dim."""
+    horizon: int | None = None
+    """Imagined steps in the loss, short for --train.horizon."""
     members: int | None = None
     """Networks in the ensemble, short for --train.dynamics.members."""
     cache: Path | None = None
@@ -34,21 +49,47 @@ class Config:
 
 
 def main(config: Config) -> None:
-    """Train and print the error at each horizon beside persistence."""
+    """Train and print what came of it, on held-out episodes."""
     from foresight.data.dataset import Dataset
-    from foresight.perception.encode import encode_dataset
-    from foresight.pipelines.stages import learn
+    from foresight.perception.encode import encode_cameras
+    from foresight.pipelines.stages import clone, learn
 
-    store = Dataset.open(config.dataset)
+    dataset = Dataset.open(config.dataset)
     encoder, readout = config.eyes.load()
     root = config.cache or config.dataset.parent / "cache"
-    cache = encode_dataset(store, encoder, readout, root)
-    settings = config.train
-    if config.members is not None:
-        settings = replace(settings, dynamics=replace(settings.dynamics, members=config.members))
-    trained = learn(store, cache, config.eyes, settings, config.out, config.tensorboard)
-    print("horizon  model    persistence  (squared error / variance, held-out episodes)")
-    for row in trained.horizon_errors:
-        model, still = (sum(v) / len(v) for v in (row.model, row.persistence))
-        print(f"{row.horizon:7d}  {model:.4f}   {still:.4f}")
+    caches = encode_cameras(dataset, encoder, readout, root, config.cameras or None)
+    device = str(encoder.device)
+    if config.policy == "bc":
+        training = replace(config.bc, fit=_fit(config.bc.fit, config, device))
+        state = _train(config, device).state
+        _, history = clone(dataset, caches, config.eyes, state, training, config.out)
+        best = min(history, key=lambda record: record["validation/loss"])
+        print("squared error of the actions, in units of half their range, held-out episodes:")
+        print(f"cloned {best['validation/loss']:.4f}")
+        print(f"mean action {best['validation/mean_action']:.4f}")
+    else:
+        trained = learn(
+            dataset, caches, config.eyes, _train(config, device), config.out, config.tensorboard
+        )
+        print("horizon  model    persistence  (squared error / variance, held-out episodes)")
+        for row in trained.horizon_errors:
+            model, still = (sum(v) / len(v) for v in (row.model, row.persistence))
+            print(f"{row.horizon:7d}  {model:.4f}   {still:.4f}")
     print(f"checkpoint: {config.out}")
+
+
+def _fit(fit: FitConfig, config: Config, device: str) -> FitConfig:
+    return replace(fit, device=device, seed=fit.seed if config.seed is None else config.seed)
+
+
+def _train(config: Config, device: str) -> TrainConfig:
+    """The training with the short options put in."""
+    found = config.train
+    found = replace(found, fit=_fit(found.fit, config, device))
+    if config.latent is not None:
+        found = replace(found, state=replace(found.state, dim=config.latent))
+    if config.horizon is not None:
+        found = replace(found, horizon=config.horizon)
+    if config.members is not None:
+        found = replace(found, dynamics=replace(found.dynamics, members=config.members))
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -45,19 +47,45 @@ class WorldModelForecaster:
         """One step from each latent state."""
         return self._shown(mean_step(self.model.dynamics, seen, controls))
 
-    def track(self, features: np.ndarray, actions: np.ndarray) -> Track:
-        """A track of one episode's features ``[T, F]`` and actions ``[T, A]``.
+    def track(
+        self,
+        features: Sequence[np.ndarray],
+        actions: Float[np.ndarray, "T A"],
+        proprio: Float[np.ndarray, "T P"] | None = None,
+    ) -> Track:
+        """A track of one episode.
 
         What the latent state does not keep (``pca``) is taken out of the true features too.
+
+        Args:
+            features: of each camera, ``[T, F]``.
+            actions: in the environment's units.
+            proprio: the robot's own numbers, where the state joins them.
+
+        Raises:
+            ForesightError: another number of cameras, features or actions than the model's.
         """
-        wanted = self.model.config.actions
-        if actions.shape != (len(features), wanted):
+        config, steps = self.model.config, len(actions)
+        if len(features) != len(config.cameras):
             raise ForesightError(
-                f"Actions of shape {list(actions.shape)} do not fit {len(features)} steps of this "
-                f"world model, which takes {wanted} numbers each: give the task it was trained on."
+                f"Features of {len(features)} cameras do not fit this world model, which sees "
+                f"{len(config.cameras)}: give what it was trained on."
+            )
+        if actions.shape != (len(features[0]), config.actions):
+            raise ForesightError(
+                f"Actions of shape {list(actions.shape)} do not fit {len(features[0])} steps of "
+                f"this world model, which takes {config.actions} numbers each: give the task it "
+                "was trained on."
             )
         with torch.no_grad():
-            z = self.model.state.episode(torch.as_tensor(np.array(features)).float())
+            tokens = [
+                torch.as_tensor(np.array(seen)).float().reshape(steps, camera.patches, camera.dim)
+                for seen, camera in zip(features, config.cameras, strict=True)
+            ]
+            own = None if proprio is None else torch.as_tensor(np.array(proprio)).float()
+            z = self.model.state.episode(
+                self.model.state.join(self.model.state.compress(tokens), own)
+            )
             shown = self._shown(z)
             controls = self.model.normalised(torch.as_tensor(np.array(actions)).float())
         return Track(z, shown, controls)

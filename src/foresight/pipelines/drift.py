@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
+from foresight.core.observation import STATE_KEY
 from foresight.data.clip import fit_frames, read_clip
 from foresight.data.dataset import Dataset
 from foresight.data.layout import INFO_PATH
@@ -19,11 +20,15 @@ from foresight.diagnostics.forecasters import ACForecaster, WorldModelForecaster
 from foresight.evaluation.results import Result, make_result
 from foresight.perception.ac import load_ac
 from foresight.perception.config import EncoderConfig
-from foresight.perception.encode import encode_dataset
+from foresight.perception.encode import encode_cameras
 from foresight.perception.stream import FeatureStream
 from foresight.worldmodel.model import WorldModel
 
 MEAN_EPISODES = 50
+PARTS = ("action",)
+"""What a model and a dataset have to agree in."""
+WHOLE = "tokens"
+"""Readout of models that were trained on whole tokens."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,8 @@ def measure(source: Path, config: DriftConfig) -> Result:
     dataset = source.is_dir()
     if dataset and not (source / INFO_PATH).is_file():
         raise ForesightError(
-            f"{source} is not a dataset: give a folder that `foresight collect` wrote, a video "
-            "file or .npy frames."
+            f"{source} is not a dataset: give the folder of a LeRobot dataset, a video file or "
+            ".npy frames."
         )
     store = Dataset.open(source) if dataset else None
     found = _world_model(source, store, config) if config.model else _ac(source, store, config)
@@ -96,37 +101,57 @@ def measure(source: Path, config: DriftConfig) -> Result:
 def _world_model(source: Path, store: Dataset | None, config: DriftConfig) -> _Measured:
     assert config.model is not None
     model = WorldModel.load(config.model)
+    sizes = model.config
     forecaster = WorldModelForecaster(model)
     eyes = EncoderConfig(
-        config.encoder or model.config.encoder,
-        config.readout or model.config.readout,
-        config.device,
+        config.encoder or sizes.encoder, config.readout or sizes.readout or WHOLE, config.device
     )
     encoder, readout = eyes.load()
-    model.expect_encoder(encoder.fingerprint, readout.fingerprint)
+    # A model that saw the tokens of its own decisions has no readout to compare.
+    told = readout.fingerprint if sizes.readout_fingerprint else None
+    model.expect_encoder(encoder.fingerprint, told)
     if store is None:
+        if len(sizes.cameras) > 1 or model.state.proprio:
+            raise ForesightError(
+                f"{config.model} sees {len(sizes.cameras)} cameras and {model.state.proprio} "
+                "numbers of the robot, which one clip does not show: give a dataset."
+            )
         clip = fit_frames(read_clip(source, config.every, config.frames), encoder.image_size)
         features = FeatureStream(encoder, readout).episode(clip)
-        still = np.zeros((len(clip), model.config.actions), np.float32)
-        note = "A clip says nothing of actions: zero actions are assumed."
-        return _Measured(forecaster, [forecaster.track(features, still)], notes=[note])
-    cache = encode_dataset(store, encoder, readout, source.parent / "cache")
-    actions = np.asarray(store.column("action"), np.float32)
+        still = np.tile(np.float32(_middle(model)), (len(clip), 1))
+        note = "A clip says nothing of actions: the middle of their range is assumed."
+        return _Measured(forecaster, [forecaster.track([features], still)], notes=[note])
+    known = [camera.name for camera in sizes.cameras]
+    names = known if set(known) <= set(store.spec.cameras) else None
+    caches = encode_cameras(
+        store, encoder, readout, source.parent / "cache", names or list(store.spec.cameras)[:1]
+    )
+    if sizes.spec is not None:
+        sizes.spec.expect(store.spec, f"The model {config.model}", f"the dataset {source}", PARTS)
+    actions = np.asarray(store.column("action"), np.float32).reshape(-1, len(store.spec.action))
+    proprio = np.asarray(store.column(STATE_KEY), np.float32) if model.state.proprio else None
+    every = 1 if sizes.readout else sizes.repeat
 
     def track(episode: int) -> Track:
-        rows = slice(cache.offsets[episode], cache.offsets[episode + 1])
-        return forecaster.track(
-            cache.episode(episode).reshape(-1, model.state.step_features), actions[rows]
-        )
+        rows = slice(store.offsets[episode], store.offsets[episode + 1])
+        features = [cache.episode(episode)[::every] for cache in caches.values()]
+        own = None if proprio is None else proprio[rows][::every]
+        return forecaster.track(features, actions[rows][::every], own)
 
     chosen, notes, mean = list(range(len(store))), [], None
-    if store.fingerprint == model.config.dataset_fingerprint:
+    if every > 1:
+        notes.append(f"The model decides at every {every}th step: only those are looked at.")
+    if store.fingerprint == sizes.dataset_fingerprint:
         training, chosen = split_episodes(len(store), 0.1, 0)
         notes.append("The model was trained on this dataset: only held-out episodes are used.")
         # Enough for a mean; all of them would have to be held at once.
         mean = torch.cat([track(i).features for i in training[:MEAN_EPISODES]]).mean(0)
     chosen = chosen[: config.episodes]
     return _Measured(forecaster, [track(i) for i in chosen], mean, notes)
+
+
+def _middle(model: WorldModel) -> np.ndarray:
+    return model.scaled(torch.zeros(model.config.actions)).numpy()
 
 
 def _ac(source: Path, store: Dataset | None, config: DriftConfig) -> _Measured:

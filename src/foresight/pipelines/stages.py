@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+
+import numpy as np
 
 from foresight.core.errors import ForesightError
 from foresight.data.cache import FeatureCache
 from foresight.data.dataset import Dataset
-from foresight.envs.dmc.environment import make
 from foresight.envs.dmc.tasks import canonical
 from foresight.envs.render import RenderSettings
 from foresight.evaluation.statistics import Row
 from foresight.experts import has_expert
 from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_dataset
+from foresight.policies.cloned import ClonedPolicy, CloningConfig
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec
+from foresight.training.cloning import CloningTraining, train_cloning
 from foresight.training.experience import Experience
+from foresight.training.loop import Record
 from foresight.training.offline import HorizonError, TrainConfig, Trained, train_world_model
-from foresight.worldmodel.config import CameraInput, WorldModelConfig
+from foresight.worldmodel.actions import action_bounds
+from foresight.worldmodel.config import CameraInput, StateEncoderConfig, WorldModelConfig
 
 FIRST_SEED = 20_000
 """Data seeds start here: evaluation uses 0 and up, the search of constants 10,000 and up."""
@@ -99,43 +104,71 @@ def gather(
 
 
 def model_base(
-    task: str, store: Dataset, cache: FeatureCache, eyes: EncoderConfig
+    dataset: Dataset, caches: FeatureCache | Mapping[str, FeatureCache], eyes: EncoderConfig
 ) -> WorldModelConfig:
-    """Sizes and fingerprints that a world model of this data carries."""
+    """Sizes, action scale and fingerprints that a model of this data carries.
+
+    Args:
+        dataset: of any robot; actions without bounds are scaled by their range in it.
+        caches: its features, of its first camera or of each camera by its name.
+        eyes: what they were made with.
+    """
     encoder, readout = eyes.load()
-    env = make(task, render=None)
-    low, high = env.action_space.low, env.action_space.high
-    env.close()
+    named = caches if isinstance(caches, Mapping) else {next(iter(dataset.spec.cameras)): caches}
+    cameras = []
+    for name, cache in named.items():
+        width = int(np.prod(cache.array.shape[1:]))
+        patches = width // encoder.dim if width % encoder.dim == 0 else 1
+        cameras.append(CameraInput(name, patches, width // patches))
+    spec = dataset.spec
+    low, high = action_bounds(spec, dataset.column("action").reshape(-1, len(spec.action)))
     return WorldModelConfig(
-        task=canonical(task),
-        cameras=(
-            CameraInput("camera", 1, int(cache.array.reshape(len(cache.array), -1).shape[1])),
-        ),
+        task=dataset.tasks[0] if dataset.tasks else "",
+        cameras=tuple(cameras),
         actions=len(low),
-        action_low=tuple(float(v) for v in low),
-        action_high=tuple(float(v) for v in high),
-        encoder=encoder.name,
+        action_low=low,
+        action_high=high,
+        proprio=len(spec.state),
+        encoder=eyes.encoder,
         encoder_fingerprint=encoder.fingerprint,
         readout=eyes.readout,
         readout_fingerprint=readout.fingerprint,
-        dataset_fingerprint=store.fingerprint,
+        dataset_fingerprint=dataset.fingerprint,
+        spec=spec,
     )
 
 
 def learn(
-    store: Dataset,
-    cache: FeatureCache,
+    dataset: Dataset,
+    caches: FeatureCache | Mapping[str, FeatureCache],
     eyes: EncoderConfig,
     config: TrainConfig,
     folder: Path,
     tensorboard: bool = False,
 ) -> Trained:
     """Train a world model on one dataset's features; resumable."""
-    task = store.metas[0].task
-    experience = Experience.load(store, cache, config.validation, config.fit.seed)
-    return train_world_model(
-        experience, model_base(task, store, cache, eyes), config, folder, tensorboard
-    )
+    experience = Experience.load(dataset, caches, config.validation, config.fit.seed)
+    base = model_base(dataset, caches, eyes)
+    return train_world_model(experience, base, config, folder, tensorboard)
+
+
+def clone(
+    dataset: Dataset,
+    caches: FeatureCache | Mapping[str, FeatureCache],
+    eyes: EncoderConfig,
+    state: StateEncoderConfig,
+    config: CloningTraining,
+    folder: Path,
+) -> tuple[ClonedPolicy, list[Record]]:
+    """Clone the policy that a dataset shows; resumable."""
+    experience = Experience.load(dataset, caches, config.validation, config.fit.seed)
+    base = model_base(dataset, caches, eyes)
+    shared = {
+        item.name: getattr(base, item.name)
+        for item in fields(CloningConfig)
+        if item.name != "state"
+    }
+    return train_cloning(experience, CloningConfig(**shared, state=state), config, folder)
 
 
 def horizon_rows(task: str, errors: Sequence[HorizonError]) -> list[Row]:

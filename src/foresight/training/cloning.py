@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -79,8 +79,9 @@ def train_cloning(
             for e in experience.validation
         ]
     )
-    held_out = {"z": z[rows], "action": actions[rows]}
-    mean_action = actions.mean(0)
+    device = training.fit.device
+    held_out = {"z": z[rows].to(device), "action": actions[rows].to(device)}
+    mean_action = actions.mean(0).to(device)
 
     def validate() -> Record:
         _, logs = policy(held_out)
@@ -95,7 +96,12 @@ def train_cloning(
         validate,
         training.fit,
         folder,
-        fingerprint({"training": training, "policy": config}),
+        fingerprint(
+            {
+                "training": replace(training, fit=replace(training.fit, device="cpu")),
+                "policy": replace(config, spec=None),
+            }
+        ),
         select="validation/loss",
     )
     policy.save(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,31 +59,64 @@ class Experience:
         return self.proprio if state.proprio else None
 
     @classmethod
-    def load(cls, store: Dataset, cache: FeatureCache, validation: float, seed: int) -> Experience:
-        """Join a store with its features and split it by episode.
+    def load(
+        cls,
+        dataset: Dataset,
+        caches: FeatureCache | Mapping[str, FeatureCache],
+        validation: float,
+        seed: int,
+    ) -> Experience:
+        """Join a dataset, of any robot, with its features and split it by episode.
+
+        Features of several cameras stand side by side. Rewards, the robot's own numbers and ends
+        are taken where the dataset has them.
 
         Raises:
-            ForesightError: the cache is not finished, or there are too few episodes to split.
+            ForesightError: a cache is not finished, there are too few episodes to split, no
+                actions, or a number is not finite.
         """
-        if not cache.complete:
+        parts = list(caches.values()) if isinstance(caches, Mapping) else [caches]
+        for cache in parts:
+            if not cache.complete:
+                raise ForesightError(
+                    f"The feature cache holds {int(cache.done.sum())} of {len(cache.done)} "
+                    "episodes: finish `foresight encode` first."
+                )
+        if len(dataset) < 2:
             raise ForesightError(
-                f"The feature cache holds {int(cache.done.sum())} of {len(cache.done)} episodes: "
-                "finish `foresight encode` first."
+                f"Training needs at least 2 episodes and {dataset.path} has {len(dataset)}: "
+                "collect more."
             )
-        if len(store) < 2:
+        if not dataset.has("action"):
             raise ForesightError(
-                f"Training needs at least 2 episodes and {store.path} has {len(store)}: collect "
-                "more."
+                f"{dataset.path} has no actions, so nothing can be learned of what they do: record "
+                "them."
             )
-        train, held_out = split_episodes(len(store), validation, seed)
+        train, held_out = split_episodes(len(dataset), validation, seed)
+        actions = _column(dataset, "action")
+        assert actions is not None
+        rewards = _column(dataset, "next.reward")
         return cls(
-            features=cache.array.reshape(len(cache.array), -1),
-            actions=torch.from_numpy(np.array(store.column("action"), dtype=np.float32)),
-            rewards=torch.from_numpy(
-                np.array(store.column("next.reward"), dtype=np.float32)
-            ).reshape(-1),
-            offsets=np.asarray(cache.offsets),
+            features=_side_by_side(parts),
+            actions=actions,
+            rewards=None if rewards is None else rewards.reshape(-1),
+            offsets=np.asarray(dataset.offsets),
             train=list(train),
             validation=list(held_out),
-            proprio=torch.from_numpy(np.array(store.column("observation.state"), np.float32)),
+            terminated=torch.tensor([bool(meta.terminated) for meta in dataset.metas]),
+            proprio=_column(dataset, "observation.state"),
         )
+
+
+def _side_by_side(caches: Sequence[FeatureCache]) -> np.ndarray:
+    """``[N, F]`` of one camera as they lie on disk, or of several, joined."""
+    arrays = [cache.array.reshape(len(cache.array), -1) for cache in caches]
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
+
+
+def _column(dataset: Dataset, name: str) -> Float[Tensor, "N k"] | None:
+    """A column as floats, one row for each step; None where there is none."""
+    if not dataset.has(name):
+        return None
+    values = np.array(dataset.column(name), dtype=np.float32)
+    return torch.from_numpy(values.reshape(len(values), -1))

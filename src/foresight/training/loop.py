@@ -45,6 +45,8 @@ class FitConfig:
     machine has it (`foresight bench train`)."""
     seed: int = 0
     """Seeds initial weights, split and the order of windows."""
+    device: str = "cpu"
+    """Where the networks learn."""
 
     def steps_per_epoch(self, batches: int) -> int:
         """Updates between two checks, where a pass over the data has so many batches."""
@@ -70,7 +72,7 @@ def fit(
     the same weights as an undisturbed one on the same machine.
 
     Args:
-        model: trained in place.
+        model: trained in place, on the configuration's device; left on the CPU.
         batches: yields the batches of an epoch; the order may depend on the epoch's number only.
         steps_per_epoch: number of batches in an epoch, for the schedule.
         loss: a batch to its loss and numbers to log.
@@ -87,6 +89,7 @@ def fit(
     Raises:
         ForesightError: the folder holds another training's state, or the loss is not finite.
     """
+    model.to(config.device)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.lr, weight_decay=config.weight_decay
     )
@@ -108,7 +111,7 @@ def fit(
         log.write(epoch, **{k: v for k, v in record.items() if k != "epoch"})
         state.store(history, is_best=record[select] == min(r[select] for r in history))
     state.load_best()
-    model.eval()
+    model.cpu().eval()
     return history
 
 
@@ -126,7 +129,8 @@ def _epoch(
     sums: Record = {}
     count = 0
     device = next(model.parameters()).device.type
-    for batch in batches:
+    for found in batches:
+        batch = {name: value.to(device) for name, value in found.items()}
         rate = config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
         for group in optimizer.param_groups:
             group["lr"] = rate

@@ -171,12 +171,18 @@ def train_world_model(
     if "reward" in starts:
         baselines["validation/reward_variance"] = float(starts["reward"].var())
 
+    seen = {name: value.to(config.fit.device) for name, value in starts.items()}
+
     def validate() -> Record:
-        _, logs = _loss(model, starts, config)
+        _, logs = _loss(model, seen, config)
         return {f"validation/{k}": v for k, v in logs.items()} | baselines
 
     identity = fingerprint(
-        {"config": config, "base": model.config, "actions": float(experience.actions.sum())}
+        {
+            "config": replace(config, fit=replace(config.fit, device="cpu")),
+            "base": replace(model.config, spec=None),
+            "actions": float(experience.actions.sum()),
+        }
     )
     history = fit(
         model,
