@@ -20,7 +20,7 @@ from foresight.core.spec import Spec
 from foresight.data.catalog import Index, fold, load_index, next_file, write_info
 from foresight.data.columns import expect_finite, read_arrays
 from foresight.data.encoding import EncodedEpisode, encode_episode
-from foresight.data.episodes import EpisodeMeta
+from foresight.data.episodes import EpisodeMeta, ended
 from foresight.data.features import (
     ACTION,
     LOSSLESS,
@@ -30,7 +30,7 @@ from foresight.data.features import (
     Schema,
     own_schema,
 )
-from foresight.data.frames import image_frames, video_frames
+from foresight.data.frames import choose_camera, image_frames, video_frames
 from foresight.data.identity import dataset_fingerprint
 from foresight.data.layout import is_dataset, temporary_files
 from foresight.data.recording import (
@@ -163,6 +163,11 @@ class Dataset:
         return self._index.schema
 
     @property
+    def cameras(self) -> list[str]:
+        """Names of the cameras, in order."""
+        return list(self._spec.cameras)
+
+    @property
     def metas(self) -> list[EpisodeMeta]:
         """The episodes' descriptions, in order."""
         return self._index.metas if self._index is not None else []
@@ -251,7 +256,7 @@ class Dataset:
         Raises:
             ForesightError: no such camera or episode, or a file that is missing or damaged.
         """
-        meta, camera = self._meta(i), self._camera(camera)
+        meta, camera = self._meta(i), choose_camera(self._spec, camera, self.path)
         start, stop, _ = slice(start, stop).indices(meta.length)
         key = self.schema.cameras[camera]
         height, width = self._spec.cameras[camera]
@@ -282,10 +287,10 @@ class Dataset:
             state=np.asarray(state.reshape(steps, -1), np.float32),
             action=np.asarray(arrays[ACTION].reshape(steps, -1), np.float32),
             reward=None if reward is None else np.asarray(reward.reshape(steps), np.float32),
-            terminated=_ended(meta.terminated, arrays.get("next.terminated")) or False,
+            terminated=ended(meta.terminated, arrays.get("next.terminated")) or False,
             task=meta.task,
             fps=self._spec.fps,
-            success=_ended(meta.success, arrays.get("next.success"), anywhere=True),
+            success=ended(meta.success, arrays.get("next.success"), anywhere=True),
             columns={name: array for name, array in arrays.items() if name not in own},
             info=dict(meta.info),
         )
@@ -360,18 +365,6 @@ class Dataset:
             )
         return self.metas[i]
 
-    def _camera(self, camera: str | None) -> str:
-        cameras = list(self._spec.cameras)
-        if camera is None and len(cameras) == 1:
-            return cameras[0]
-        if camera not in cameras:
-            raise ForesightError(
-                f"{self.path} has the cameras {', '.join(cameras)}: choose one of them."
-                if cameras
-                else f"{self.path} has no frames: choose a dataset with a camera."
-            )
-        return str(camera)
-
     def _arrays(self, metas: list[EpisodeMeta], names: list[str]) -> dict[str, np.ndarray]:
         known = list(self.schema.columns())
         for name in names:
@@ -405,10 +398,3 @@ class Dataset:
             raise
         self._index = index
         self._next_file = 0 if index is None else next_file(self.path, index)
-
-
-def _ended(noted: bool | None, flags: np.ndarray | None, anywhere: bool = False) -> bool | None:
-    """What the metadata note of an episode's end, or what its column says."""
-    if noted is not None or flags is None or not len(flags):
-        return noted
-    return bool(flags.any() if anywhere else flags[-1])

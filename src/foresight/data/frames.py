@@ -9,10 +9,29 @@ from jaxtyping import UInt8
 
 from foresight.core.errors import ForesightError
 from foresight.core.files import fingerprint
+from foresight.core.spec import Spec
 from foresight.data.columns import read_tables
 from foresight.data.episodes import EpisodeMeta
 from foresight.data.images import decode_images
 from foresight.data.video import decode_video, frame_times
+
+
+def choose_camera(spec: Spec, camera: str | None, path: Path) -> str:
+    """The camera that is meant, which may be left out where there is one.
+
+    Raises:
+        ForesightError: there is none of that name, or several and no name.
+    """
+    cameras = list(spec.cameras)
+    if camera is None and len(cameras) == 1:
+        return cameras[0]
+    if camera not in cameras:
+        raise ForesightError(
+            f"{path} has the cameras {', '.join(cameras)}: choose one of them."
+            if cameras
+            else f"{path} has no frames: choose a dataset with a camera."
+        )
+    return str(camera)
 
 
 def image_frames(
