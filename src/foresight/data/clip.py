@@ -120,7 +120,7 @@ def even_frames(times: Float64[np.ndarray, " F"], rate: float) -> Int64[np.ndarr
     count = int(np.floor((times[-1] - times[0]) * rate + 0.5)) + 1
     grid = times[0] + np.arange(count) / rate
     shown = np.searchsorted(times, grid + 0.5 / rate * UNEVEN, side="right") - 1
-    return np.clip(shown, 0, len(times) - 1)
+    return np.asarray(np.clip(shown, 0, len(times) - 1), np.int64)
 
 
 def _wanted(path: Path) -> tuple[np.ndarray, float, list[str]]:
