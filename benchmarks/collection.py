@@ -24,9 +24,9 @@ import numpy as np
 import psutil
 
 from foresight.envs.dmc.tasks import resolve
-from foresight.envs.render import RenderSettings
+from foresight.envs.registry import EnvConfig
 from foresight.evaluation.results import make_result
-from foresight.rollout.collect import collect
+from foresight.rollout.collect import collect, plan_episodes
 from foresight.rollout.episode import EpisodeSpec
 
 BEHAVIOUR = "eps:0.3:expert"
@@ -169,11 +169,8 @@ class TreeMemory:
 
 def plan(options: CollectionConfig, episodes: int) -> list[EpisodeSpec]:
     """Episodes on training seeds."""
-    render = RenderSettings(size=options.size)
-    return [
-        EpisodeSpec(options.task, 10_000 + index, BEHAVIOUR, render=render)
-        for index in range(episodes)
-    ]
+    env = EnvConfig(options.task, size=options.size, quality="fast")
+    return plan_episodes(env, episodes, (BEHAVIOUR,), 10_000)
 
 
 def row(options: CollectionConfig, measure: str, value: float, **more: Any) -> dict[str, Any]:

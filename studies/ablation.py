@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from foresight.core.progress import console
-from foresight.evaluation.assess import Trial, assess_agent, assess_baselines, camera
-from foresight.evaluation.baselines import RowBook
+from foresight.envs.registry import EnvConfig
+from foresight.evaluation.assess import assess_policy, seen_by
+from foresight.evaluation.baselines import paired_baselines
+from foresight.evaluation.cache import EpisodeCache
+from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, Summary, condition_difference
 from foresight.policies.mpc import ImagineConfig
@@ -66,21 +69,20 @@ def run(config: AblationConfig, learned: Sequence[Learned], workers: int = 1) ->
             rows.append({"measure": "beta", "task": one.task, "value": beta})
         reached = float(one.grounds.rewards.mean())
         rows.append({"measure": "goal-reward", "task": one.task, "value": reached})
-        trial = Trial(one.task, tuple(range(config.seeds)), protocol, config.steps, workers)
-        book = RowBook(one.work / "rows.jsonl")
+        env = seen_by(one.model.config.encoder, EnvConfig(one.task, protocol=protocol))
+        trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
+        book = EpisodeCache(one.work / "rows.jsonl")
         base = VariantFactory(
             str(one.checkpoint),
             str(one.grounds_path),
             search=search,
             encoder=one.model.config.encoder,
-            protocol=protocol,
         )
-        render = camera(one.model.config.encoder)
         found: list[Row] = []
         for name, each in chosen.items():
             factory = replace(base, chosen=each, beta=beta if each.doubt else 0.0)
-            found += assess_agent(trial, name, factory, render, book).rows
-        rows += found + assess_baselines(trial, config.baselines, book)
+            found += assess_policy(trial, name, factory, book).rows
+        rows += found + paired_baselines(trial, config.baselines, book)
         summary |= differences(found, one.task, config.variants)
     models = {one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned}
     settings = {**asdict(config), "models": models, "definitions": chosen}

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from foresight.core.provenance import git_revision
 from foresight.envs.dmc.tasks import MEASURED_TASKS
-from foresight.evaluation.baselines import CONDITIONS, RowBook, paired_baselines
+from foresight.envs.registry import EnvConfig
+from foresight.evaluation.baselines import CONDITIONS, paired_baselines
+from foresight.evaluation.cache import EpisodeCache
+from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.results import Result, make_result
 from studies.registry import Request
 
@@ -54,23 +57,17 @@ def run(config: BaselinesConfig, folder: Path, workers: int = 1) -> Result:
         folder: for finished episodes.
         workers: processes that run episodes; the numbers do not depend on it.
     """
-    book = RowBook(folder / "rows.jsonl")
+    book = EpisodeCache(folder / "rows.jsonl")
     _tell_old_revisions(book)
     rows = []
     for task in config.tasks:
-        rows += paired_baselines(
-            task,
-            range(config.seeds),
-            config.protocol,
-            config.conditions,
-            workers,
-            book=book,
-            steps=config.steps,
-        )
+        env = EnvConfig(task, protocol=config.protocol)
+        trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
+        rows += paired_baselines(trial, config.conditions, book)
     return make_result("baselines", config, config.protocol, rows)
 
 
-def _tell_old_revisions(book: RowBook) -> None:
+def _tell_old_revisions(book: EpisodeCache) -> None:
     old = [revision for revision in book.revisions() if revision != git_revision()]
     if old:
         print(

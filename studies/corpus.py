@@ -17,8 +17,8 @@ from foresight.core.spec import Spec, numbered_axes
 from foresight.data.dataset import Dataset
 from foresight.envs.dmc.scenes import SceneRenderer, draw_scene, scene_labels
 from foresight.envs.dmc.tasks import MEASURED_TASKS
-from foresight.envs.render import RenderSettings
-from foresight.rollout.collect import collect
+from foresight.envs.registry import EnvConfig
+from foresight.rollout.collect import collect, plan_episodes
 from foresight.rollout.episode import EpisodeSpec
 
 FIRST_SEED = 500_000
@@ -67,14 +67,10 @@ class Part:
 
     def specs(self, size: int, first_seed: int) -> list[EpisodeSpec]:
         """The episodes, seeds counted from ``first_seed``."""
-        render = RenderSettings(size, self.camera, "smooth", self.look)
-        turns = self.behaviours
-        return [
-            EpisodeSpec(
-                self.task, first_seed + i, turns[i % len(turns)], "seed200", render, self.steps
-            )
-            for i in range(self.episodes)
-        ]
+        env = EnvConfig.of(
+            self.task, size=size, quality="smooth", look=self.look, camera=self.camera
+        )
+        return plan_episodes(env, self.episodes, self.behaviours, first_seed, self.steps)
 
 
 def parts(scale: float = 1.0) -> Iterator[Part]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -12,13 +13,17 @@ import torch
 
 from foresight.core.metrics import MetricsLog, read_metrics
 from foresight.core.progress import console
+from foresight.core.spec import Spec
 from foresight.envs.dmc.tasks import canonical
-from foresight.evaluation.assess import Trial, assess_agent, assess_baselines, camera
-from foresight.evaluation.baselines import RowBook
+from foresight.envs.registry import EnvConfig, spec_of
+from foresight.evaluation.assess import assess_policy, seen_by
+from foresight.evaluation.baselines import paired_baselines
+from foresight.evaluation.cache import EpisodeCache
+from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, returns_by_seed
 from foresight.pipelines.learn import presets as planning_presets
-from foresight.policies.mpc import ImagineConfig, Imaginer, ImaginingFactory, hold_of
+from foresight.policies.mpc import ImagineConfig, Imaginer, MPCFactory, hold_of
 from foresight.rollout.arena import Arena
 from foresight.training.learner_config import LearnerConfig
 from foresight.training.online import ImproveConfig, Improvement
@@ -150,7 +155,7 @@ def run(
     """
     rows: list[Row] = []
     for one in learned:
-        hold_of(one.model, PROTOCOL)  # refused before anything is measured
+        hold_of(one.model, _spec(one.task))  # refused before anything is measured
     for one in learned:
         console.print(f"[bold]{one.task}[/]: {one.checkpoint} in {PROTOCOL}")
         rows += _measured(config, one, workers)
@@ -167,14 +172,20 @@ def run(
     return make_result("dmc1000", {**asdict(config), **about}, PROTOCOL, rows)
 
 
+def _spec(task: str) -> Spec:
+    """The robot of a task in the field's protocol."""
+    with closing(EnvConfig(task, protocol=PROTOCOL, cameras=()).make()) as env:
+        return spec_of(env)
+
+
 def _measured(config: FieldConfig, one: Learned, workers: int) -> list[Row]:
     """Whole episodes of a learned agent and the baselines, and what the agent has learned from."""
-    eyes = one.model.config.encoder
-    factory = ImaginingFactory(str(one.checkpoint), eyes, config.search, PROTOCOL)
-    trial = Trial(one.task, tuple(range(config.seeds)), PROTOCOL, config.steps, workers)
-    book = RowBook(one.work / "rows.jsonl")
-    rows = assess_agent(trial, "mpc", factory, camera(eyes), book).rows
-    rows += assess_baselines(trial, config.baselines, book)
+    factory = MPCFactory(str(one.checkpoint), config.search)
+    env = seen_by(one.model.config.encoder, EnvConfig(one.task, protocol=PROTOCOL))
+    trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
+    book = EpisodeCache(one.work / "rows.jsonl")
+    rows = assess_policy(trial, "mpc", factory, book).rows
+    rows += paired_baselines(trial, config.baselines, book)
     frames = read_metrics(one.checkpoint / "metrics.jsonl")[-1]["steps"]
     counted = {"environment-frames": frames}
     if (one.checkpoint / "rounds").is_dir():  # without them nobody knows

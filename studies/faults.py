@@ -86,7 +86,7 @@ def run(config: FaultsConfig, folder: Path) -> Result:
 
 def victims(config: FaultsConfig, base: Path) -> list[Victim]:
     """The three stages; encode and train read the undisturbed run's input."""
-    collect = ["collect", "reacher-easy", "--behaviours", "eps:0.3:expert"]
+    collect = ["collect", "reacher-easy", "--policies", "eps:0.3:expert"]
     collect += ["--episodes", str(config.episodes), "--steps", str(config.steps)]
     data, cache = str(base / "data"), str(base / "cache")
     schedule = ["--train.fit.epochs", str(config.epochs), "--train.fit.batch", "64"]

@@ -12,21 +12,20 @@ from foresight.core.progress import console
 from foresight.core.provenance import git_revision
 from foresight.data.dataset import Dataset
 from foresight.envs.dmc.tasks import canonical
-from foresight.evaluation.assess import Factory, Trial, assess_agent, camera
-from foresight.evaluation.baselines import TRAINING_SEEDS, RowBook
-from foresight.evaluation.episodes import (
-    behaviour_hash,
-    simulator_version,
-    success_threshold,
-)
+from foresight.envs.registry import EnvConfig
+from foresight.evaluation.assess import assess_policy, seen_by
+from foresight.evaluation.baselines import TRAINING_SEEDS
+from foresight.evaluation.cache import EpisodeCache
+from foresight.evaluation.config import EvalConfig, blind, simulator_version, success_threshold
+from foresight.evaluation.episodes import policy_hash
 from foresight.evaluation.merge import beside, earlier
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, returns_by_seed
 from foresight.experts.shifts import Kind, Shift, movable_goal
 from foresight.pipelines import learn as planning
 from foresight.pipelines.demonstrations import RIVALS, TeachConfig, presets, record
+from foresight.policies import MakePolicy, NamedPolicy
 from foresight.policies.taught import (
-    ConstantFactory,
     ReplayFactory,
     TaughtFactory,
 )
@@ -68,21 +67,16 @@ def teach_task(
     _, report = taught_heads(model, config.heads)
     seeds = tuple(range(config.seeds))
     store = record(task, seeds, config, folder / "demonstrations", workers)
-    trial = Trial(task, seeds, config.protocol, config.steps, workers)
-    book = RowBook(folder / "rows.jsonl")
+    env = seen_by(config.encoder, EnvConfig(task, protocol=config.protocol))
+    trial = EvalConfig(env, seeds, config.steps, workers)
+    book = EpisodeCache(folder / "rows.jsonl")
     shown = _demonstration_rows(store, config)
     rows = list(shown)
     data = fingerprint([store.fingerprint, heads_identity(model, config.heads)])
     for case in cases(task):
         for condition, factory in _contenders(config, task, model, store, case, book):
-            rows += assess_agent(
-                trial,
-                condition,
-                factory,
-                camera(config.encoder),
-                book,
-                start=Shift(case),
-                data=data,
+            rows += assess_policy(
+                trial, condition, factory, book, start=Shift(case), data=data
             ).rows
     rows += _shares(task, rows, shown)
     rows += [{"measure": f"heads:{k}", "task": task, "value": v} for k, v in asdict(report).items()]
@@ -90,23 +84,23 @@ def teach_task(
 
 
 def _contenders(
-    config: TeachConfig, task: str, model: Path, store: Dataset, case: Kind, book: RowBook
-) -> list[tuple[str, Factory]]:
+    config: TeachConfig, task: str, model: Path, store: Dataset, case: Kind, book: EpisodeCache
+) -> list[tuple[str, MakePolicy]]:
     """Conditions of a case: the taught agent under the case's name, and its rivals."""
     demos = str(store.path)
     planner = TaughtFactory(str(model), demos, "plan", config.encoder, config.follow)
-    found: list[tuple[str, Factory]] = [(case, planner)]
+    found: list[tuple[str, MakePolicy]] = [(case, planner)]
     suffix = "" if case == "faithful" else f"-{case}"
     for rival in config.rivals:
-        factory: Factory
+        factory: MakePolicy
         if rival == "inverse":
             factory = replace(planner, way="inverse")
         elif rival == "open-loop":
             factory = ReplayFactory(demos)
         elif rival == "constant":
             seeds = TRAINING_SEEDS if config.steps is None else TRAINING_SEEDS[:1]
-            spec = book.constant(task, config.protocol, seeds).partition(":")[2]
-            factory = ConstantFactory(tuple(float(part) for part in spec.split(",")))
+            env = blind(EnvConfig(task, protocol=config.protocol))
+            factory = NamedPolicy(book.constant(env, seeds), env.id)
         else:
             raise ForesightError(f"Rival {rival!r}: expected one of {', '.join(RIVALS)}.")
         found.append((rival + suffix, factory))
@@ -115,7 +109,6 @@ def _contenders(
 
 def _demonstration_rows(store: Dataset, config: TeachConfig) -> list[Row]:
     """The demonstrations themselves as rows of condition ``demonstration``."""
-    render = camera(config.encoder)
     return [
         {
             "task": meta.task,
@@ -125,10 +118,12 @@ def _demonstration_rows(store: Dataset, config: TeachConfig) -> list[Row]:
             "success": (meta.return_ or 0.0) > success_threshold(meta.info["protocol"]),
             "length": meta.length,
             "git": git_revision(),
-            "config_hash": behaviour_hash(
-                meta.task, meta.info["policy"], meta.info["protocol"], render, config.steps
+            "config_hash": policy_hash(
+                seen_by(config.encoder, EnvConfig(meta.task, protocol=config.protocol)),
+                NamedPolicy(meta.info["policy"], meta.task),
+                config.steps,
             ),
-            "simulator": simulator_version(),
+            "simulator": simulator_version(EnvConfig(meta.task)),
             "behaviour": meta.info["policy"],
         }
         for meta in store.metas

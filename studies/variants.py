@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
+from foresight.core.spec import Spec
 from foresight.perception.encoder import load_encoder
 from foresight.planning.objective import (
     Disagreement,
@@ -21,7 +22,7 @@ from foresight.planning.objective import (
     Term,
     TerminalValue,
 )
-from foresight.policies.mpc import ImagineConfig, Imaginer, ImaginingAgent, hold_of
+from foresight.policies.mpc import ImagineConfig, Imaginer, MPCPolicy, hold_of
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.whitening import Whitening
 from studies.goals import NearestGoal
@@ -153,18 +154,15 @@ class VariantFactory:
     beta: float = 0.0
     search: ImagineConfig = field(default_factory=ImagineConfig)
     encoder: str = "foresight-small"
-    protocol: str = "seed200"
 
-    def __call__(self) -> ImaginingAgent:
-        """Load everything and build the agent.
+    def __call__(self, spec: Spec) -> MPCPolicy:
+        """Load everything and build the policy.
 
         Raises:
             ForesightError: the model belongs to another encoder, a file is damaged, or the
-                protocol does not fit.
+                rate does not fit.
         """
         model, grounds = WorldModel.load(self.checkpoint), Grounds.load(Path(self.grounds))
         imaginer = imaginer_of(self.chosen, model, self.search, grounds, self.beta)
-        hold = hold_of(model, self.protocol)
-        agent = ImaginingAgent(model, load_encoder(self.encoder), imaginer.config, hold)
-        agent.imaginer = imaginer
-        return agent
+        hold = hold_of(model, spec)
+        return MPCPolicy(model, load_encoder(self.encoder), imaginer.config, hold, imaginer)

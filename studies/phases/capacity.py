@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from foresight.evaluation.statistics import Row, Summary
+from foresight.pipelines.planners import PlannerConfig
 from foresight.pipelines.stages import model_base
-from foresight.policies.factory import PlannerConfig
 from foresight.training.loop import FitConfig
 from foresight.training.offline import Trained, train_world_model
 from foresight.worldmodel.dynamics.config import DynamicsConfig

@@ -9,13 +9,16 @@ from typing import Literal
 
 from foresight.data.cache import FeatureCache
 from foresight.data.dataset import Dataset
-from foresight.evaluation.assess import Trial, assess_agent, assess_baselines
-from foresight.evaluation.baselines import RowBook, borrow_baselines
+from foresight.envs.registry import EnvConfig
+from foresight.evaluation.assess import assess_policy
+from foresight.evaluation.baselines import borrow_baselines, paired_baselines
+from foresight.evaluation.cache import EpisodeCache
+from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.statistics import Row, Summary
 from foresight.perception.bundled import FORESIGHT_SMALL
 from foresight.perception.config import EncoderConfig
+from foresight.pipelines.planners import PlannerConfig, PlannerFactory
 from foresight.pipelines.stages import DataPlan, gather, learn
-from foresight.policies.factory import PlannerConfig, PlannerFactory
 from foresight.training.experience import Experience
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig, Trained
@@ -165,30 +168,31 @@ class Place:
         store, cache = self.data(view, plan, name)
         return Experience.load(store, cache, self.config.validation, 0)
 
-    @property
-    def book(self) -> RowBook:
+    def book(self, task: str = TASK) -> EpisodeCache:
         """Finished episodes."""
-        book = RowBook(self.folder / "rows.jsonl")
+        book = EpisodeCache(self.folder / "rows.jsonl")
         if self.config.baselines is not None and self.config.steps is None:
-            borrow_baselines(book, self.config.baselines)
+            borrow_baselines(book, EnvConfig(task), self.config.baselines)
         return book
 
-    def trial(self, task: str = TASK) -> Trial:
-        """The episodes that all conditions share."""
+    def trial(self, task: str = TASK, view: View | None = None) -> EvalConfig:
+        """The episodes that all conditions share, with pictures for a view."""
         seeds = tuple(range(self.config.seeds))
-        return Trial(task, seeds, "seed200", self.config.steps, self.workers)
+        env = EnvConfig(task)
+        if view is not None:
+            env = self.plan(EXPLORATION, task).env(view.eyes.frame_size())
+        return EvalConfig(env, seeds, self.config.steps, self.workers)
 
     def act(
         self, view: View, label: str, planner: PlannerConfig, condition: str, task: str = TASK
     ) -> list[Row]:
         """Episodes of the planner of a trained model."""
-        plan = self.plan(EXPLORATION, task)
-        render = plan.render(view.eyes.frame_size())
+        trial = self.trial(task, view)
         checkpoint = str(self.model_folder(view, label, task))
-        factory = PlannerFactory(checkpoint, view.eyes, planner, "seed200", render)
-        return assess_agent(self.trial(task), condition, factory, render, self.book).rows
+        factory = PlannerFactory(checkpoint, view.eyes, planner, trial.env)
+        return assess_policy(trial, condition, factory, self.book(task)).rows
 
     def rivals(self, task: str = TASK) -> list[Row]:
         """Trivial conditions, expert and oracle on the same seeds."""
         conditions = ("zero", "random", "expert") if self.config.steps else BASELINES
-        return assess_baselines(self.trial(task), conditions, self.book)
+        return paired_baselines(self.trial(task), conditions, self.book(task))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from foresight.evaluation.statistics import Row, Summary
-from foresight.policies.factory import PlannerConfig
+from foresight.pipelines.planners import PlannerConfig
 from studies.phases.common import TASK, Measured, Place
 from studies.phases.rows import (
     beside_persistence,

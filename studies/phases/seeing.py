@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from foresight.evaluation.assess import assess_agent
+from foresight.evaluation.assess import assess_policy
 from foresight.evaluation.statistics import Row, Summary
 from foresight.pipelines.stages import clone
-from foresight.policies.factory import PolicyFactory
+from foresight.policies.latent import ClonedFactory
 from foresight.training.cloning import CloningTraining
 from studies.phases.common import TASK, Measured, Place, View
 from studies.phases.rows import (
@@ -42,9 +42,9 @@ def _cloned(place: Place, view: View) -> list[Row]:
         measurement(name, TASK, condition, best[f"validation/{key}"])
         for name, key in (("validation-mse", "loss"), ("mean-action-mse", "mean_action"))
     ]
-    render = plan.render(view.eyes.frame_size())
-    factory = PolicyFactory(str(folder), view.eyes)
-    return rows + assess_agent(place.trial(), condition, factory, render, place.book).rows
+    factory = ClonedFactory(str(folder), view.eyes)
+    trial = place.trial(view=view)
+    return rows + assess_policy(trial, condition, factory, place.book()).rows
 
 
 def phase_3(place: Place) -> Measured:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from foresight.evaluation.statistics import Row, Summary
 from foresight.experts import has_expert
-from foresight.policies.factory import PlannerConfig
+from foresight.pipelines.planners import PlannerConfig
 from studies.phases.common import Measured, Place
 from studies.phases.ensembles import BEHAVIOURS, LABEL, ensemble
 from studies.phases.rows import removed_shares, return_differences

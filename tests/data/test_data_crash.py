@@ -83,11 +83,11 @@ COLLECT = """
 import sys
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec
-from foresight.envs.render import RenderSettings
+from foresight.envs.registry import EnvConfig
 
 if __name__ == "__main__":
     specs = [
-        EpisodeSpec("reacher-easy", seed, "random", render=RenderSettings(size=32), steps=40)
+        EpisodeSpec(EnvConfig("reacher-easy", size=32), seed, "random", 40)
         for seed in range(12)
     ]
     print(collect(sys.argv[1], specs, int(sys.argv[2])).fingerprint)

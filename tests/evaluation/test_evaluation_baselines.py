@@ -8,28 +8,32 @@ from pathlib import Path
 import pytest
 
 from foresight.core.errors import ForesightError
-from foresight.evaluation import baselines
-from foresight.evaluation.baselines import (
-    RowBook,
-    borrow_baselines,
-    paired_baselines,
-)
+from foresight.envs.registry import EnvConfig
+from foresight.evaluation import baselines, cache
+from foresight.evaluation.baselines import borrow_baselines, paired_baselines
+from foresight.evaluation.cache import EpisodeCache
+from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.results import make_result
-from foresight.experts import has_expert
+from robots import ROBOT
 from studies.baselines import presets, run
+
+
+def on(env_id: str, seeds, max_steps: int | None = None) -> EvalConfig:
+    return EvalConfig(EnvConfig(env_id, size=32), tuple(seeds), max_steps)
 
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
-    """Every episode that is really run, as (task, behaviour, seed)."""
+    """Every episode that is really run, as (environment, policy, seed)."""
     calls: list[tuple] = []
-    real = baselines.evaluate_behaviour
+    real = baselines.evaluate_policy
 
-    def spy(task: str, spec: str, seeds: list[int], *args: object, **kwargs: object) -> list:
-        calls.extend((task, spec, seed) for seed in seeds)
-        return real(task, spec, seeds, *args, **kwargs)
+    def spy(env, maker, seeds: list[int], **kwargs: object) -> object:
+        calls.extend((env.id, maker.name, seed) for seed in seeds)
+        assert env.cameras == ()  # nobody renders for those who do not look
+        return real(env, maker, seeds, **kwargs)
 
-    monkeypatch.setattr(baselines, "evaluate_behaviour", spy)
+    monkeypatch.setattr(baselines, "evaluate_policy", spy)
     return calls
 
 
@@ -37,34 +41,41 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 def quick_constant(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     searches: list[str] = []
 
-    def search(task: str, protocol: str, seeds: object) -> tuple[list[float], float]:
-        searches.append(task)
+    def search(env: EnvConfig, seeds: object, workers: int) -> tuple[list[float], float]:
+        searches.append(env.id)
         return [0.5], 1.0
 
-    monkeypatch.setattr(baselines, "best_constant", search)
+    monkeypatch.setattr(cache, "best_constant", search)
     return searches
 
 
-def test_all_conditions_on_the_same_seeds(quick_constant: list[str]) -> None:
-    rows = paired_baselines(
-        "reacher-easy", [0, 1], conditions=("zero", "random", "constant", "expert"), steps=5
-    )
+def test_all_methods_on_the_same_seeds(quick_constant: list[str]) -> None:
+    methods = ("zero", "random", "constant", "expert")
+    rows = paired_baselines(on("reacher-easy", [0, 1], 5), methods)
     assert [(row["condition"], row["seed"]) for row in rows] == [
-        (condition, seed)
-        for condition in ("zero", "random", "constant", "expert")
-        for seed in (0, 1)
+        (method, seed) for method in methods for seed in (0, 1)
     ]
     assert rows[4]["behaviour"] == "constant:0.5"
-    assert has_expert("expert", "reacher-easy") and not has_expert("expert", "dog-run")
-    assert has_expert("oracle", "cartpole-swingup") and not has_expert("oracle", "dog-run")
-    rows = paired_baselines("dog-run", [0], conditions=("zero", "expert"), steps=2)
+
+
+def test_where_there_is_no_expert_it_is_left_out_with_a_note(capsys) -> None:
+    rows = paired_baselines(on("dog-run", [0], 2), ("zero", "expert", "oracle"))
     assert [row["condition"] for row in rows] == ["zero"]
+    noted = capsys.readouterr().err
+    assert "dog-run has no expert" in noted and "dog-run has no oracle" in noted
+
+
+def test_an_environment_without_a_simulator_has_its_trivial_baselines() -> None:
+    config = EvalConfig(ROBOT, (0, 1), max_steps=4)
+    rows = paired_baselines(config)
+    assert list(dict.fromkeys(row["condition"] for row in rows)) == ["zero", "random", "constant"]
+    by_method = {m: [r["return"] for r in rows if r["condition"] == m] for m in ("zero", "random")}
+    assert by_method["zero"] != by_method["random"]
 
 
 def test_the_searched_constant_is_really_used() -> None:
-    rows = paired_baselines(
-        "cartpole-swingup", [0], conditions=("zero", "constant"), training_seeds=[10_000]
-    )
+    config = on("cartpole-swingup", [0])
+    rows = paired_baselines(config, ("zero", "constant"), training_seeds=[10_000])
     assert rows[1]["behaviour"].startswith("constant:")
     assert rows[1]["return"] > rows[0]["return"] + 1  # a push beats hanging still, see the notes
 
@@ -73,11 +84,8 @@ def test_finished_rows_are_not_run_again(
     tmp_path: Path, counted: list[tuple], quick_constant: list[str]
 ) -> None:
     def measure(seeds: range) -> list[dict]:
-        book = RowBook(tmp_path / "rows.jsonl")
-        conditions = ("zero", "constant")
-        return paired_baselines(
-            "cartpole-swingup", seeds, conditions=conditions, steps=3, book=book
-        )
+        kept = EpisodeCache(tmp_path / "rows.jsonl")
+        return paired_baselines(on("cartpole-swingup", seeds, 3), ("zero", "constant"), kept)
 
     first = measure(range(2))
     assert len(counted) == 4
@@ -99,35 +107,33 @@ def test_an_interrupted_evaluation_keeps_what_was_finished(
         if row["seed"] == 2:
             raise KeyboardInterrupt
 
-    options = {"conditions": ("random",), "steps": 3}
-    book = RowBook(tmp_path / "rows.jsonl")
+    config = on("cartpole-swingup", range(5), 3)
+    kept = EpisodeCache(tmp_path / "rows.jsonl")
     with pytest.raises(KeyboardInterrupt):
-        paired_baselines("cartpole-swingup", range(5), book=book, on_row=stop, **options)
+        paired_baselines(config, ("random",), kept, on_row=stop)
     counted.clear()
-    book = RowBook(tmp_path / "rows.jsonl")
-    rows = paired_baselines("cartpole-swingup", range(5), book=book, **options)
+    kept = EpisodeCache(tmp_path / "rows.jsonl")
+    rows = paired_baselines(config, ("random",), kept)
     assert [seed for _, _, seed in counted] == [3, 4]
     assert [row["seed"] for row in rows] == [0, 1, 2, 3, 4]
 
 
 def test_another_configuration_is_measured_anew(tmp_path: Path, counted: list[tuple]) -> None:
     for steps in (3, 4):
-        book = RowBook(tmp_path / "rows.jsonl")
-        rows = paired_baselines(
-            "cartpole-swingup", [0], conditions=("zero",), steps=steps, book=book
-        )
+        kept = EpisodeCache(tmp_path / "rows.jsonl")
+        rows = paired_baselines(on("cartpole-swingup", [0], steps), ("zero",), kept)
         assert [row["length"] for row in rows] == [steps]
     assert len(counted) == 2
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(ForesightError, match="zero, random"):
-        paired_baselines("cartpole-swingup", [0], conditions=("lucky",))
+        paired_baselines(on("cartpole-swingup", [0]), ("lucky",))
     with pytest.raises(ForesightError, match="both for evaluation"):
-        paired_baselines("cartpole-swingup", [10_001], conditions=("constant",))
+        paired_baselines(on("cartpole-swingup", [10_001]), ("constant",))
     (tmp_path / "rows.jsonl").write_text('{"step": 3}\n')
     with pytest.raises(ForesightError, match="episode rows"):
-        RowBook(tmp_path / "rows.jsonl")
+        EpisodeCache(tmp_path / "rows.jsonl")
 
 
 def test_recipe_smoke(tmp_path: Path, counted: list[tuple]) -> None:
@@ -143,26 +149,22 @@ def test_recipe_smoke(tmp_path: Path, counted: list[tuple]) -> None:
     assert len(counted) == len(result.rows)
 
 
-def test_a_task_without_teachers_is_set_beside_the_trivial_conditions_only():
-    rows = paired_baselines(
-        "pendulum-swingup", [0], conditions=("zero", "expert", "oracle"), steps=2
-    )
-    assert [row["condition"] for row in rows] == ["zero"]
-
-
 def test_episodes_of_a_result_file_are_not_run_again(
     tmp_path: Path, counted: list[tuple], quick_constant: list[str]
 ) -> None:
-    conditions = ("zero", "constant")
-    rows = paired_baselines("reacher-easy", [0, 1], conditions=conditions)
+    methods, config = ("zero", "constant"), on("reacher-easy", [0, 1])
+    rows = paired_baselines(config, methods)
+    rows = [{**row, "config_hash": "0" * 16} for row in rows]  # another revision's settings
     path = tmp_path / "baselines.json"
     make_result("baselines", {}, "seed200", rows).save(path)
     counted.clear()
     quick_constant.clear()
-    book = RowBook(tmp_path / "rows.jsonl")
-    assert borrow_baselines(book, path) == 4
-    again = paired_baselines("reacher-easy", [0, 1], conditions=conditions, book=book)
+    kept = EpisodeCache(tmp_path / "rows.jsonl")
+    assert borrow_baselines(kept, config.env, path) == 4
+    again = paired_baselines(config, methods, kept)
     assert [row["return"] for row in again] == [row["return"] for row in rows]
     assert counted == [] and quick_constant == []
     assert (tmp_path / "rows.jsonl").read_text() == ""  # lent, not written down
-    assert borrow_baselines(RowBook(), tmp_path / "missing.json") == 0
+    assert borrow_baselines(EpisodeCache(), config.env, tmp_path / "missing.json") == 0
+    longer = EnvConfig("reacher-easy", protocol="dmc1000")
+    assert borrow_baselines(EpisodeCache(), longer, path) == 0

@@ -1,143 +1,145 @@
-"""Rows of episodes: the same whatever the number of workers, and the same as when collecting."""
+"""Rows of episodes: the same whatever the number of workers, and what decides their hash."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # spawned workers inherit the path
-
-from evaluation_agents import Broken, Dying, NoisyNetwork, OwnGenerator, Zero, make_failing
-
 from foresight.core.errors import ForesightError
-from foresight.envs.render import RenderSettings
-from foresight.evaluation import episodes
-from foresight.evaluation.episodes import (
+from foresight.envs.registry import EnvConfig
+from foresight.evaluation.assess import assess_policy
+from foresight.evaluation.cache import EpisodeCache
+from foresight.evaluation.config import (
     SUCCESS_RETURN,
-    evaluate_agent,
-    evaluate_behaviour,
-    film_behaviour,
+    EvalConfig,
+    protocol_name,
     success_threshold,
+    task_name,
 )
-from foresight.rollout.episode import EpisodeSpec, run_episode
+from foresight.evaluation.episodes import evaluate_policy, policy_hash
+from foresight.experts import oracle_settings
+from foresight.policies import NamedPolicy
+from foresight.rollout import Film, run_episodes
+from robots import ROBOT, Driver, Moody, Wrong
 
-TASK = "reacher-easy"
-SMALL = RenderSettings(size=32)
+REACHER = EnvConfig("reacher-easy", cameras=())
+CAREFUL = NamedPolicy("oracle", "reacher-easy")
 
 
-def untimed(rows: list[dict]) -> list[dict]:
+@dataclass(frozen=True)
+class Slow:
+    """A policy with a setting."""
+
+    gain: float = 0.5
+
+    def __call__(self, spec):
+        return Wrong(spec, (self.gain, 0.0))
+
+
+def untimed(rows):
     return [{k: v for k, v in row.items() if k not in ("decision_ms", "git")} for row in rows]
 
 
-def test_rows_do_not_depend_on_the_workers() -> None:
-    seeds = [3, 0, 7]
-    seen: list[dict] = []
-    one = evaluate_agent(NoisyNetwork, "cartpole-swingup", seeds, render=None, film=[0], steps=40)
-    two = evaluate_agent(
-        NoisyNetwork,
-        "cartpole-swingup",
-        seeds,
-        render=None,
-        film=[0],
-        steps=40,
-        workers=2,
-        on_row=seen.append,
-    )
-    assert untimed(one.rows) == untimed(two.rows)
-    assert [row["seed"] for row in two.rows] == seeds
-    assert len({row["return"] for row in one.rows}) == 3  # the comparison is not of zeros
-    np.testing.assert_array_equal(one.films[0], two.films[0])
+def test_rows_do_not_depend_on_workers_nor_on_what_was_run_before():
+    seeds, seen = [3, 0, 7], []
+    one = evaluate_policy(ROBOT, Moody, seeds, max_steps=20).rows
+    two = evaluate_policy(ROBOT, Moody, seeds, max_steps=20, workers=2, on_row=seen.append).rows
+    assert untimed(one) == untimed(two)
+    assert [row["seed"] for row in two] == seeds and len({row["return"] for row in one}) == 3
     assert sorted(row["seed"] for row in seen) == [0, 3, 7]
-    alone = evaluate_agent(NoisyNetwork, "cartpole-swingup", [7], render=None, steps=40)
-    assert untimed(alone.rows) == untimed(one.rows[2:])  # nor on the episodes before
+    assert untimed(evaluate_policy(ROBOT, Moody, [7], max_steps=20).rows) == untimed(one[2:])
+    assert one[0]["remembered"] == 20  # what the policy noted
 
 
-def test_an_agents_own_generator_is_seeded() -> None:
-    twice = [evaluate_agent(OwnGenerator, TASK, s, render=None, steps=60) for s in ([1, 2], [2])]
-    assert untimed(twice[0].rows[1:]) == untimed(twice[1].rows)
+def test_a_row_says_what_came_of_the_episode():
+    rows = evaluate_policy(ROBOT, Driver, [4], method="driver").rows
+    (episode,) = run_episodes(ROBOT, Driver, [4])
+    expected = {
+        "task": "fake_robot:FakeRobot",
+        "condition": "driver",
+        "seed": 4,
+        "return": float(episode.info["return"]),
+        "success": True,
+        "length": len(episode),
+    }
+    assert expected.items() <= rows[0].items()
+    assert rows[0]["simulator"].startswith("gymnasium")
+    assert rows[0]["decision_ms"] > 0
+    assert evaluate_policy(ROBOT, NamedPolicy("zero"), [4]).rows[0]["success"] is False
 
 
-@pytest.mark.parametrize("spec", ["random", "expert", "constant:0.5"])
-def test_behaviours_run_as_in_collecting(spec: str) -> None:
-    (row,) = evaluate_behaviour(TASK, spec, [4])
-    episode = run_episode(EpisodeSpec(TASK, 4, spec, render=None))
-    assert row["return"] == pytest.approx(episode.return_, abs=1e-4)
-    assert row["length"] == episode.length == 200
-    assert row["condition"] == spec.partition(":")[0]
-    assert row["behaviour"] == spec
-    assert row["success"] == (row["return"] > 150)
-    assert row["decision_ms"] > 0
-
-
-def test_films_are_the_episode_and_apart_from_what_the_agent_sees() -> None:
-    wide = RenderSettings(size=48, quality="full")
-    found = evaluate_agent(
-        Zero, "reacher-easy", [0, 1], render=SMALL, film=[1], film_settings=wide, steps=5
-    )
-    assert set(found.films) == {1}
-    film = found.films[1]
-    assert film.shape == (5, 48, 48, 3) and film.dtype == np.uint8
-    episode = run_episode(EpisodeSpec(TASK, 1, "zero", render=wide, steps=5))
-    assert np.abs(film.astype(int) - episode.frames.astype(int)).mean() < 0.5
-    assert film_behaviour(TASK, "random", 1, settings=SMALL, steps=3).shape == (3, 32, 32, 3)
-
-
-def test_config_hash_names_what_decides_the_result() -> None:
-    def digest(**more: object) -> str:
-        options = {"render": None, "steps": 2, **more}
-        return evaluate_agent(OwnGenerator, TASK, [0], **options).rows[0]["config_hash"]
-
-    base = digest()
-    assert base == digest(workers=1, film=[0]) == digest(condition="other name")
-    changed = [digest(config={"samples": 3}), digest(render=SMALL), digest(protocol="dmc1000")]
-    assert len({base, *changed}) == 4
-
-
-def test_a_differently_tuned_oracle_is_another_configuration(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    tuned = episodes.oracle_settings(TASK)
-    before = [episodes.behaviour_hash(TASK, s, "seed200") for s in ("oracle", "zero", "oracle")]
-    assert before[0] == before[2]
-    monkeypatch.setattr(episodes, "oracle_settings", lambda task: replace(tuned, horizon=3))
-    after = [episodes.behaviour_hash(TASK, s, "seed200") for s in ("oracle", "zero")]
-    assert after[0] != before[0] and after[1] == before[1]
-    (row,) = evaluate_behaviour(TASK, "zero", [0], steps=1)
-    assert row["config_hash"] == episodes.behaviour_hash(TASK, "zero", "seed200", steps=1)
-
-
-def test_alias_and_success_thresholds() -> None:
-    (row,) = evaluate_behaviour("ball_in_cup-catch", "zero", [0], steps=2)
-    assert row["task"] == "cup-catch"
+def test_success_is_the_protocols_threshold_where_the_environment_does_not_say():
+    make = NamedPolicy("expert", "reacher-easy")
+    (row,) = evaluate_policy(REACHER, make, [4]).rows
+    assert row["return"] > 150 and row["success"] is True and row["length"] == 200
+    assert row["behaviour"] == "expert" and row["task"] == "reacher-easy"
+    (cut,) = evaluate_policy(REACHER, make, [4], max_steps=100).rows
+    assert cut["success"] is False
     assert success_threshold("seed200") == SUCCESS_RETURN["seed200"] == 150
     assert success_threshold("dmc1000") == 750
 
 
-def test_mistakes_are_named() -> None:
-    with pytest.raises(ForesightError, match="each once"):
-        evaluate_behaviour(TASK, "zero", [1, 1])
-    with pytest.raises(ForesightError, match="each once"):
-        evaluate_behaviour(TASK, "zero", [])
+def test_where_nobody_can_tell_a_row_has_no_success():
+    pendulum = EnvConfig("gym/Pendulum-v1", cameras=(), time_limit=3)
+    (row,) = evaluate_policy(pendulum, NamedPolicy("zero"), [0]).rows
+    assert "success" not in row and row["task"] == "gym:Pendulum-v1" and row["length"] == 3
+    assert protocol_name(pendulum) == "own"
+
+
+def test_names_of_tasks_are_those_of_results():
+    assert task_name(EnvConfig("dmc/ball_in_cup-catch")) == "cup-catch"
+    assert protocol_name(EnvConfig("cup-catch")) == "seed200"
+    assert protocol_name(EnvConfig("cup-catch", protocol="dmc1000")) == "dmc1000"
+
+
+def test_the_hash_names_what_decides_the_result():
+    base = policy_hash(ROBOT, Slow())
+    assert base == policy_hash(ROBOT, Slow(0.5))
+    assert policy_hash(REACHER, CAREFUL) == policy_hash(
+        replace(REACHER, id="dmc/reacher-easy"), CAREFUL
+    )
+    changed = [
+        policy_hash(ROBOT, Slow(0.4)),
+        policy_hash(replace(ROBOT, action_delay=1), Slow()),
+        policy_hash(ROBOT, Slow(), 5),
+        policy_hash(ROBOT, Slow(), data="abc"),
+        policy_hash(ROBOT, Slow(), start=Slow()),
+    ]
+    assert len({base, *changed}) == 6
+    (row,) = evaluate_policy(ROBOT, Slow(), [0], max_steps=5).rows
+    assert row["config_hash"] == policy_hash(ROBOT, Slow(), 5)
+
+
+def test_a_differently_tuned_oracle_is_another_configuration(monkeypatch):
+    before = policy_hash(REACHER, CAREFUL)
+    tuned = oracle_settings.oracle_settings("reacher-easy")
+    monkeypatch.setattr(oracle_settings, "oracle_settings", lambda task: replace(tuned, horizon=3))
+    assert policy_hash(REACHER, CAREFUL) != before
+
+
+def test_films_come_along(tmp_path):
+    config = EvalConfig(EnvConfig.of(ROBOT.id, render_mode="rgb_array"), (0, 1), max_steps=3)
+    cache = EpisodeCache(tmp_path / "rows.jsonl")
+    found = assess_policy(config, "slow", Slow(), cache, film=[1])
+    assert list(found.films) == [1] and found.films[1].shape[0] == 3
+    again = assess_policy(config, "slow", Slow(), cache, film=[1])
+    assert untimed(again.rows) == untimed(found.rows)
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 2
+    np.testing.assert_array_equal(found.films[1], again.films[1])
+    assert not evaluate_policy(config.env, Slow(), [0], max_steps=2, film=Film(())).films
+
+
+def test_mistakes_are_named():
+    for seeds in ([1, 1], [], [-1]):
+        with pytest.raises(ForesightError, match="each once"):
+            evaluate_policy(ROBOT, Driver, seeds)
     with pytest.raises(ForesightError, match="workers"):
-        evaluate_behaviour(TASK, "zero", [1], workers=0)
-    with pytest.raises(ForesightError, match="behaviour"):
-        evaluate_behaviour(TASK, "brilliant", [1])
+        evaluate_policy(ROBOT, Driver, [1], workers=0)
+    with pytest.raises(ForesightError, match="Unknown policy 'brilliant'"):
+        evaluate_policy(ROBOT, NamedPolicy("brilliant"), [1])
     with pytest.raises(ForesightError, match="nowhere"):
-        evaluate_behaviour("nowhere-run", "zero", [1])
-    with pytest.raises(ForesightError, match="decisions"):
-        evaluate_behaviour(TASK, "zero", [1], steps=201)
+        evaluate_policy(EnvConfig("nowhere-run"), NamedPolicy("zero"), [1])
     with pytest.raises(ForesightError, match="lambda"):
-        evaluate_agent(lambda: Zero(), TASK, [0, 1], render=None, workers=2)  # noqa: PLW0108
-    with pytest.raises(ForesightError, match=r"(?i)finite|nan"):
-        evaluate_agent(Broken, TASK, [0], render=SMALL)
-
-
-def test_failing_and_dying_workers() -> None:
-    with pytest.raises(ForesightError, match="train first"):
-        evaluate_agent(make_failing, TASK, [0, 1], render=None, workers=2)
-    with pytest.raises(ForesightError, match="died"):
-        evaluate_agent(Dying, TASK, [0, 1], render=SMALL, workers=2)
+        evaluate_policy(ROBOT, lambda spec: Driver(spec), [0, 1], workers=2)  # noqa: PLW0108

@@ -11,8 +11,9 @@ from foresight.experts.shifts import DONOR, Shift, movable_goal
 def parts(task, kind, seed=3):
     """Start state and goal of an episode."""
     env = make(task, render=None)
-    observation = Shift(kind)(env, seed)
+    observation, info = Shift(kind)(env, seed)
     state = env.physics.get_state()
+    np.testing.assert_array_equal(info["state"], state)
     goal = env.physics.named.data.geom_xpos["target"].copy() if movable_goal(task) else None
     np.testing.assert_array_equal(
         observation["state"],
@@ -51,8 +52,8 @@ def test_tasks_without_a_goal_start_as_another_seed_does(task):
 def test_the_same_seed_begins_alike_and_rewards_follow_the_moved_goal():
     env = make("point_mass-easy", render=None)
     shift = Shift("goal-shifted")
-    first = shift(env, 5)["state"]
-    np.testing.assert_array_equal(shift(env, 5)["state"], first)
+    first = shift(env, 5)[0]["state"]
+    np.testing.assert_array_equal(shift(env, 5)[0]["state"], first)
     target = env.physics.named.model.geom_pos["target", ["x", "y"]]
     env.set_state(np.array([*target, 0.0, 0.0]))
     assert env.step(np.zeros(2))[1] == pytest.approx(1.0)

@@ -13,14 +13,13 @@ from foresight.core.simulator import Privileged
 from foresight.core.spec import Spec
 from foresight.envs.dmc.environment import make
 from foresight.policies import make_policy
-from foresight.rollout.episode import action_spec
 
 
 def spec_of_task(task: str) -> Spec:
     """Actions and rate of a task."""
     env = make(task, render=None)
     try:
-        return action_spec(env)
+        return env.interface
     finally:
         env.close()
 

@@ -19,11 +19,11 @@ FOLDER = Path(bundled.folder("foresight-small"))
 
 @pytest.fixture(scope="module")
 def frames():
-    from foresight.envs.render import RenderSettings
+    from foresight.envs.registry import EnvConfig
     from foresight.rollout.episode import EpisodeSpec, run_episode
 
-    render = RenderSettings(64, quality="smooth")
-    return run_episode(EpisodeSpec("reacher-easy", 3, "ar1:0.9", render=render, steps=40)).frames
+    env = EnvConfig("reacher-easy", size=64, quality="smooth")
+    return run_episode(EpisodeSpec(env, 3, "ar1:0.9", 40)).images["camera"]
 
 
 def test_it_is_small_and_has_the_recipes_sizes():

@@ -69,23 +69,19 @@ def test_the_page_can_be_made_again(road):
 
 def test_live_features_equal_those_of_stored_frames_bit_for_bit(road):
     from foresight.data.dataset import Dataset
-    from foresight.envs.render import RenderSettings
+    from foresight.envs.registry import EnvConfig
     from foresight.perception.stream import FeatureStream
     from foresight.rollout.episode import EpisodeSpec, run_episode
 
     folder, _ = road
     store = Dataset.open(folder / "data")
-    render = RenderSettings(**store.metas[0].info["render"])
     told = store.metas[0].info
-    live = run_episode(
-        EpisodeSpec(
-            store.task(0), told["seed"], told["policy"], told["protocol"], render, told["steps"]
-        )
-    )
-    np.testing.assert_array_equal(live.frames, store.frames(0))
+    env = EnvConfig(told["environment"], told["protocol"], **told["options"])
+    live = run_episode(EpisodeSpec(env, told["seed"], told["policy"], told["steps"]))
+    np.testing.assert_array_equal(live.images["camera"], store.frames(0))
     stream = FeatureStream(*EncoderConfig().load())
     stored = stream.episode(store.frames(0))
-    np.testing.assert_array_equal(stream.episode(live.frames), stored)
+    np.testing.assert_array_equal(stream.episode(live.images["camera"]), stored)
 
 
 def test_evaluate_verb_writes_a_result(road, tmp_path):
@@ -100,7 +96,7 @@ def test_evaluate_verb_writes_a_result(road, tmp_path):
 def test_collect_encode_train_verbs_go_the_same_way(tmp_path, capsys):
     data, model = str(tmp_path / "data"), str(tmp_path / "model")
     collect = ["collect", "cartpole-swingup", "--out", data, "--episodes", "3", "--steps", "12"]
-    assert cli.main([*collect, "--behaviours", "random", "--workers", "1"]) in (0, None)
+    assert cli.main([*collect, "--policies", "random", "--workers", "1"]) in (0, None)
     assert cli.main(["encode", data]) in (0, None)
     train = ["train", data, "--out", model, "--train.fit.epochs", "1"]
     assert cli.main([*train, "--train.measure-horizon", "3"]) in (0, None)
@@ -149,7 +145,7 @@ def test_ctrl_c_leaves_a_resumable_run(tmp_path):
     planned = 4000
     words = ["collect", "reacher-easy", "--out", str(out), "--episodes", str(planned)]
     words += ["--steps", "200"]
-    words += ["--behaviours", "random", "--workers", "1"]
+    words += ["--policies", "random", "--workers", "1"]
     process = subprocess.Popen(
         [sys.executable, "-m", "foresight", *words],
         stderr=subprocess.PIPE,

@@ -6,8 +6,9 @@ import pytest
 from foresight import cli
 from foresight.core.errors import ForesightError
 from foresight.core.files import read_json
-from foresight.evaluation.assess import Trial
-from foresight.evaluation.baselines import RowBook
+from foresight.envs.registry import EnvConfig
+from foresight.evaluation.cache import EpisodeCache
+from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.results import load
 from foresight.evaluation.statistics import returns_by_seed
 from foresight.pipelines import demonstrations
@@ -63,10 +64,10 @@ def test_the_inverse_model_is_a_rival_on_the_same_seeds(tmp_path, monkeypatch, c
 
 
 def test_the_rival_follows_in_the_tasks_own_rhythm(tmp_path):
-    trial = Trial("point_mass-easy", (0,), "dmc1000")
+    trial = EvalConfig(EnvConfig("point_mass-easy", "dmc1000"), (0,))
     with pytest.raises(ForesightError, match="dmc1000 repeats"):
         demonstrations.inverse_rows(
-            demonstrations.TeachConfig(), trial, tmp_path, tmp_path, RowBook()
+            demonstrations.TeachConfig(), trial, tmp_path, tmp_path, EpisodeCache()
         )
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from bodies import spec_of_task
 from foresight import cli
 from foresight.core.errors import ForesightError
+from foresight.core.observation import Observation
 from foresight.evaluation.results import load
 from foresight.pipelines.demonstrations import RIVALS, presets
 from foresight.policies.taught import NearestFactory, TaughtAgent, TaughtFactory, open_demonstration
@@ -80,20 +82,23 @@ def test_the_verb_records_follows_and_films(run, capsys, tmp_path, monkeypatch):
 
 def test_of_several_demonstrations_the_one_that_begins_alike_is_followed(run):
     store = run / TASK / "demonstrations"
-    agent = NearestFactory(str(run / "models" / TASK / "model"), str(store), "inverse")()
+    agent = NearestFactory(str(run / "models" / TASK / "model"), str(store), "inverse")(
+        spec_of_task(TASK)
+    )
     for index in (1, 0):
         demonstration = open_demonstration(f"{store}:{index}")
-        agent.reset({"images": {"camera": demonstration.frames[0]}})
+        first = Observation({"camera": demonstration.frames[0]})
+        agent.reset(first, 0)
         assert agent.shown is agent.known[index]
-        assert np.isfinite(agent.act({"images": {"camera": demonstration.frames[0]}})).all()
+        assert np.isfinite(agent.act(first)).all()
 
 
 def test_an_agent_says_what_it_cannot_follow(run):
     store = run / TASK / "demonstrations"
-    agent = TaughtFactory(str(run / "models" / TASK / "model"), str(store))()
+    agent = TaughtFactory(str(run / "models" / TASK / "model"), str(store))(spec_of_task(TASK))
     assert isinstance(agent, TaughtAgent)
     with pytest.raises(ForesightError, match="has not been shown anything"):
-        agent.reset({})
+        TaughtAgent.reset(agent, Observation(), 0)
     demonstration = open_demonstration(f"{store}:0")
     shown = agent.show(demonstration)
     loud = replace(shown, features=shown.features * 100)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from foresight.pipelines.planners import imagining_form
 from foresight.planning.fast import FastDynamics
 from foresight.planning.solvers import imagine
-from foresight.policies.factory import imagining_form
 from foresight.worldmodel.dynamics.build import build_dynamics
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 

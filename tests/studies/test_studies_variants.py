@@ -12,15 +12,16 @@ import torch
 from foresight import load_encoder
 from foresight.core.errors import ForesightError
 from foresight.envs.dmc.environment import make
-from foresight.envs.render import RenderSettings
+from foresight.envs.registry import EnvConfig
 from foresight.planning.objective import Disagreement, GoalDistance, PredictedReward, TerminalValue
 from foresight.policies.mpc import (
     ImagineConfig,
     Imaginer,
-    ImaginingAgent,
-    ImaginingFactory,
+    MPCFactory,
+    MPCPolicy,
     hold_of,
 )
+from foresight.rollout import run_episodes
 from foresight.training.memory import recall
 from foresight.worldmodel.model import WorldModel
 from studies.goals import NearestGoal
@@ -34,7 +35,6 @@ from studies.variants import (
 )
 
 SEARCH = ImagineConfig(samples=12, elites=4, iterations=2, prior_samples=4)
-LOOK = RenderSettings(size=64, quality="smooth")
 
 
 @pytest.fixture(scope="module")
@@ -87,23 +87,20 @@ def test_the_reflex_does_the_priors_mean(parts):
     torch.testing.assert_close(reflex.act(features), expected, atol=0.03, rtol=0.03)  # bfloat16
 
 
-def play(agent, protocol, steps):
-    env = make("point_mass-easy", protocol, LOOK)
-    observation, _ = env.reset(seed=5)
-    agent.seed(1)
-    agent.reset(observation)
-    actions = []
-    for _ in range(steps):
-        actions.append(agent.act(observation))
-        observation = env.step(actions[-1])[0]
-    env.close()
-    return np.stack(actions)
+def play(make, protocol, steps):
+    env = EnvConfig("point_mass-easy", protocol, size=64, quality="smooth")
+    (episode,) = run_episodes(env, make, [5], max_steps=steps)
+    return episode.action
+
+
+def robot(protocol):
+    return make("point_mass-easy", protocol, None).interface
 
 
 def test_it_decides_in_the_rhythm_of_the_protocol(parts, tiny_learned, tmp_path):
     model, grounds = parts
     encoder = load_encoder("foresight-small")
-    assert (hold_of(model, "seed200"), hold_of(model, "dmc1000")) == (2, 1)
+    assert (hold_of(model, robot("seed200")), hold_of(model, robot("dmc1000"))) == (2, 1)
     grounds.save(tmp_path / "grounds.safetensors")
     factory = VariantFactory(
         str(tiny_learned / "model"),
@@ -112,26 +109,29 @@ def test_it_decides_in_the_rhythm_of_the_protocol(parts, tiny_learned, tmp_path)
         search=SEARCH,
     )
     factory = pickle.loads(pickle.dumps(factory))
-    held = play(factory(), "seed200", 6)
+    held = play(factory, "seed200", 6)
     np.testing.assert_array_equal(held[0::2], held[1::2])
-    np.testing.assert_array_equal(held, play(ImaginingAgent(model, encoder, SEARCH), "seed200", 6))
+    np.testing.assert_array_equal(
+        held, play(lambda spec: MPCPolicy(model, encoder, SEARCH), "seed200", 6)
+    )
     # An environment that repeats actions itself is asked for a new one every time: same physics.
-    quick = play(replace(factory, protocol="dmc1000")(), "dmc1000", 3)
+    quick = play(factory, "dmc1000", 3)
     np.testing.assert_allclose(quick, held[0::2], atol=1e-5)
-    plain = ImaginingFactory(str(tiny_learned / "model"), search=SEARCH, protocol="dmc1000")
-    np.testing.assert_array_equal(play(plain(), "dmc1000", 3), quick)
+    plain = MPCFactory(str(tiny_learned / "model"), SEARCH)
+    np.testing.assert_array_equal(play(plain, "dmc1000", 3), quick)
 
 
 def test_what_does_not_fit_is_refused(parts, tmp_path):
     model, grounds = parts
     with pytest.raises(ForesightError, match="Unknown variant 'HALF'"):
         variant("HALF")
-    odd = WorldModel(replace(model.config, repeat=3))
-    with pytest.raises(ForesightError, match="holds its actions for 3 steps"):
-        hold_of(odd, "dmc1000")
+    odd = WorldModel(replace(model.config, spec=replace(model.config.spec, fps=50 / 3)))
+    with pytest.raises(ForesightError, match=r"decides 16.6667 times a second.*wants 25"):
+        hold_of(odd, robot("dmc1000"))
+    assert hold_of(odd, robot("seed200")) == 3
     odd.save(tmp_path)
-    with pytest.raises(ForesightError, match="learn with a multiple of 2"):
-        ImaginingFactory(str(tmp_path), protocol="dmc1000")()
+    with pytest.raises(ForesightError, match="whole multiple"):
+        MPCFactory(str(tmp_path))(robot("dmc1000"))
     with pytest.raises(ForesightError, match="trained on encoder"):
         imaginer = imaginer_of(variant("PRIOR"), model, SEARCH, grounds, 0.0)
-        ImaginingAgent(model, load_encoder("random-small"), imaginer.config)
+        MPCPolicy(model, load_encoder("random-small"), imaginer.config)

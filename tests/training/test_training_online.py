@@ -9,16 +9,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from bodies import spec_of_task
 from foresight import load_encoder
 from foresight.core.errors import ForesightError
 from foresight.core.metrics import read_metrics
+from foresight.core.observation import Observation
 from foresight.envs.dmc.environment import make
 from foresight.envs.render import RenderSettings
 from foresight.policies.mpc import (
     ImagineConfig,
     Imaginer,
-    ImaginingAgent,
-    ImaginingFactory,
+    MPCFactory,
+    MPCPolicy,
 )
 from foresight.rollout.arena import LAPSE, Arena, Led, Teacher, Wander
 from foresight.training.learner_config import LearnerConfig
@@ -124,16 +126,15 @@ def test_a_killed_run_goes_on_and_ends_like_a_whole_one(learned, tmp_path, monke
 
 def test_the_agent_decides_every_second_step_and_holds_in_between(learned):
     _, folder = learned
-    agent = ImaginingFactory(str(folder), search=SEARCH)()
+    agent = MPCFactory(str(folder), SEARCH)(spec_of_task("point_mass-easy"))
     env = make("point_mass-easy", render=RenderSettings(size=64, quality="smooth"))
     runs = []
     for _ in range(2):  # the second time it starts afresh
-        agent.seed(3)
         observation, _ = env.reset(seed=5)
-        agent.reset(observation)
+        agent.reset(Observation.of(observation), 3)
         actions = []
         for _ in range(6):
-            actions.append(agent.act(observation))
+            actions.append(agent.act(Observation.of(observation)))
             assert env.action_space.contains(actions[-1])
             observation = env.step(actions[-1])[0]
         np.testing.assert_array_equal(actions[0], actions[1])
@@ -148,16 +149,15 @@ def test_one_scene_is_planned_for_as_in_the_arena(learned):
     encoder = load_encoder("foresight-small")
     with Arena("point_mass-easy", "seed200", 2, 1, length=8) as arena:
         gaze = ObservationEncoder(encoder, model.state)
-        agent = ImaginingAgent(model.eval(), encoder, SEARCH)
-        agent.seed(1)
-        rolled = arena.roll([11], gaze, agent.imaginer.act)
+        agent = MPCPolicy(model.eval(), encoder, SEARCH)
+        agent.planner.reset(1)
+        rolled = arena.roll([11], gaze, agent.planner.act)
     env = make("point_mass-easy", render=RenderSettings(size=64, quality="smooth"))
     observation, _ = env.reset(seed=11)
-    agent.seed(1)
-    agent.reset(observation)
+    agent.reset(Observation.of(observation), 1)
     rewards = []
     for step in range(8):
-        action = agent.act(observation)
+        action = agent.act(Observation.of(observation))
         if step % 2 == 0:
             np.testing.assert_allclose(action, rolled.actions[0, step // 2], atol=1e-5)
         observation, reward, *_ = env.step(action)
@@ -272,4 +272,4 @@ def test_settings_without_sense_are_refused(tmp_path):
 def test_a_model_of_other_eyes_is_refused(learned):
     model, _ = learned
     with pytest.raises(ForesightError, match="trained on encoder foresight-small"):
-        ImaginingAgent(model, load_encoder("random-small"), SEARCH)
+        MPCPolicy(model, load_encoder("random-small"), SEARCH)

@@ -1,40 +1,51 @@
-"""``foresight evaluate``: a trained model beside its baselines."""
+"""``foresight evaluate``: anything that acts, beside its baselines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
-from foresight.envs.render import RenderSettings
-from foresight.perception.config import EncoderConfig
-from foresight.policies.factory import PlannerConfig
+from foresight.pipelines.planners import PlannerConfig
 
 
 @dataclass(frozen=True)
 class Config:
-    """Let the planner of a world model act beside its baselines on the same seeds."""
+    """Let a policy act beside its baselines on the same seeds."""
 
-    model: Annotated[Path, tyro.conf.Positional]
-    """Folder of a checkpoint that `foresight train` wrote."""
+    policy: Annotated[str, tyro.conf.Positional]
+    """Folder of a checkpoint of any kind that acts, or a policy's name: random, ar1:0.9, ..."""
+    env: str | None = None
+    """Environment: reacher-easy, an id of `foresight envs list`, gym/ID or MODULE:ENV. A
+    checkpoint's own if not given."""
     out: Path | None = None
-    """The result file; evaluation.json in the checkpoint's folder if not given."""
-    eyes: tyro.conf.OmitArgPrefixes[EncoderConfig] = field(default_factory=EncoderConfig)
+    """The result file; evaluation.json in the checkpoint's folder if not given, and none for a
+    policy's name."""
     planner: PlannerConfig = field(default_factory=PlannerConfig)
+    """Of world models that were trained offline."""
     seeds: int = 20
     """Evaluation episodes, seeds 0, 1, …"""
-    protocol: Literal["seed200", "dmc1000"] = "seed200"
-    """200 steps without, or 1000 steps with action repeat 2."""
+    protocol: str | None = None
+    """A preset of the environment; of dm_control seed200 (the default) or dmc1000."""
+    cameras: tuple[str, ...] | None = None
+    """Cameras by name; the environment's own if not given."""
+    action_delay: int = 0
+    """Decisions between an action's choice and its execution."""
+    observation_lag: int = 0
+    """Decisions by which observations are old."""
+    jitter: int = 0
+    """Most decisions by which both are longer at times."""
     baselines: tuple[str, ...] = ("zero", "random", "constant", "expert")
-    """Any of zero, random, constant, expert, oracle."""
-    camera: int = 0
-    """Camera number; the one that the data were recorded with."""
-    quality: Literal["fast", "smooth", "full"] = "smooth"
-    """Render quality; the one that the data were recorded with."""
+    """Any of zero, random, constant, expert, oracle; those that the environment has not are left
+    out."""
+    device: str = "cpu"
+    """Where a checkpoint's networks run."""
     steps: int | None = None
     """Cut episodes short, for a trial."""
+    parallel: int = 1
+    """Episodes side by side in each process."""
     workers: int | None = None
     """Processes; one a core if not given."""
 
@@ -42,30 +53,35 @@ class Config:
 def main(config: Config) -> None:
     """Evaluate, write the result file and print the table."""
     from foresight.core.errors import ForesightError
-    from foresight.evaluation.assess import Trial, assess_agent, assess_baselines
-    from foresight.evaluation.baselines import RowBook
+    from foresight.envs.registry import EnvConfig
+    from foresight.evaluation.assess import assess_policy
+    from foresight.evaluation.baselines import paired_baselines
+    from foresight.evaluation.cache import EpisodeCache
+    from foresight.evaluation.config import EvalConfig
     from foresight.evaluation.results import make_result
+    from foresight.pipelines.acting import policy_of
     from foresight.pipelines.stages import default_workers
-    from foresight.policies.factory import PlannerFactory
     from foresight.report.tables import print_result
-    from foresight.worldmodel.model import WorldModel
 
     if config.seeds < 1:
         raise ForesightError(f"{config.seeds} seeds were asked for: evaluate on at least 1.")
-    model = WorldModel.load(config.model)
-    encoder, readout = config.eyes.load()
-    model.expect_encoder(encoder.fingerprint, readout.fingerprint)
-    workers = config.workers or default_workers()
-    seeds = tuple(range(config.seeds))
-    trial = Trial(model.config.task, seeds, config.protocol, config.steps, workers)
-    book = RowBook(config.model / "rows.jsonl")
-    render = RenderSettings(config.eyes.frame_size(), config.camera, config.quality)
-    factory = PlannerFactory(
-        str(config.model), config.eyes, config.planner, config.protocol, render
+    base = EnvConfig(
+        config.env or "",
+        config.protocol,
+        config.cameras,
+        action_delay=config.action_delay,
+        observation_lag=config.observation_lag,
+        jitter=config.jitter,
     )
-    rows = assess_agent(trial, f"planner:{encoder.name}", factory, render, book).rows
-    rows += assess_baselines(trial, config.baselines, book)
-    result = make_result("evaluation", config, config.protocol, rows)
-    path = result.save(config.out or config.model / "evaluation.json")
+    found = policy_of(config.policy, base, config.planner, config.device)
+    seeds, workers = tuple(range(config.seeds)), config.workers or default_workers()
+    trial = EvalConfig(found.env, seeds, config.steps, workers, config.parallel)
+    cache = EpisodeCache(None if found.folder is None else found.folder / "rows.jsonl")
+    rows = assess_policy(trial, found.method, found.maker, cache).rows
+    rows += paired_baselines(trial, [n for n in config.baselines if n != found.method], cache)
+    result = make_result("evaluation", config, trial.protocol, rows)
+    target = config.out or (found.folder and found.folder / "evaluation.json")
+    path = target and result.save(target)
     print_result(result)
-    print(f"result: {path}")
+    if path:
+        print(f"result: {path}")

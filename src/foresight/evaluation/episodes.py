@@ -1,60 +1,31 @@
-"""Closed-loop episodes of behaviours and agents: one row each, whatever the number of workers."""
+"""Closed-loop episodes of policies: one row each, whatever the number of workers."""
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
-from importlib import metadata
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from foresight.core.errors import ForesightError
-from foresight.core.observation import Observation
-from foresight.core.policy import Policy
+from foresight.core.episode import Episode
+from foresight.core.files import file_fingerprint
 from foresight.core.provenance import git_revision
-from foresight.core.simulator import Privileged
-from foresight.envs.dmc import environment as dm_env
-from foresight.envs.dmc.protocol import get_protocol
-from foresight.envs.dmc.tasks import canonical, resolve
-from foresight.envs.render import FrameRenderer, RenderSettings
+from foresight.envs.factories import full_id
+from foresight.envs.registry import EnvConfig
+from foresight.evaluation.config import (
+    expect_seeds,
+    simulator_version,
+    succeeded,
+    task_name,
+)
 from foresight.evaluation.results import config_hash
 from foresight.evaluation.statistics import Row
-from foresight.experts.oracle_settings import oracle_settings
-from foresight.policies.registry import make_policy
-from foresight.rollout.episode import action_spec
-from foresight.rollout.pool import run_jobs
-
-SUCCESS_RETURN = {"seed200": 150.0, "dmc1000": 750.0}
-"""An episode is a success if its return is above this.
-
-150 of at most 200; ``dmc1000`` takes the same share of its at most 1000."""
-
-FILM = RenderSettings(size=192, quality="full")
-"""How episodes are filmed for a report, whatever the agent itself sees."""
-
-
-class Agent(Protocol):
-    """What is evaluated.
-
-    An agent that draws random numbers of its own may have ``seed(int)``, one that measures
-    something during an episode ``notes() -> dict`` of plain values, which join the episode's row.
-    """
-
-    def reset(self, observation: dict[str, np.ndarray]) -> None:
-        """Forget the last episode; ``observation`` is the first one of the new episode."""
-
-    def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        """The action [A] for this observation."""
-
-
-Start = Callable[[dm_env.DMControlEnv, int], dict[str, np.ndarray]]
-"""Begins the episode of a seed in another way than ``env.reset``, and gives its first observation;
-a dataclass, so that it has a hash and travels to workers."""
+from foresight.policies.registry import MakePolicy, NamedPolicy
+from foresight.rollout import Film, run_episodes
+from foresight.rollout.vector import Start
 
 
 class Evaluation(NamedTuple):
@@ -64,335 +35,135 @@ class Evaluation(NamedTuple):
     films: dict[int, np.ndarray]
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Everything about an episode but its seed; travels to the workers."""
-
-    task: str
-    protocol: str
-    render: RenderSettings | None
-    condition: str
-    steps: int | None
-    film: tuple[int, ...]
-    film_settings: RenderSettings
-    stamp: Row  # fields that every row carries
-    start: Start | None = None
-
-
-@dataclass
-class _Outcome:
-    row: Row
-    film: np.ndarray | None
-
-
-class _Actor(Protocol):
-    """An agent or a behaviour behind one face; built once in each worker."""
-
-    def start(self, env: dm_env.DMControlEnv, observation: dict, seed: int) -> None: ...
-    def act(self, env: dm_env.DMControlEnv, observation: dict) -> np.ndarray: ...
-    def notes(self) -> Row: ...
-
-
-def evaluate_agent(
-    make_agent: Callable[[], Agent],
-    task: str,
+def evaluate_policy(
+    env: EnvConfig,
+    make_policy: MakePolicy,
     seeds: Sequence[int],
-    protocol: str = "seed200",
-    render: RenderSettings | None = RenderSettings(),  # noqa: B008 (frozen)
-    condition: str = "agent",
-    workers: int = 1,
     *,
-    film: Sequence[int] = (),
-    film_settings: RenderSettings = FILM,
-    config: object = None,
-    steps: int | None = None,
+    method: str = "policy",
+    workers: int = 1,
+    parallel: int = 1,
+    max_steps: int | None = None,
+    film: Film | None = None,
     start: Start | None = None,
+    data: str | None = None,
     on_row: Callable[[Row], None] | None = None,
 ) -> Evaluation:
-    """Run an agent on ``seeds`` and return one row per episode.
+    """Run a policy on ``seeds`` and return one row for each episode.
 
-    The agent is built once in each worker and is reset for each episode; all random generators
-    (Python, NumPy, torch, and the agent's own if it has ``seed``) start from the episode's seed.
-    So an episode does not depend on the ones before it nor on the number of workers, as long as
-    the agent's arithmetic does not depend on the number of torch threads (cores // workers).
+    A row holds the task, the condition (the method's name), seed, return, success (where somebody
+    can tell), length, revision, hash of everything that decides the result, simulator, decision
+    time, and what the policy noted.
 
     Args:
-        make_agent: builds the agent; must be picklable (a function of a module, a
-            ``functools.partial`` or a dataclass with ``__call__``) for more than one worker.
-        task: for example ``reacher-easy``.
-        seeds: episode seeds, each once.
-        protocol: ``seed200`` or ``dmc1000``.
-        render: what the agent sees; None leaves ``pixels`` out of the observation.
-        condition: name of this agent in tables.
-        workers: processes; 1 runs in this one.
-        film: seeds whose frames are to be returned, rendered apart from the agent's pixels.
-        film_settings: how they are rendered.
-        config: what else decides the result (weights, planner settings); enters the config hash.
-        steps: cut episodes after this many decisions (trial runs; success stays as hard).
-        start: begins each episode, ``env.reset`` if not given; enters the config hash.
+        env: what to act in.
+        make_policy: makes the policy in each worker; see `foresight.rollout.run_episodes`.
+        seeds: of the episodes, each once.
+        method: name of the policy in tables.
+        workers: processes; the numbers do not depend on it.
+        parallel: episodes side by side in each of them.
+        max_steps: cut episodes short (trial runs; success stays as hard).
+        film: seeds whose frames are to be returned.
+        start: begins each episode, ``env.reset`` if not given; enters the hash.
+        data: fingerprint of what else decides the result, such as demonstrations.
         on_row: called with each row as soon as its episode ends, in any order.
 
     Raises:
-        ForesightError: unknown task or protocol, repeated seeds, an agent that cannot travel to a
-            worker, an invalid action, or a worker that died.
+        ForesightError: seeds that are none, and whatever environment and policy have to say.
     """
-    identity = _agent_identity(config, start)
-    plan = _plan(task, protocol, render, condition, steps, film, film_settings, identity, {})
-    plan = replace(plan, start=start)
-    return _evaluate(plan, partial(_AgentActor, make_agent), seeds, workers, on_row)
-
-
-def evaluate_behaviour(
-    task: str,
-    behaviour_spec: str,
-    seeds: Sequence[int],
-    protocol: str = "seed200",
-    workers: int = 1,
-    render: RenderSettings | None = None,
-    *,
-    condition: str | None = None,
-    steps: int | None = None,
-    on_row: Callable[[Row], None] | None = None,
-) -> list[Row]:
-    """Run a behaviour (``zero``, ``constant:0.5``, ``oracle``, ...) and return one row per episode.
-
-    Args are those of :func:`evaluate_agent`; the condition is the spec up to its first colon if
-    it is not given.
-    """
-    plan = _behaviour_plan(task, behaviour_spec, protocol, render, condition, steps, (), FILM)
-    actor = partial(_BehaviourActor, behaviour_spec, task)
-    return _evaluate(plan, actor, seeds, workers, on_row).rows
-
-
-def film_behaviour(
-    task: str,
-    behaviour_spec: str,
-    seed: int,
-    protocol: str = "seed200",
-    settings: RenderSettings = FILM,
-    steps: int | None = None,
-) -> np.ndarray:
-    """Frames uint8 [T, H, W, 3] of one episode of a behaviour."""
-    plan = _behaviour_plan(task, behaviour_spec, protocol, None, None, steps, (seed,), settings)
-    return _evaluate(plan, partial(_BehaviourActor, behaviour_spec, task), [seed], 1).films[seed]
-
-
-def simulator_version() -> str:
-    """The simulator that produced an episode, as rows name it."""
-    return f"mujoco {metadata.version('mujoco')}, dm_control {metadata.version('dm_control')}"
-
-
-def success_threshold(protocol: str) -> float:
-    """Return above which an episode of ``protocol`` is a success."""
-    return SUCCESS_RETURN[get_protocol(protocol).name]
-
-
-def behaviour_hash(
-    task: str,
-    behaviour_spec: str,
-    protocol: str,
-    render: RenderSettings | None = None,
-    steps: int | None = None,
-) -> str:
-    """The config hash that rows of :func:`evaluate_behaviour` carry."""
-    return _identity_hash(task, protocol, render, steps, _behaviour_identity(task, behaviour_spec))
-
-
-def _behaviour_identity(task: str, spec: str) -> Row:
-    """What decides a behaviour: its spec, and for the oracle how it was tuned for the task."""
-    identity: Row = {"behaviour": spec}
-    if "oracle" in spec.split(":"):
-        tuned = oracle_settings(task)
-        identity["oracle"] = replace(tuned, shaping=None)  # a function has no stable text
-        identity["shaping"] = getattr(tuned.shaping, "__qualname__", None)
-    return identity
-
-
-def agent_hash(
-    task: str,
-    protocol: str,
-    render: RenderSettings | None,
-    steps: int | None,
-    config: object,
-    start: Start | None = None,
-) -> str:
-    """The config hash that rows of :func:`evaluate_agent` carry."""
-    identity = _agent_identity(config, start)
-    return _identity_hash(task, get_protocol(protocol).name, render, steps, identity)
-
-
-def _agent_identity(config: object, start: Start | None) -> Row:
-    return {"agent": config} | ({} if start is None else {"start": start})
-
-
-def _identity_hash(
-    task: str, protocol: str, render: RenderSettings | None, steps: int | None, more: Row
-) -> str:
-    identity = {"task": canonical(task), "protocol": protocol, "render": render, "steps": steps}
-    return config_hash(identity | more)
-
-
-def _behaviour_plan(
-    task: str,
-    spec: str,
-    protocol: str,
-    render: RenderSettings | None,
-    condition: str | None,
-    steps: int | None,
-    film: tuple[int, ...],
-    film_settings: RenderSettings,
-) -> _Plan:
-    name = condition or spec.partition(":")[0]
-    identity = _behaviour_identity(task, spec)
-    mark = {"behaviour": spec}
-    return _plan(task, protocol, render, name, steps, film, film_settings, identity, mark)
-
-
-def _plan(
-    task: str,
-    protocol: str,
-    render: RenderSettings | None,
-    condition: str,
-    steps: int | None,
-    film: Sequence[int],
-    film_settings: RenderSettings,
-    identity: Row,
-    marks: Row,
-) -> _Plan:
-    resolve(task)
-    settings = get_protocol(protocol)
-    if steps is not None and not 1 <= steps <= settings.decisions:
-        raise ForesightError(
-            f"Episodes of {steps} steps: {settings.name} has 1 to {settings.decisions} decisions."
-        )
+    expect_seeds(tuple(seeds))
     stamp = {
         "git": git_revision(),
-        "config_hash": _identity_hash(task, settings.name, render, steps, identity),
-        "simulator": simulator_version(),
+        "config_hash": policy_hash(env, make_policy, max_steps, start, data),
+        "simulator": simulator_version(env),
     }
-    return _Plan(
-        task=canonical(task),
-        protocol=settings.name,
-        render=render,
-        condition=condition,
-        steps=steps,
-        film=tuple(film),
-        film_settings=film_settings,
-        stamp=stamp | marks,
-    )
-
-
-def _evaluate(
-    plan: _Plan,
-    make_actor: Callable[[], _Actor],
-    seeds: Sequence[int],
-    workers: int,
-    on_row: Callable[[Row], None] | None = None,
-) -> Evaluation:
-    seeds = [int(seed) for seed in seeds]
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ForesightError(f"Seeds {seeds}: expected one or more non-negative ones, each once.")
-    rows: dict[int, Row] = {}
+    if isinstance(make_policy, NamedPolicy):
+        stamp["behaviour"] = make_policy.name
+    rows: list[Row] = []
     films: dict[int, np.ndarray] = {}
-    label = f"{plan.condition} on {plan.task}"
-    for outcome in run_jobs(partial(_Episodes, plan, make_actor), seeds, workers, label):
-        seed = outcome.row["seed"]
-        rows[seed] = outcome.row
-        if outcome.film is not None:
-            films[seed] = outcome.film
+
+    def tell(outcome: tuple[Row, np.ndarray | None]) -> None:
         if on_row is not None:
-            on_row(outcome.row)
-    wanted = [seed for seed in seeds if seed in films]
-    return Evaluation([rows[seed] for seed in seeds], {seed: films[seed] for seed in wanted})
+            on_row(outcome[0])
+
+    outcomes = run_episodes(
+        env,
+        make_policy,
+        seeds,
+        parallel=parallel,
+        workers=workers,
+        max_steps=max_steps,
+        start=start,
+        film=film,
+        images=False,
+        finish=partial(_row, env, method, stamp),
+        on_episode=tell,
+        label=f"{method} on {task_name(env)}",
+    )
+    for row, frames in outcomes:
+        rows.append(row)
+        if frames is not None:
+            films[row["seed"]] = frames
+    return Evaluation(rows, films)
 
 
-@dataclass
-class _Episodes:
-    """Runs episodes of one plan in one process, keeping environment and actor between them."""
-
-    plan: _Plan
-    make_actor: Callable[[], _Actor]
-    env: dm_env.DMControlEnv = field(init=False)
-    actor: _Actor = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.env = dm_env.make(self.plan.task, self.plan.protocol, self.plan.render)
-        self.actor = self.make_actor()
-
-    def __call__(self, seed: int) -> _Outcome:
-        plan, env = self.plan, self.env
-        _seed_everything(seed)
-        observation = env.reset(seed=seed)[0] if plan.start is None else plan.start(env, seed)
-        filmed = seed in plan.film
-        camera = FrameRenderer(env.physics.model.ptr, plan.film_settings) if filmed else None
-        self.actor.start(env, observation, seed)
-        frames: list[np.ndarray] = []
-        total, length, seconds, over = 0.0, 0, 0.0, False
-        while not over and length != plan.steps:
-            if camera is not None:
-                frames.append(camera.render(env.physics.data.ptr).copy())
-            begin = time.perf_counter()
-            action = self.actor.act(env, observation)
-            seconds += time.perf_counter() - begin
-            observation, reward, terminated, truncated, _ = env.step(action)
-            total, length, over = total + float(reward), length + 1, terminated or truncated
-        if camera is not None:
-            camera.close()
-        row = {
-            "task": plan.task,
-            "condition": plan.condition,
-            "seed": seed,
-            "return": total,
-            "success": total > success_threshold(plan.protocol),
-            "length": length,
-            **plan.stamp,
-            "decision_ms": 1000 * seconds / length,
-            **self.actor.notes(),
-        }
-        return _Outcome(row, np.stack(frames) if frames else None)
+def policy_hash(
+    env: EnvConfig,
+    make_policy: MakePolicy,
+    max_steps: int | None = None,
+    start: Start | None = None,
+    data: str | None = None,
+) -> str:
+    """Hash of everything that decides the rows of :func:`evaluate_policy`, as they carry it."""
+    known = replace(env, id=full_id(env.id))
+    identity = {"env": known, "max_steps": max_steps, "policy": settings_of(make_policy)}
+    more = {"start": start, "data": data}
+    return config_hash(identity | {name: value for name, value in more.items() if value})
 
 
-class _AgentActor:
-    def __init__(self, make_agent: Callable[[], Agent]) -> None:
-        self.agent = make_agent()
-
-    def start(self, env: dm_env.DMControlEnv, observation: dict, seed: int) -> None:
-        own = getattr(self.agent, "seed", None)
-        if callable(own):
-            own(seed)
-        self.agent.reset(observation)
-
-    def act(self, env: dm_env.DMControlEnv, observation: dict) -> np.ndarray:
-        return self.agent.act(observation)
-
-    def notes(self) -> Row:
-        own = getattr(self.agent, "notes", None)
-        return own() if callable(own) else {}
+def settings_of(make_policy: MakePolicy) -> dict[str, Any]:
+    """What decides a policy: the settings of its maker, and the weights of its checkpoint."""
+    if isinstance(make_policy, NamedPolicy):
+        return {"name": make_policy.name} | _oracle_settings(make_policy)
+    if not is_dataclass(make_policy):
+        return {"maker": getattr(make_policy, "__qualname__", type(make_policy).__name__)}
+    maker: Any = make_policy
+    found: dict[str, Any] = {"maker": type(maker).__name__}
+    found |= {each.name: getattr(maker, each.name) for each in fields(maker)}
+    checkpoint = found.pop("checkpoint", None)
+    if checkpoint is not None:
+        found["weights"] = file_fingerprint(Path(checkpoint) / "model.safetensors")
+    return found
 
 
-class _BehaviourActor:
-    def __init__(self, spec: str, task: str) -> None:
-        self.spec, self.task = spec, task
-        self.behaviour: Policy
-
-    def start(self, env: dm_env.DMControlEnv, observation: dict, seed: int) -> None:
-        # A new one for each episode, as in collecting: nothing can leak from the last one.
-        close = getattr(getattr(self, "behaviour", None), "close", None)
-        if callable(close):
-            close()
-        self.behaviour = make_policy(self.spec, action_spec(env), self.task)
-        if isinstance(self.behaviour, Privileged):
-            self.behaviour.attach(env)
-        self.behaviour.reset(Observation.of(observation), seed)
-
-    def act(self, env: dm_env.DMControlEnv, observation: dict) -> np.ndarray:
-        return self.behaviour.act(Observation.of(observation))
-
-    def notes(self) -> Row:
+def _oracle_settings(named: NamedPolicy) -> dict[str, Any]:
+    """How the oracle is tuned for the task, where it acts."""
+    if "oracle" not in named.name.split(":") or named.env_id is None:
         return {}
+    from foresight.experts.expert import task_of
+    from foresight.experts.oracle_settings import oracle_settings
+
+    tuned = oracle_settings(task_of("oracle", named.env_id))
+    shaping = getattr(tuned.shaping, "__qualname__", None)
+    return {"oracle": replace(tuned, shaping=None), "shaping": shaping}  # functions have no text
 
 
-def _seed_everything(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+def _row(
+    env: EnvConfig, method: str, stamp: Row, episode: Episode
+) -> tuple[Row, np.ndarray | None]:
+    """What is kept of an episode; made where it was run, so that no frames travel."""
+    info = episode.info
+    row: Row = {
+        "task": task_name(env),
+        "condition": method,
+        "seed": info["seed"],
+        "return": info["return"],
+        "success": succeeded(env, episode),
+        "length": len(episode),
+        **stamp,
+        "decision_ms": info["decision_ms"],
+        **info["notes"],
+    }
+    if row["success"] is None:
+        del row["success"]
+    return row, info.get("film")

@@ -214,7 +214,7 @@ def summarise(rows: Sequence[Row]) -> Summary:
 
     Keys, for episode rows of each task and condition:
         ``<condition>/<task>``: mean return, bootstrap interval.
-        ``<condition>:success/<task>``: success rate, Wilson interval.
+        ``<condition>:success/<task>``: success rate, Wilson interval, where rows tell.
         ``<condition>:decision_ms/<task>``: milliseconds per decision, where rows carry them.
         ``<condition>:minus-<baseline>/<task>``: paired difference of returns to the best trivial
         condition, where one was run on shared seeds.
@@ -228,9 +228,10 @@ def summarise(rows: Sequence[Row]) -> Summary:
         chosen = [r for r in episodes if r["task"] == task and r["condition"] == condition]
         returns = returns_by_seed(chosen, task, condition)
         summary[f"{condition}/{task}"] = bootstrap_interval(list(returns.values())).as_dict()
-        successes = sum(bool(row["success"]) for row in chosen)
-        rate = wilson_interval(successes, len(chosen))
-        summary[f"{condition}:success/{task}"] = rate.as_dict()
+        told = [bool(row["success"]) for row in chosen if "success" in row]
+        if told:
+            rate = wilson_interval(sum(told), len(told))
+            summary[f"{condition}:success/{task}"] = rate.as_dict()
         times = [row["decision_ms"] for row in chosen if row.get("decision_ms") is not None]
         if times:
             summary[f"{condition}:decision_ms/{task}"] = bootstrap_interval(times).as_dict()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,23 +32,24 @@ class Shift:
 
     kind: Kind = "faithful"
 
-    def __call__(self, env: DMControlEnv, seed: int) -> dict[str, np.ndarray]:
-        """Begin the episode and give its first observation.
+    def __call__(self, env: Any, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Begin the episode and give its first observation and info.
 
         Raises:
             ForesightError: the goal of this task cannot be moved.
         """
         observation, info = env.reset(seed=seed)
+        inner: DMControlEnv = env.unwrapped
         if self.kind == "faithful":
-            return observation
+            return observation, info
         if self.kind == "start-shifted":
-            donor = env.reset(seed=_donor(seed))[1]["state"]
+            state = env.reset(seed=_donor(seed))[1]["state"]
             env.reset(seed=seed)
-            return env.set_state(donor)
-        place = self._goal(env, seed)
-        env.reset(seed=seed)
-        env.physics.named.model.geom_pos[goal_of(env.task_id), ["x", "y"]] = place
-        return env.set_state(info["state"])
+        else:
+            state, place = info["state"], self._goal(inner, seed)
+            env.reset(seed=seed)
+            inner.physics.named.model.geom_pos[goal_of(inner.task_id), ["x", "y"]] = place
+        return inner.set_state(state), {**info, "state": inner.get_state()}
 
     def _goal(self, env: DMControlEnv, seed: int) -> np.ndarray:
         geom = goal_of(env.task_id)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from foresight.core.errors import ForesightError
 from foresight.core.files import fingerprint
 from foresight.data.dataset import Dataset
 from foresight.envs.dmc.protocol import get_protocol
-from foresight.evaluation.assess import Trial, assess_agent, camera
-from foresight.evaluation.baselines import TRAINING_SEEDS, RowBook
+from foresight.envs.registry import EnvConfig
+from foresight.evaluation.assess import assess_policy, seen_by
+from foresight.evaluation.baselines import TRAINING_SEEDS
+from foresight.evaluation.cache import EpisodeCache
+from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.statistics import Row
 from foresight.experts import has_expert
 from foresight.policies.taught import FollowConfig, NearestFactory, TaughtConfig
@@ -77,19 +80,18 @@ def record(
     Raises:
         ForesightError: nobody can show the task, or the dataset is of another plan.
     """
-    teacher, render = teacher_of(task), camera(config.encoder)
-    specs = [
-        EpisodeSpec(task, seed, teacher, config.protocol, render, config.steps) for seed in seeds
-    ]
+    teacher = teacher_of(task)
+    env = seen_by(config.encoder, EnvConfig(task, protocol=config.protocol))
+    specs = [EpisodeSpec(env, seed, teacher, config.steps) for seed in seeds]
     return collect(folder, specs, workers)
 
 
 def inverse_rows(
     config: TeachConfig,
-    trial: Trial,
+    trial: EvalConfig,
     model: Path,
     folder: Path,
-    book: RowBook,
+    book: EpisodeCache,
     shown: Sequence[int] = TRAINING_SEEDS,
 ) -> list[Row]:
     """The goal-conditioned inverse model as a rival of an agent that plans for reward.
@@ -122,7 +124,7 @@ def inverse_rows(
     store = record(trial.task, shown, config, folder, trial.workers)
     factory = NearestFactory(str(model), str(store.path), "inverse", config.encoder, config.follow)
     data = fingerprint([store.fingerprint, heads_identity(model, config.heads)])
-    render = camera(config.encoder)
-    rows = assess_agent(trial, "inverse-model", factory, render, book, data=data).rows
+    trial = replace(trial, env=seen_by(config.encoder, trial.env))
+    rows = assess_policy(trial, "inverse-model", factory, book, data=data).rows
     value = report.inverse_r2
     return [*rows, {"measure": "heads:inverse_r2", "task": trial.task, "value": value}]

@@ -9,12 +9,14 @@ from pathlib import Path
 from foresight.core.errors import ForesightError
 from foresight.core.progress import console
 from foresight.envs.dmc.tasks import canonical
-from foresight.evaluation.assess import Trial, assess_agent, assess_baselines
-from foresight.evaluation.baselines import CONDITIONS, RowBook
+from foresight.evaluation.assess import assess_policy
+from foresight.evaluation.baselines import CONDITIONS, paired_baselines
+from foresight.evaluation.cache import EpisodeCache
+from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.results import Result, make_result
 from foresight.perception.config import EncoderConfig
+from foresight.pipelines.planners import PlannerConfig, PlannerFactory
 from foresight.pipelines.stages import DataPlan, default_workers, gather, horizon_rows, learn
-from foresight.policies.factory import PlannerConfig, PlannerFactory
 from foresight.report.run_page import film_path, road_page, save_films
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig
@@ -107,19 +109,17 @@ def run(config: RoadConfig, folder: Path, workers: int | None = None) -> Result:
     clock.lap("train")
     seeds = tuple(range(config.seeds))
     console.print(f"evaluate on {len(seeds)} seeds beside {', '.join(config.baselines)}")
-    trial = Trial(task, seeds, config.data.protocol, config.steps, workers)
-    book = RowBook(folder / "rows.jsonl")
-    render = config.data.render(config.eyes.frame_size())
-    factory = PlannerFactory(
-        str(folder / "model"), config.eyes, config.planner, config.data.protocol, render
-    )
+    env = config.data.env(config.eyes.frame_size())
+    trial = EvalConfig(env, seeds, config.steps, workers)
+    episodes = EpisodeCache(folder / "rows.jsonl")
+    factory = PlannerFactory(str(folder / "model"), config.eyes, config.planner, env)
     films = {seed: f"planner-seed-{seed}" for seed in seeds[: config.film]}
     unfilmed = [s for s, film in films.items() if not film_path(folder, film).exists()]
     name = f"planner:{encoder.name}"
-    agent = assess_agent(trial, name, factory, render, book, film=unfilmed)
+    agent = assess_policy(trial, name, factory, episodes, film=unfilmed)
     save_films(folder, {films[seed]: frames for seed, frames in agent.films.items()})
     clock.lap("evaluate the planner")
-    rows = agent.rows + assess_baselines(trial, config.baselines, book)
+    rows = agent.rows + paired_baselines(trial, config.baselines, episodes)
     clock.lap("evaluate the baselines")
     rows += horizon_rows(task, trained.horizon_errors)
     rows += [{"measure": f"seconds:{k}", "task": task, "value": v} for k, v in clock.laps.items()]

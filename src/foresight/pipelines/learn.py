@@ -12,14 +12,22 @@ from foresight.core.metrics import read_metrics
 from foresight.core.progress import console
 from foresight.core.stopwatch import Stopwatch
 from foresight.envs.dmc.tasks import MEASURED_TASKS, canonical
-from foresight.evaluation.assess import Trial, assess_agent, assess_baselines, camera
-from foresight.evaluation.baselines import CONDITIONS, TRAINING_SEEDS, RowBook, borrow_baselines
+from foresight.envs.registry import EnvConfig
+from foresight.evaluation.assess import assess_policy, seen_by
+from foresight.evaluation.baselines import (
+    CONDITIONS,
+    TRAINING_SEEDS,
+    borrow_baselines,
+    paired_baselines,
+)
+from foresight.evaluation.cache import EpisodeCache
+from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.pipelines import teach as teach_play
 from foresight.pipelines.demonstrations import TeachConfig, inverse_rows, teacher_of
 from foresight.pipelines.demonstrations import presets as teach_presets
-from foresight.policies.mpc import ImagineConfig, ImaginingFactory
+from foresight.policies.mpc import ImagineConfig, MPCFactory
 from foresight.policies.taught import TaughtConfig
 from foresight.report.run_page import film_path, road_page, save_films
 from foresight.training.online import ImproveConfig, improve
@@ -147,16 +155,17 @@ def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[R
     watch = Stopwatch()
     console.print(f"[bold]{task}[/]: learn for {config.learn.steps:,} steps")
     improve(config.learn, folder / "model")
-    trial = Trial(task, tuple(range(config.seeds)), protocol, config.steps, workers)
-    book = RowBook(folder / "rows.jsonl")
+    env = seen_by(config.learn.encoder, EnvConfig(task, protocol=protocol))
+    trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
+    book = EpisodeCache(folder / "rows.jsonl")
     if config.measured is not None:
-        borrow_baselines(book, config.measured)
+        borrow_baselines(book, env, config.measured)
     with watch.stage("evaluate"):
         rows = _agent_rows(config, trial, folder, book)
     if config.inverse:
         with watch.stage("inverse"):
             rows += _rival_rows(config, trial, folder, book)
-    rows += assess_baselines(trial, config.baselines, book)
+    rows += paired_baselines(trial, config.baselines, book)
     log = read_metrics(folder / "model" / "metrics.jsonl")
     rows += _curve(task, log)
     # Learning keeps its own count, through all processes of a run that was stopped.
@@ -168,18 +177,22 @@ def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[R
     return rows
 
 
-def _agent_rows(config: PlanningConfig, trial: Trial, folder: Path, book: RowBook) -> list[Row]:
+def _agent_rows(
+    config: PlanningConfig, trial: EvalConfig, folder: Path, book: EpisodeCache
+) -> list[Row]:
     """Episodes of the agent; those that are to be filmed are."""
     learn = config.learn
-    factory = ImaginingFactory(str(folder / "model"), learn.encoder, config.search, learn.protocol)
+    factory = MPCFactory(str(folder / "model"), config.search, learn.encoder)
     films = {seed: f"mpc-seed-{seed}" for seed in range(config.film)}
     unfilmed = [s for s, film in films.items() if not film_path(folder, film).exists()]
-    agent = assess_agent(trial, "mpc", factory, camera(learn.encoder), book, film=unfilmed)
+    agent = assess_policy(trial, "mpc", factory, book, film=unfilmed)
     save_films(folder, {films[seed]: frames for seed, frames in agent.films.items()})
     return agent.rows
 
 
-def _rival_rows(config: PlanningConfig, trial: Trial, folder: Path, book: RowBook) -> list[Row]:
+def _rival_rows(
+    config: PlanningConfig, trial: EvalConfig, folder: Path, book: EpisodeCache
+) -> list[Row]:
     """Episodes of the inverse model, which follows demonstrations and imagines nothing."""
     shown = TRAINING_SEEDS[: config.shown]
     console.print(f"{trial.task}: learn to follow, record {len(shown)} demonstrations")

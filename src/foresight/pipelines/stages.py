@@ -6,20 +6,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from foresight.core.errors import ForesightError
 from foresight.data.cache import FeatureCache
 from foresight.data.dataset import Dataset
-from foresight.envs.dmc.tasks import canonical
-from foresight.envs.render import RenderSettings
+from foresight.envs.registry import EnvConfig
 from foresight.evaluation.statistics import Row
-from foresight.experts import has_expert
 from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_dataset
 from foresight.policies.cloned import ClonedPolicy, CloningConfig
-from foresight.rollout.collect import collect
+from foresight.rollout.collect import collect, plan_episodes
 from foresight.rollout.episode import EpisodeSpec
 from foresight.training.cloning import CloningTraining, train_cloning
 from foresight.training.experience import Experience
@@ -40,55 +38,31 @@ class DataPlan:
     """For example reacher-easy."""
     episodes: int = 300
     """How many."""
-    behaviours: tuple[str, ...] = ()
-    """Taken in turn; empty chooses by task: see `default_behaviours`."""
+    policies: tuple[str, ...] = ()
+    """Taken in turn; empty chooses by task: see `foresight.rollout.collect.default_policies`."""
     protocol: str = "seed200"
     """seed200 or dmc1000."""
     steps: int | None = None
     """Cut episodes short: more different scenes for the same number of frames."""
-    camera: int = 0
-    """Camera number."""
-    quality: str = "smooth"
-    """fast, smooth or full."""
-    look: str = "plain"
+    quality: Literal["fast", "smooth", "full"] = "smooth"
+    """How carefully a simulator draws."""
+    look: Literal["plain", "varied"] = "plain"
     """plain or varied."""
     first_seed: int = FIRST_SEED
     """Seed of the first episode."""
 
-    def render(self, size: int) -> RenderSettings:
-        """Frames of the size that the encoder takes."""
-        return RenderSettings(size, self.camera, self.quality, self.look)  # type: ignore[arg-type]
+    def env(self, size: int) -> EnvConfig:
+        """The environment with frames of the size that the encoder takes."""
+        return EnvConfig(self.task, self.protocol, size=size, quality=self.quality, look=self.look)
 
     def specs(self, size: int) -> list[EpisodeSpec]:
         """One spec per episode, in order.
 
         Raises:
-            ForesightError: unknown task, behaviour or protocol, or no episodes.
+            ForesightError: unknown task, or no episodes.
         """
-        if self.episodes < 1:
-            raise ForesightError(f"{self.episodes} episodes were asked for: collect at least 1.")
-        task = canonical(self.task)
-        behaviours = self.behaviours or default_behaviours(task)
-        render = self.render(size)
-        return [
-            EpisodeSpec(
-                task,
-                self.first_seed + index,
-                behaviours[index % len(behaviours)],
-                self.protocol,
-                render,
-                self.steps,
-            )
-            for index in range(self.episodes)
-        ]
-
-
-def default_behaviours(task: str) -> tuple[str, ...]:
-    """A third random, the rest the task's expert (or oracle, or nothing) at ε = 0.3."""
-    for teacher in ("expert", "oracle"):
-        if has_expert(teacher, task):
-            return ("random", f"eps:0.3:{teacher}", f"eps:0.3:{teacher}")
-    return ("random",)
+        turns, first = self.policies, self.first_seed
+        return plan_episodes(self.env(size), self.episodes, turns, first, self.steps)
 
 
 def gather(

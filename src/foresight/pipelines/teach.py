@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from foresight.core.files import write_bytes
+from foresight.core.observation import Observation
+from foresight.core.policy import Action, Policy
 from foresight.data.video import encode_video
-from foresight.envs.dmc.environment import DMControlEnv, make
-from foresight.envs.render import RenderSettings
-from foresight.evaluation.assess import camera
+from foresight.envs.registry import EnvConfig, spec_of
+from foresight.evaluation.assess import seen_by
 from foresight.experts.shifts import Kind, Shift
 from foresight.perception.encoder import load_encoder
 from foresight.pipelines.demonstrations import TeachConfig, teacher_of
@@ -30,6 +31,7 @@ from foresight.policies.taught import (
 from foresight.report.videos import encode_mp4, side_by_side, upscale
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec, run_episode
+from foresight.rollout.vector import VectorRollout
 from foresight.training.taught import taught_heads
 from foresight.worldmodel.model import WorldModel
 
@@ -93,10 +95,9 @@ def teach_once(
     model, encoder = WorldModel.load(lesson.model), load_encoder(sizes.encoder)
     if demo is None:
         demo = str(folder / f"{task}-demonstration-{lesson.seed or 0}.mp4")
-        render = camera(sizes.encoder)
-        best = record_video(
-            task, teacher_of(task), lesson.seed or 0, render, sizes.steps, Path(demo)
-        )
+        env = seen_by(sizes.encoder, EnvConfig(task))
+        spec = EpisodeSpec(env, lesson.seed or 0, teacher_of(task), sizes.steps)
+        best = record_video(spec, Path(demo))
         say(f"demonstration: {demo}, return {best:.1f}")
     demonstration = open_demonstration(demo)
     heads, report = taught_heads(lesson.model, sizes.heads)
@@ -104,7 +105,8 @@ def teach_once(
         f"heads on held-out episodes: inverse model R² {report.inverse_r2:.2f}, distance in time, "
         f"rank correlation {report.reach_rank:.2f}"
     )
-    agent = TaughtAgent(model, heads, encoder, sizes.follow, lesson.way)
+    rate = _rate(task)
+    agent = TaughtAgent(model, heads, encoder, sizes.follow, lesson.way, rate)
     agent.show(demonstration)
     for warning in agent.warnings:
         say(f"warning: {warning}")
@@ -120,19 +122,22 @@ def teach_once(
     return played
 
 
-def record_video(
-    task: str, behaviour: str, seed: int, render: RenderSettings, steps: int | None, path: Path
-) -> float:
+def _rate(task: str) -> float:
+    """Steps of a task's environment in a second."""
+    with closing(EnvConfig(task, cameras=()).make()) as env:
+        return spec_of(env).fps
+
+
+def record_video(spec: EpisodeSpec, path: Path) -> float:
     """Record one demonstration as a lossless video; returns its return.
 
     Raises:
         ForesightError: nobody can show the task, or the file cannot be written.
     """
-    with closing(make(task, render=render)) as env:
-        episode = run_episode(EpisodeSpec(task, seed, behaviour, render=render, steps=steps), env)
-        assert episode.frames is not None
-        write_bytes(path, encode_video(episode.frames, env.frames_per_second))
-        return episode.return_
+    episode = run_episode(spec)
+    (frames,) = episode.images.values()
+    write_bytes(path, encode_video(frames, round(episode.fps)))
+    return episode.return_
 
 
 def album_of(
@@ -154,11 +159,8 @@ def album_of(
     assert agent.shown is not None
     album = Album(agent.heads.space)
     album.add(agent.shown.z, demonstration.every(agent.shown.stride))
-    render = RenderSettings(size=demonstration.frames.shape[1], quality="smooth")
-    task = agent.model.config.task
-    specs = [
-        EpisodeSpec(task, seed, behaviour, render=render, steps=steps) for behaviour in PICTURES
-    ]
+    env = _seen_as(demonstration, agent)
+    specs = [EpisodeSpec(env, seed, policy, steps) for policy in PICTURES]
     name = f"pictures-{seed}" + ("" if steps is None else f"-{steps}")
     store = collect(folder / name, specs, 1)
     for index in range(len(store)):
@@ -189,37 +191,46 @@ def play(
     Raises:
         ForesightError: the goal of this task cannot be moved and is to be.
     """
-    render = RenderSettings(size=demonstration.frames.shape[1], quality="smooth")
-    with closing(make(agent.model.config.task, render=render)) as env:
-        agent.seed(seed)
-        observation = shift(env, seed)
-        agent.reset(observation)
-        robot, imagined, total = _roll(agent, env, observation, album, steps)
-        rate = env.frames_per_second
-    notes = agent.notes()
-    shown = _in_step(demonstration, len(robot), rate)
-    clips = [upscale(clip, SHOWN_SIZE) for clip in (shown, np.stack(robot), np.stack(imagined))]
-    return Played(total, notes["progress"], notes["lost"], side_by_side(clips), rate)
+    watched = _Watched(agent, album)
+    with VectorRollout(_seen_as(demonstration, agent), max_steps=steps, start=shift) as rollout:
+        (episode,) = rollout.run([watched], [seed])
+    (robot,) = episode.images.values()
+    shown = _in_step(demonstration, len(robot), episode.fps)
+    clips = [upscale(clip, SHOWN_SIZE) for clip in (shown, robot, np.stack(watched.imagined))]
+    notes, film = agent.notes(), side_by_side(clips)
+    return Played(episode.info["return"], notes["progress"], notes["lost"], film, episode.fps)
 
 
-def _roll(
-    agent: TaughtAgent,
-    env: DMControlEnv,
-    observation: dict[str, np.ndarray],
-    album: Album,
-    steps: int | None,
-) -> tuple[list[np.ndarray], list[np.ndarray], float]:
-    robot: list[np.ndarray] = []
-    imagined: list[np.ndarray] = []
-    total, over = 0.0, False
-    while not over and len(robot) != steps:
-        robot.append(observation["images"]["camera"].copy())
-        action = agent.act(observation)
-        decided = (agent.step - 1) % agent.model.config.repeat == 0
-        imagined.append(album.nearest(agent.imagined()[-1]) if decided else imagined[-1])
-        observation, reward, terminated, truncated, _ = env.step(action)
-        total, over = total + float(reward), terminated or truncated
-    return robot, imagined, total
+class _Watched(Policy):
+    """A taught agent, with pictures of what it imagines.
+
+    Args:
+        agent: that was shown a demonstration.
+        album: pictures of imagined states.
+    """
+
+    def __init__(self, agent: TaughtAgent, album: Album) -> None:
+        self.agent, self.album = agent, album
+        self.imagined: list[np.ndarray] = []
+
+    def reset(self, observation: Observation, seed: int) -> None:
+        """Begin an episode."""
+        self.agent.reset(observation, seed)
+        self.imagined = []
+
+    def act(self, observation: Observation) -> Action:
+        """The agent's action; a new picture whenever it has decided anew."""
+        action = self.agent.act(observation)
+        decided = (self.agent.step - 1) % self.agent.model.config.repeat == 0
+        future = self.agent.imagined()[-1] if decided else None
+        self.imagined.append(self.imagined[-1] if future is None else self.album.nearest(future))
+        return action
+
+
+def _seen_as(demonstration: Demonstration, agent: TaughtAgent) -> EnvConfig:
+    """The agent's environment with pictures of the demonstration's size."""
+    size = demonstration.frames.shape[1]
+    return EnvConfig(agent.model.config.task, size=size, quality="smooth")
 
 
 def _in_step(demonstration: Demonstration, length: int, rate: float) -> np.ndarray:

@@ -1,40 +1,102 @@
-"""A closed-loop agent around a learned policy."""
+"""Policies that are networks over latent states, and how an observation becomes such a state."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
-import numpy as np
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from foresight.policies.sight import Sight
+from foresight.core.errors import ForesightError
+from foresight.core.observation import Observation
+from foresight.core.policy import Action, Policy
+from foresight.core.spec import Spec
+from foresight.perception.config import EncoderConfig
+from foresight.policies.cloned import ClonedPolicy
+from foresight.policies.mpc import expect_robot, pictures_of
+from foresight.worldmodel.observation import ObservationEncoder
 
 
-class LatentPolicy(Protocol):
-    """A policy over latent states."""
+class LatentObserver:
+    """One robot's observations to latent states; remembers what the history needs.
+
+    Args:
+        observer: encodes pictures, joins what was felt and stacks the past.
+    """
+
+    def __init__(self, observer: ObservationEncoder) -> None:
+        assert observer.state is not None
+        self.observer, self.state = observer, observer.state
 
     def reset(self) -> None:
-        """Start an episode."""
-        ...
+        """Forget the last episode."""
+        self.observer.reset()
+
+    @torch.inference_mode()
+    def see(self, observation: Observation) -> Float[Tensor, "1 Z"]:
+        """The present latent state."""
+        pictures = pictures_of([observation], self.observer.cameras)
+        felt = None
+        if self.state.config.proprio:
+            felt = torch.from_numpy(observation.state)[None]
+        z: Tensor = self.state(self.observer.see(pictures, felt).float())
+        return z
+
+
+class Network(Protocol):
+    """A policy over latent states."""
 
     def select_action(self, z: Tensor) -> Tensor:
         """``z [B, Z] -> action [B, A]``."""
         ...
 
 
-class PolicyAgent:
-    """See, then let the policy choose."""
+class NetworkPolicy(Policy):
+    """See, then let a network choose.
 
-    def __init__(self, sight: Sight, policy: LatentPolicy) -> None:
-        self.sight = sight
-        self.policy = policy
+    Args:
+        observer: turns observations into latent states.
+        network: chooses.
+    """
 
-    def reset(self, observation: dict[str, Any]) -> None:
-        """Start an episode; the first frame is seen by the first ``act``."""
-        self.sight.reset()
-        self.policy.reset()
+    def __init__(self, observer: LatentObserver, network: Network) -> None:
+        self.observer, self.network = observer, network
 
-    def act(self, observation: dict[str, Any]) -> np.ndarray:
-        """The next action `[A]` float32, within the bounds."""
-        z = self.sight.see(observation["images"]["camera"])
-        return self.policy.select_action(z)[0].float().numpy()
+    def reset(self, observation: Observation, seed: int) -> None:
+        """Start an episode; the first picture is seen by the first ``act``."""
+        self.observer.reset()
+
+    def act(self, observation: Observation) -> Action:
+        """The next action ``[A]`` float32, within the bounds."""
+        return self.network.select_action(self.observer.see(observation))[0].float().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class ClonedFactory:
+    """Makes the policy of a cloned checkpoint; picklable."""
+
+    checkpoint: str
+    eyes: EncoderConfig
+
+    def __call__(self, spec: Spec) -> NetworkPolicy:
+        """Load everything and build the policy.
+
+        Raises:
+            ForesightError: the policy belongs to another encoder, readout or robot, or is damaged.
+        """
+        policy = ClonedPolicy.load(self.checkpoint)
+        encoder, readout = self.eyes.load()
+        config = policy.config
+        expect_robot(config, spec, f"The policy {self.checkpoint}")
+        expected = (config.encoder_fingerprint, config.readout_fingerprint)
+        if expected != (encoder.fingerprint, readout.fingerprint):
+            raise ForesightError(
+                f"The policy in {self.checkpoint} was trained on other features "
+                f"({expected[0]}, {expected[1]}) than {self.eyes.encoder} with readout "
+                f"{self.eyes.readout}: use the encoder it was trained with, or train again."
+            )
+        cameras = tuple(camera.name for camera in config.cameras)
+        observer = ObservationEncoder(encoder, policy.state, readout, cameras)
+        return NetworkPolicy(LatentObserver(observer), policy)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
+from foresight.core.observation import Observation
+from foresight.core.policy import BatchPolicy
+from foresight.core.spec import Spec
 from foresight.core.thread_pool import run_alone
-from foresight.envs.dmc.protocol import get_protocol
 from foresight.perception.encoder import Encoder, default_dtype, load_encoder
 from foresight.planning.guided import first_proposal, guided_search, prior_of
 from foresight.planning.objective import (
@@ -26,6 +29,9 @@ from foresight.planning.objective import (
 from foresight.planning.solvers import shift
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.observation import ObservationEncoder
+
+RATE_TOLERANCE = 0.02
+"""Relative difference of rates that is taken for rounding."""
 
 
 @dataclass(frozen=True)
@@ -141,22 +147,82 @@ class Imaginer:
         return Objective(*self.terms, NearProposal(proposed, self.config.trust))
 
 
-def hold_of(model: WorldModel, protocol: str) -> int:
-    """How many decisions of a protocol's environment one decision of the model lasts.
+def hold_of(model: WorldModel, spec: Spec) -> int:
+    """How many decisions of an environment one decision of the model lasts.
+
+    A model that does not say which robot it was made for counts in steps of the environment.
 
     Raises:
-        ForesightError: the protocol's action repeat does not divide the model's.
+        ForesightError: the environment's rate is no multiple of the model's.
     """
-    own, theirs = model.config.repeat, get_protocol(protocol).repeat
-    if own % theirs:
+    known = model.config.spec
+    ratio = float(model.config.repeat) if known is None else spec.fps / known.fps
+    hold = round(ratio)
+    if hold < 1 or abs(ratio - hold) > RATE_TOLERANCE * hold:
+        assert known is not None
         raise ForesightError(
-            f"A model that holds its actions for {own} steps cannot act in protocol {protocol}, "
-            f"which repeats them {theirs} times: learn with a multiple of {theirs}."
+            f"A model that decides {known.fps:g} times a second cannot act in an environment that "
+            f"wants {spec.fps:g} decisions a second: choose one with a whole multiple of the "
+            "model's rate."
         )
-    return own // theirs
+    return hold
 
 
-class ImaginingAgent:
+def expect_robot(config: Acting, spec: Spec, whose: str) -> None:
+    """Refuse to act for a robot that a model was not made for.
+
+    Args:
+        config: of the model.
+        spec: of the robot.
+        whose: of the model, for the sentence.
+
+    Raises:
+        ForesightError: other actions; where the model knows its robot, one sentence that names the
+            first difference.
+    """
+    if config.spec is not None:
+        config.spec.expect(spec, whose, "the environment", parts=("action",))
+    if config.actions != len(spec.action):
+        raise ForesightError(
+            f"{whose} and the environment do not fit: the one has {config.actions} numbers of "
+            f"action, the other {len(spec.action)}."
+        )
+
+
+class Acting(Protocol):
+    """What every configuration of something that acts says."""
+
+    @property
+    def actions(self) -> int:
+        """A."""
+
+    @property
+    def spec(self) -> Spec | None:
+        """The robot, where it is known."""
+
+
+def pictures_of(
+    observations: Sequence[Observation], cameras: Sequence[str]
+) -> dict[str, UInt8[np.ndarray, "B H W 3"]]:
+    """The pictures of several robots, camera by camera; a lone camera's name does not matter.
+
+    Raises:
+        ForesightError: a camera is missing.
+    """
+    seen = list(observations[0].images)
+    if len(cameras) == 1 and len(seen) == 1:
+        cameras = seen
+    for name in cameras:
+        if name not in seen:
+            raise ForesightError(
+                f"There is no picture of camera {name!r} (there is "
+                f"{', '.join(map(repr, seen)) or 'none'}): give the cameras that the model was "
+                "trained on."
+            )
+    return {name: np.stack([one.images[name] for one in observations]) for name in cameras}
+
+
+class MPCPolicy(BatchPolicy):
     """Decides every ``hold`` steps of the environment and holds the decision in between.
 
     Args:
@@ -164,7 +230,11 @@ class ImaginingAgent:
         encoder: the one it was trained with.
         config: the search.
         hold: the model's ``repeat`` if not given, which is right where the environment repeats no
-            action itself.
+            action itself; see `hold_of`.
+        planner: plans instead of an `Imaginer` of this model and search.
+
+    Raises:
+        ForesightError: the model belongs to another encoder.
     """
 
     def __init__(
@@ -173,52 +243,57 @@ class ImaginingAgent:
         encoder: Encoder,
         config: ImagineConfig,
         hold: int | None = None,
+        planner: Imaginer | None = None,
     ) -> None:
         model.expect_encoder(encoder.fingerprint)
         self.model = model
-        self.gaze = ObservationEncoder(encoder, model.state)
-        self.imaginer = Imaginer(model, config)
+        self.cameras = tuple(camera.name for camera in model.config.cameras)
+        self.observer = ObservationEncoder(encoder, model.state, cameras=self.cameras)
+        self.planner = planner or Imaginer(model, config)
         self.hold = hold or model.config.repeat
-        self.held = np.zeros(model.config.actions, np.float32)
+        self.step = 0
+        self._held: Float32[np.ndarray, "N A"] = np.zeros((1, model.config.actions), np.float32)
+
+    def reset_batch(self, observations: Sequence[Observation], seeds: Sequence[int]) -> None:
+        """Begin episodes; the search's random stream, one for all, starts from the first seed."""
+        self.observer.reset()
+        self.planner.reset(seeds[0])
         self.step = 0
 
-    def seed(self, seed: int) -> None:
-        """Restart the search's random stream."""
-        self.imaginer.reset(seed)
-
-    def reset(self, observation: dict[str, Any]) -> None:
-        """Start an episode; the first frame is seen by the first ``act``."""
-        self.gaze.reset()
-        self.imaginer.reset()
-        self.step = 0
-
-    def act(self, observation: dict[str, Any]) -> np.ndarray:
-        """The next action ``[A]`` float32, within the bounds."""
+    def act_batch(
+        self, observations: Sequence[Observation], active: Sequence[bool] | None = None
+    ) -> Float32[np.ndarray, "N A"]:
+        """The next action of every robot, within the bounds."""
         if self.step % self.hold == 0:
-            features = self.gaze.see(observation["images"]["camera"][None])
-            action = self.imaginer.act(features)
-            self.held = self.model.scaled(action)[0].float().cpu().numpy()
+            proprio = None
+            if self.model.config.state.proprio:
+                felt = np.stack([observation.state for observation in observations])
+                proprio = torch.from_numpy(felt)
+            pictures = pictures_of(observations, self.cameras)
+            action = self.planner.act(self.observer.see(pictures, proprio))
+            self._held = self.model.scaled(action).float().cpu().numpy()
         self.step += 1
-        return self.held
+        return self._held
 
 
 @dataclass(frozen=True)
-class ImaginingFactory:
-    """Makes the agent of a checkpoint in whatever process it is to act; picklable."""
+class MPCFactory:
+    """Makes the policy of a checkpoint in whatever process it is to act; picklable."""
 
     checkpoint: str
-    encoder: str = "foresight-small"
     search: ImagineConfig = ImagineConfig()
-    protocol: str = field(default="seed200", metadata={"default_in_hash": False})
-    """Of the episodes: an environment that repeats actions itself is asked less often."""
+    encoder: str | None = None
+    """The one it was trained with if not given."""
+    device: str = "cpu"
 
-    def __call__(self) -> ImaginingAgent:
-        """Load everything and build the agent.
+    def __call__(self, spec: Spec) -> MPCPolicy:
+        """Load everything and build the policy.
 
         Raises:
-            ForesightError: the model belongs to another encoder, is damaged, or holds its actions
-                for a number of steps that the protocol's repeat does not divide.
+            ForesightError: the model belongs to another encoder or robot, is damaged, or decides at
+                a rate that does not divide the environment's.
         """
-        model = WorldModel.load(self.checkpoint)
-        hold = hold_of(model, self.protocol)
-        return ImaginingAgent(model, load_encoder(self.encoder), self.search, hold)
+        model = WorldModel.load(self.checkpoint).to(self.device)
+        expect_robot(model.config, spec, f"The model {self.checkpoint}")
+        encoder = load_encoder(self.encoder or model.config.encoder, device=self.device)
+        return MPCPolicy(model, encoder, self.search, hold_of(model, spec))

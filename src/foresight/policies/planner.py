@@ -1,29 +1,29 @@
-"""The closed-loop planning agent: encode, imagine, take the first action, repeat."""
+"""Planning with a trained world model: encode, imagine, take the first action, repeat."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from foresight.core.observation import Observation
+from foresight.core.policy import Action, Policy
 from foresight.planning.objective import GoalDistance, Objective
 from foresight.planning.solvers import NonFiniteFuturesError, Plan, Solver, shift
-from foresight.policies.sight import Sight
+from foresight.policies.latent import LatentObserver
 
 
-class PlanningAgent:
+class PlanningPolicy(Policy):
     """Model-predictive control in latent space.
 
-    Where the world model imagines nothing but NaN, the agent goes on with its last good plan, or
+    Where the world model imagines nothing but NaN, the policy goes on with its last good plan, or
     with the middle of the action bounds where it has none, and warns once.
 
     Args:
-        sight: turns frames into latent states.
+        observer: turns observations into latent states.
         solver: searches over imagined actions within the action bounds.
         objective: makes the objective of an episode from its seed; a goal may depend on it.
         warm_start: start each search from the last plan, shifted by a step.
@@ -32,14 +32,14 @@ class PlanningAgent:
 
     def __init__(
         self,
-        sight: Sight,
+        observer: LatentObserver,
         solver: Solver,
         objective: Callable[[int], Objective],
         warm_start: bool = True,
         scaled: Callable[[Tensor], Tensor] = lambda action: action,
     ) -> None:
         self.scaled = scaled
-        self.sight = sight
+        self.observer = observer
         self.solver = solver
         self.make_objective = objective
         self.warm_start = warm_start
@@ -50,30 +50,27 @@ class PlanningAgent:
         self._warned = False
         self.latents: list[Float[Tensor, " Z"]] = []
 
-    def seed(self, seed: int) -> None:
+    def reset(self, observation: Observation, seed: int) -> None:
         """Begin the episode of this seed: its objective, and the solver's random stream."""
         self.solver.seed(seed)
         self.objective = self.make_objective(seed)
-
-    def reset(self, observation: dict[str, Any]) -> None:
-        """Forget the last episode; the first frame is seen by the first ``act``."""
-        self.sight.reset()
+        self.observer.reset()
         self.plan = None
         self.fallbacks = 0
         self._ahead = None
         self.latents = []
 
     @torch.inference_mode()
-    def act(self, observation: dict[str, Any]) -> np.ndarray:
+    def act(self, observation: Observation) -> Action:
         """The next action `[A]` float32, within the bounds.
 
         ``plan`` keeps the last good plan with its trace, ``latents`` every state seen so far,
         ``fallbacks`` how many actions of this episode came from an older plan.
         """
         if self.objective is None:
-            self.seed(0)
+            self.reset(observation, 0)
         assert self.objective is not None
-        z = self.sight.see(observation["images"]["camera"])
+        z = self.observer.see(observation)
         self.latents.append(z[0])
         start = self._ahead if self.warm_start else None
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -44,6 +45,17 @@ class Constant(Policy):
     def act(self, observation: Observation) -> Action:
         """The action of the name."""
         return self._action.copy()
+
+
+@dataclass(frozen=True)
+class FixedAction:
+    """Makes a `Constant`; picklable."""
+
+    values: tuple[float, ...]
+
+    def __call__(self, spec: Spec) -> Constant:
+        """The policy."""
+        return Constant(spec, self.values)
 
 
 class Random(Policy):

@@ -220,12 +220,13 @@ def _episode_line(result: Result, task: str, condition: str) -> list[Cell]:
     summary = result.summary
     entry = summary[f"{condition}/{task}"]
     time = summary.get(f"{condition}:decision_ms/{task}")
+    rate = summary.get(f"{condition}:success/{task}")
     tone = "muted" if condition in TRIVIAL else ""
     return [
         Cell(condition, tone),
         Cell(f"{entry['n']:.0f}", "muted"),
         Cell(interval(entry)),
-        Cell(_rate(summary[f"{condition}:success/{task}"])),
+        Cell(_rate(rate) if rate else "–"),
         _difference(result, task, condition),
         Cell(number(time["mean"]) if time else "–", "muted"),
     ]

@@ -17,7 +17,6 @@ from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.dmc.protocol import Protocol, get_protocol
 from foresight.envs.render import RenderSettings
 from foresight.policies.registry import make_policy
-from foresight.rollout.episode import action_spec
 from foresight.worldmodel.observation import ObservationEncoder
 
 Decide = Callable[[Tensor], Tensor]
@@ -208,7 +207,7 @@ class Teacher:
     def reset(self, envs: Sequence[DMControlEnv], seeds: Sequence[int]) -> None:
         """Begin an episode in every environment."""
         if not self.behaviours:
-            known = action_spec(envs[0])
+            known = envs[0].interface
             self.behaviours = [make_policy(self.name, known, self.task) for _ in range(self.count)]
         for behaviour, env, seed in zip(self.behaviours, envs, seeds, strict=False):
             if isinstance(behaviour, Privileged):

@@ -1,28 +1,19 @@
-"""One episode: what to run, and what came of it."""
+"""One planned episode: everything that decides it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-import foresight.experts  # noqa: F401 (names its policies)
-from foresight.core.episode import Episode as StoredEpisode
+from foresight.core.episode import Episode
 from foresight.core.errors import ForesightError
-from foresight.core.observation import Observation
-from foresight.core.simulator import Privileged
-from foresight.core.spec import Spec, numbered_axes
-from foresight.envs.dmc.environment import DMControlEnv, make
-from foresight.envs.dmc.protocol import get_protocol
-from foresight.envs.dmc.tasks import canonical
-from foresight.envs.render import RenderSettings
-from foresight.policies.registry import make_policy
+from foresight.envs.dmc.protocol import DEFAULT, get_protocol
+from foresight.envs.factories import DMC, full_id
+from foresight.envs.registry import EnvConfig
+from foresight.policies.registry import NamedPolicy
+from foresight.rollout.run import run_episodes
 
-SUCCESS_FRACTION = 0.75
-"""An episode succeeds when its return passes this share of its control steps (150 of 200)."""
+SUCCESS_SHARE = 0.75
+"""A recorded episode of dm_control succeeds when it earns this share of what it could."""
 
 
 @dataclass(frozen=True)
@@ -30,207 +21,44 @@ class EpisodeSpec:
     """Everything that decides an episode, so that running it twice gives the same numbers.
 
     Attributes:
-        task: an id such as ``reacher-easy``; kept in its one spelling.
-        seed: of the initial state and of the behaviour's randomness.
-        behaviour: a name of :func:`foresight.policies.make_policy`.
-        protocol: ``seed200`` or ``dmc1000``.
-        render: how frames look, or None for no frames.
-        steps: end after so many decisions already; None runs the whole protocol.
+        env: where; its id is kept in its one spelling.
+        seed: of the environment and of the policy's randomness.
+        policy: a name of :func:`foresight.policies.make_policy`.
+        max_steps: end after so many decisions already.
     """
 
-    task: str
+    env: EnvConfig
     seed: int
-    behaviour: str
-    protocol: str = "seed200"
-    render: RenderSettings | None = RenderSettings()  # noqa: RUF009 (frozen)
-    steps: int | None = None
+    policy: str
+    max_steps: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "task", canonical(self.task))  # one episode, one name
-        most = get_protocol(self.protocol).decisions
-        if self.steps is not None and not 1 <= self.steps <= most:
+        known = replace(self.env, id=full_id(self.env.id))
+        object.__setattr__(self, "env", known)  # one episode, one name
+        if self.max_steps is not None and self.max_steps < 1:
             raise ForesightError(
-                f"An episode of {self.steps} steps is not possible: {self.protocol} has 1 to "
-                f"{most} decisions."
+                f"An episode of {self.max_steps} steps is not possible: ask for 1 or more."
             )
 
-
-@dataclass
-class Episode:
-    """What was seen and done: ``action[t]`` is taken at observation ``t``, brings ``reward[t]``.
-
-    The observation after the last action is not kept.
-
-    Attributes:
-        spec: what was run.
-        frames: uint8 RGB ``[T, H, W, 3]``, or None without rendering.
-        proprio: float32 ``[T, P]``.
-        states: float64 ``[T, nq + nv + na]``, the simulator's true state.
-        actions: float32 ``[T, A]``, within the bounds.
-        rewards: float32 ``[T]``.
-    """
-
-    spec: EpisodeSpec
-    frames: np.ndarray | None
-    proprio: np.ndarray
-    states: np.ndarray
-    actions: np.ndarray
-    rewards: np.ndarray
-
     @property
-    def length(self) -> int:
-        """T, the number of decisions."""
-        return len(self.rewards)
-
-    @property
-    def return_(self) -> float:
-        """The sum of rewards."""
-        return float(self.rewards.sum(dtype=np.float64))
+    def maker(self) -> NamedPolicy:
+        """Makes the policy."""
+        return NamedPolicy(self.policy, self.env.id)
 
 
-def as_stored(episode: Episode) -> StoredEpisode:
-    """The same, as a dataset keeps it."""
-    spec, protocol = episode.spec, get_protocol(episode.spec.protocol)
-    needed = SUCCESS_FRACTION * episode.length * protocol.repeat
-    return StoredEpisode(
-        images={} if episode.frames is None else {"camera": episode.frames},
-        state=episode.proprio,
-        action=episode.actions,
-        reward=episode.rewards,
-        terminated=False,
-        task=spec.task,
-        fps=protocol_rate(spec.task, spec.protocol),
-        success=episode.return_ > needed,
-        columns={"sim.state": episode.states},
-        info={
-            "seed": spec.seed,
-            "policy": spec.behaviour,
-            "environment": f"dmc/{spec.task}",
-            "protocol": spec.protocol,
-            "render": spec.render,
-            "steps": spec.steps,
-        },
-    )
-
-
-@cache
-def protocol_rate(task: str, protocol: str) -> float:
-    """Decisions for each second of a task."""
-    env = make(task, protocol, None)
-    try:
-        return 1 / env.timestep
-    finally:
-        env.close()
-
-
-def run_episode(spec: EpisodeSpec, env: DMControlEnv | None = None) -> Episode:
-    """Run one episode, in ``env`` where one that :func:`fits` is at hand.
+def run_episode(spec: EpisodeSpec) -> Episode:
+    """Run one episode.
 
     Raises:
-        ForesightError: the spec or ``env`` does not fit.
+        ForesightError: the environment or the policy does not fit.
     """
-    if env is not None and not fits(env, spec):
-        raise ForesightError(
-            f"The environment of {env.task_id} ({env.protocol.name}) is not the one of {spec}: "
-            "make one with the spec's task, protocol and render settings."
-        )
-    own = env is None
-    env = env or make(spec.task, spec.protocol, spec.render)
-    try:
-        return _run(spec, env)
-    finally:
-        if own:
-            env.close()
+    (episode,) = run_episodes(spec.env, spec.maker, [spec.seed], max_steps=spec.max_steps)
+    return judged(episode, spec.env)
 
 
-def fits(env: DMControlEnv, spec: EpisodeSpec) -> bool:
-    """Whether ``spec`` can run in ``env``."""
-    return (
-        env.task_id == spec.task
-        and env.protocol == get_protocol(spec.protocol)
-        and env.render_settings == spec.render
-    )
-
-
-class SpecRunner:
-    """Runs episodes in one process, keeping the last environment for the next spec that fits."""
-
-    def __init__(self, finish: Callable[[Episode], Any] | None = None) -> None:
-        self._env: DMControlEnv | None = None
-        self._finish = finish
-
-    def __call__(self, spec: EpisodeSpec) -> Any:
-        """One episode, or what ``finish`` makes of it."""
-        if self._env is None or not fits(self._env, spec):
-            self.close()
-            self._env = make(spec.task, spec.protocol, spec.render)
-        episode = run_episode(spec, self._env)
-        return episode if self._finish is None else self._finish(episode)
-
-    def close(self) -> None:
-        """Free the environment."""
-        if self._env is not None:
-            self._env.close()
-            self._env = None
-
-
-def _run(spec: EpisodeSpec, env: DMControlEnv) -> Episode:
-    steps = spec.steps or env.protocol.decisions
-    policy = make_policy(spec.behaviour, action_spec(env), spec.task)
-    observation, info = env.reset(seed=spec.seed)
-    if isinstance(policy, Privileged):
-        policy.attach(env)
-    policy.reset(Observation.of(observation), spec.seed)
-    episode = _allocate(spec, env, observation, info["state"], steps)
-    for t in range(steps):
-        action = np.asarray(policy.act(Observation.of(observation)), np.float32)
-        if episode.frames is not None:
-            episode.frames[t] = observation["images"]["camera"]
-        episode.proprio[t] = observation["state"]
-        episode.states[t] = info["state"]
-        observation, reward, terminated, truncated, info = env.step(action)
-        # What the store keeps is what the simulator got; step() has refused anything not finite.
-        episode.actions[t] = np.clip(action, env.action_space.low, env.action_space.high)
-        episode.rewards[t] = reward
-        if terminated or truncated:
-            return _cut(episode, t + 1)
-    return episode
-
-
-def action_spec(env: DMControlEnv) -> Spec:
-    """Actions and rate of an environment."""
-    space = env.action_space
-    axes = numbered_axes("action", space.shape[0], space.low, space.high)
-    return Spec(action=axes, fps=1 / env.timestep)
-
-
-def _allocate(
-    spec: EpisodeSpec,
-    env: DMControlEnv,
-    observation: dict[str, Any],
-    state: np.ndarray,
-    steps: int,
-) -> Episode:
-    pixels = observation.get("images", {}).get("camera")
-    return Episode(
-        spec=spec,
-        frames=None if pixels is None else np.empty((steps, *pixels.shape), np.uint8),
-        proprio=np.empty((steps, observation["state"].size), np.float32),
-        states=np.empty((steps, state.size), np.float64),
-        actions=np.empty((steps, *env.action_space.shape), np.float32),
-        rewards=np.empty(steps, np.float32),
-    )
-
-
-def _cut(episode: Episode, length: int) -> Episode:
-    if length == episode.length:
+def judged(episode: Episode, env: EnvConfig) -> Episode:
+    """The same, with what a protocol of dm_control calls a success."""
+    if episode.success is not None or not full_id(env.id).startswith(DMC):
         return episode
-    frames = episode.frames
-    return Episode(
-        spec=episode.spec,
-        frames=None if frames is None else frames[:length].copy(),
-        proprio=episode.proprio[:length].copy(),
-        states=episode.states[:length].copy(),
-        actions=episode.actions[:length].copy(),
-        rewards=episode.rewards[:length].copy(),
-    )
+    repeat = get_protocol(env.protocol or DEFAULT).repeat * env.action_repeat
+    return replace(episode, success=episode.return_ > SUCCESS_SHARE * len(episode) * repeat)

@@ -60,7 +60,7 @@ def run_jobs(
         raise ForesightError(f"{workers!r} workers for {label} are not possible: pass 1 or more.")
     if workers == 1 or len(items) <= 1:
         return _run_here(make_job, items, on_result)
-    _check_picklable(make_job, label)
+    _check_picklable((make_job, items[0]), label)
     return _run_spawned(make_job, items, min(workers, len(items)), label, on_result)
 
 
@@ -181,9 +181,9 @@ def _die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _check_picklable(make_job: Callable[[], Job], label: str) -> None:
+def _check_picklable(what: Any, label: str) -> None:
     try:
-        pickle.dumps(make_job)
+        pickle.dumps(what)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ForesightError(
             f"What runs {label} cannot be sent to worker processes ({error}): pass a function of "

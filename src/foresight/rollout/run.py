@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,13 +23,6 @@ from foresight.rollout.film import Film
 from foresight.rollout.pool import run_jobs
 from foresight.rollout.vector import Start, Team, VectorRollout
 
-T = TypeVar("T")
-
-
-def itself(episode: Episode) -> Episode:
-    """The episode, untouched."""
-    return episode
-
 
 @dataclass(frozen=True)
 class _Plan:
@@ -37,7 +30,7 @@ class _Plan:
 
     env: EnvConfig
     count: int
-    finish: Callable[[Episode], Any]
+    finish: Callable[[Episode], Any] | None
     max_steps: int | None = None
     expert: MakePolicy | None = None
     start: Start | None = None
@@ -57,10 +50,10 @@ def run_episodes(
     start: Start | None = None,
     film: Film | None = None,
     images: bool = True,
-    finish: Callable[[Episode], T] = itself,  # type: ignore[assignment]
-    on_episode: Callable[[T], None] | None = None,
+    finish: Callable[[Episode], Any] | None = None,
+    on_episode: Callable[[Any], None] | None = None,
     label: str = "episodes",
-) -> Iterator[T]:
+) -> Iterator[Any]:
     """Run one episode for each seed and yield them in the order of the seeds.
 
     All randomness of an episode follows from its seed: that of the environment, of the policy, and
@@ -99,7 +92,7 @@ def run_episodes(
     count = max((len(group) for group in groups), default=1)
     plan = _Plan(env, count, finish, max_steps, expert, start, film, images)
 
-    def tell(group: list[T]) -> None:
+    def tell(group: list[Any]) -> None:
         if on_episode is not None:
             for found in group:
                 on_episode(found)
@@ -108,8 +101,8 @@ def run_episodes(
     return _flat(results, label, len(seeds))
 
 
-def _flat(groups: Iterator[list[T]], label: str, total: int) -> Iterator[T]:
-    def each() -> Iterator[T]:
+def _flat(groups: Iterator[list[Any]], label: str, total: int) -> Iterator[Any]:
+    def each() -> Iterator[Any]:
         try:
             for group in groups:
                 yield from group
@@ -144,7 +137,8 @@ class _Runner:
         team = Team(self._members(makers))
         with seeded(seeds[0]):
             episodes = self.rollout.run(team, seeds)
-        return [self.plan.finish(episode) for episode in episodes]
+        finish = self.plan.finish
+        return episodes if finish is None else [finish(episode) for episode in episodes]
 
     def close(self) -> None:
         for policies in self._policies.values():

@@ -297,6 +297,7 @@ class Improvement:
                 repeat=config.repeat,
                 encoder=self.encoder.name,
                 encoder_fingerprint=self.encoder.fingerprint,
+                spec=self.arena.envs[0].interface,
             )
         )
 

@@ -9,18 +9,15 @@ from hypothesis import strategies as st
 
 from foresight.core.errors import ForesightError
 from foresight.diagnostics.probes.data import scene_data, split_by_episode, task_data
-from foresight.envs.render import RenderSettings
+from foresight.envs.registry import EnvConfig
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    render = RenderSettings(size=16)
-    specs = [
-        EpisodeSpec("point_mass-easy", 700_000 + i, "ar1:0.9", render=render, steps=14)
-        for i in range(6)
-    ]
+    env = EnvConfig("point_mass-easy", size=16)
+    specs = [EpisodeSpec(env, 700_000 + i, "ar1:0.9", 14) for i in range(6)]
     return collect(tmp_path_factory.mktemp("data") / "set", specs, 1)
 
 

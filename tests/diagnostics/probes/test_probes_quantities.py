@@ -10,6 +10,7 @@ from foresight.diagnostics.probes.state_probe import StateProbe
 from foresight.envs.dmc.environment import make
 from foresight.envs.dmc.quantities import MEASURES
 from foresight.envs.dmc.tasks import MEASURED_TASKS
+from foresight.envs.registry import EnvConfig
 from foresight.envs.render import RenderSettings
 from foresight.rollout.episode import EpisodeSpec, run_episode
 
@@ -18,9 +19,9 @@ SEED = 31
 
 def measured(task, steps=12, behaviour="ar1:0.9"):
     """An episode with what the probe says, name to values over time."""
-    episode = run_episode(EpisodeSpec(task, SEED, behaviour, render=None, steps=steps))
+    episode = run_episode(EpisodeSpec(EnvConfig(task, cameras=()), SEED, behaviour, steps))
     probe = StateProbe(task)
-    values = probe.measure(SEED, episode.states)
+    values = probe.measure(SEED, episode.columns["sim.state"])
     assert values.shape == (steps, len(probe.position + probe.velocity))
     assert np.isfinite(values).all()
     return episode, dict(zip(probe.position + probe.velocity, values.T, strict=True))
@@ -42,10 +43,12 @@ def test_names_are_distinct_and_states_give_the_same_numbers_again(task):
     probe = StateProbe(task)
     names = probe.position + probe.velocity
     assert len(set(names)) == len(names)
-    episode = run_episode(EpisodeSpec(task, SEED, "random", render=None, steps=3))
-    first = probe.measure(SEED, episode.states)
-    probe.measure(SEED + 1, episode.states)  # another episode in between leaves no trace
-    np.testing.assert_array_equal(probe.measure(SEED, episode.states), first)
+    episode = run_episode(EpisodeSpec(EnvConfig(task, cameras=()), SEED, "random", 3))
+    first = probe.measure(SEED, episode.columns["sim.state"])
+    probe.measure(
+        SEED + 1, episode.columns["sim.state"]
+    )  # another episode in between leaves no trace
+    np.testing.assert_array_equal(probe.measure(SEED, episode.columns["sim.state"]), first)
 
 
 def test_reacher_from_its_geometry():
@@ -59,7 +62,10 @@ def test_reacher_from_its_geometry():
     model = env.physics.named.model
     upper = model.body_pos["hand", "x"]
     lower = model.body_pos["finger", "x"]
-    shoulder, elbow = episode.states[:, 0], episode.states[:, 0] + episode.states[:, 1]
+    shoulder, elbow = (
+        episode.columns["sim.state"][:, 0],
+        episode.columns["sim.state"][:, 0] + episode.columns["sim.state"][:, 1],
+    )
     np.testing.assert_allclose(
         found["fingertip x"], upper * np.cos(shoulder) + lower * np.cos(elbow), atol=1e-9
     )
@@ -86,25 +92,25 @@ def test_fingertip_speed_is_the_derivative_of_its_place(axis):
 
 def test_simple_tasks_read_their_coordinates():
     episode, found = measured("point_mass-easy")
-    np.testing.assert_allclose(list(found.values()), episode.states.T)
+    np.testing.assert_allclose(list(found.values()), episode.columns["sim.state"].T)
     episode, found = measured("cartpole-swingup")
-    np.testing.assert_allclose(found["cart x"], episode.states[:, 0])
-    np.testing.assert_allclose(found["pole speed"], episode.states[:, 3])
-    physics = at("cartpole-swingup", episode.states[5])
+    np.testing.assert_allclose(found["cart x"], episode.columns["sim.state"][:, 0])
+    np.testing.assert_allclose(found["pole speed"], episode.columns["sim.state"][:, 3])
+    physics = at("cartpole-swingup", episode.columns["sim.state"][5])
     assert found["pole cos"][5] == pytest.approx(physics.pole_angle_cosine().item())
     assert found["pole sin"][5] == pytest.approx(np.ravel(physics.bounded_position())[2])
 
 
 def test_walker_and_hopper_against_their_accessors():
     episode, found = measured("walker-walk")
-    physics = at("walker-walk", episode.states[7])
+    physics = at("walker-walk", episode.columns["sim.state"][7])
     assert found["torso height"][7] == pytest.approx(physics.torso_height())
     assert found["pitch cos"][7] == pytest.approx(physics.torso_upright())
     assert found["speed"][7] == pytest.approx(physics.horizontal_velocity())
     hips = physics.named.data.qpos["left_hip"] + physics.named.data.qpos["right_hip"]
     assert found["hip sum"][7] == pytest.approx(hips.item())
     episode, found = measured("hopper-hop")
-    physics = at("hopper-hop", episode.states[7])
+    physics = at("hopper-hop", episode.columns["sim.state"][7])
     foot = physics.named.data.xipos["foot", "z"]
     torso = physics.named.data.xipos["torso", "z"]
     assert physics.height() == pytest.approx(torso - foot)  # what the accessor itself means
@@ -114,7 +120,7 @@ def test_walker_and_hopper_against_their_accessors():
 
 def test_exchanging_the_walkers_legs_changes_nothing_that_is_asked():
     episode, _ = measured("walker-walk", steps=2)
-    state = episode.states[1].copy()
+    state = episode.columns["sim.state"][1].copy()
     mirrored = state.copy()
     mirrored[3:6], mirrored[6:9] = state[6:9], state[3:6]
     mirrored[12:15], mirrored[15:18] = state[15:18], state[12:15]
@@ -124,11 +130,11 @@ def test_exchanging_the_walkers_legs_changes_nothing_that_is_asked():
 
 def test_cheetah_and_cup_against_their_accessors():
     episode, found = measured("cheetah-run")
-    physics = at("cheetah-run", episode.states[9])
+    physics = at("cheetah-run", episode.columns["sim.state"][9])
     assert found["speed"][9] == pytest.approx(physics.speed())
-    np.testing.assert_allclose(found["ffoot"], episode.states[:, 8])
+    np.testing.assert_allclose(found["ffoot"], episode.columns["sim.state"][:, 8])
     episode, found = measured("cup-catch")
-    physics = at("cup-catch", episode.states[9])
+    physics = at("cup-catch", episode.columns["sim.state"][9])
     target = physics.named.data.site_xpos["target", ["x", "z"]]
     ball = np.array([found["ball x"][9], found["ball z"][9]])
     np.testing.assert_allclose(target - ball, physics.ball_to_target())

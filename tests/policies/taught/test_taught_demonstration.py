@@ -7,7 +7,7 @@ import torch
 from foresight import load_encoder
 from foresight.core.errors import ForesightError
 from foresight.data.video import encode_video
-from foresight.envs.render import RenderSettings
+from foresight.envs.registry import EnvConfig
 from foresight.policies.taught.demonstration import (
     Demonstration,
     Recorded,
@@ -62,8 +62,8 @@ def frames(count: int, size: int = 64) -> np.ndarray:
 
 
 def test_a_lossless_video_and_an_episode_show_the_very_frames(tmp_path):
-    render = RenderSettings(size=64, quality="smooth")
-    spec = EpisodeSpec("point_mass-easy", 7, "expert", render=render, steps=6)
+    env = EnvConfig("point_mass-easy", size=64, quality="smooth")
+    spec = EpisodeSpec(env, 7, "expert", 6)
     store = collect(tmp_path / "data", [spec], 1)
     episode = open_demonstration(f"{tmp_path / 'data'}:0")
     assert (episode.rate, episode.task, episode.seed) == (50, "point_mass-easy", 7)

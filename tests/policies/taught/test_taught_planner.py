@@ -7,12 +7,13 @@ from taught_worlds import glide, line, line_heads, numbers_of, pictures, tiny_mo
 from torch import nn
 
 from foresight.core.errors import ForesightError
+from foresight.core.observation import Observation
 from foresight.policies.taught.demonstration import Shown
 from foresight.policies.taught.heads import TaughtConfig, TaughtHeads
 from foresight.policies.taught.objective import FollowStates
 from foresight.policies.taught.planner import FollowConfig, Follower, propose
 from foresight.policies.taught.progress import Progress, ProgressConfig
-from foresight.policies.taught.rivals import ConstantFactory, ReplayAgent
+from foresight.policies.taught.rivals import ReplayPolicy
 
 SEARCH = FollowConfig(samples=48, elites=8, iterations=3, prior_samples=8, reach=0.0, trust=0.0)
 
@@ -133,17 +134,14 @@ def test_a_replay_repeats_actions_and_then_the_last_one():
         actions = np.arange(6, dtype=np.float32).reshape(3, 2)
         source = "it"
 
-    agent = ReplayAgent(lambda seed: Shown)
-    agent.seed(1)
+    agent, blank = ReplayPolicy(lambda seed: Shown), Observation()
     for _ in range(2):
-        agent.reset({})
-        found = np.stack([agent.act({}) for _ in range(5)])
+        agent.reset(blank, 1)
+        found = np.stack([agent.act(blank) for _ in range(5)])
         np.testing.assert_array_equal(found, Shown.actions[[0, 1, 2, 2, 2]])
     Shown.actions = None
     with pytest.raises(ForesightError, match="holds no actions"):
-        agent.seed(2)
-    constant = ConstantFactory((0.5, -1.0))()
-    np.testing.assert_array_equal(constant.act({}), [0.5, -1.0])
+        agent.reset(blank, 2)
 
 
 def test_heads_learned_from_random_walks_find_the_way_without_a_planner():

@@ -35,13 +35,13 @@ from foresight.diagnostics.probes.read import Reading, read_features
 from foresight.diagnostics.probes.recorded import Windows, recorded_data
 from foresight.envs.dmc.quantities import MEASURES
 from foresight.envs.dmc.tasks import MEASURED_TASKS, canonical
-from foresight.envs.render import RenderSettings
+from foresight.envs.registry import EnvConfig
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Interval, Row, Summary
 from foresight.perception.encode import chosen_cameras
 from foresight.perception.encoder import load_encoder
 from foresight.perception.preprocess import DEFAULT_FIT, Fit, PicturePreparation
-from foresight.rollout.collect import collect
+from foresight.rollout.collect import collect, plan_episodes
 from foresight.rollout.episode import EpisodeSpec
 
 FIRST_SEED = 700_000
@@ -164,16 +164,8 @@ def run_probes(settings: ProbeSettings, folder: Path, workers: int = 1) -> Resul
 def probe_specs(settings: ProbeSettings, task: str, size: int) -> list[EpisodeSpec]:
     """The episodes of a task's probe data."""
     behaviours = (*BEHAVIOURS, "expert") if task in CHEAP_EXPERTS else BEHAVIOURS
-    return [
-        EpisodeSpec(
-            task,
-            FIRST_SEED + i,
-            behaviours[i % len(behaviours)],
-            render=RenderSettings(size=size, quality="smooth"),
-            steps=settings.steps,
-        )
-        for i in range(settings.episodes)
-    ]
+    env = EnvConfig(task, size=size, quality="smooth")
+    return plan_episodes(env, settings.episodes, behaviours, FIRST_SEED, settings.steps)
 
 
 def _checked(settings: ProbeSettings) -> list[str]:

@@ -288,6 +288,7 @@ def make_task(
     size: int | tuple[int, int] = 64,
     quality: Literal["fast", "smooth", "full"] = "fast",
     look: Literal["plain", "varied"] = "plain",
+    camera: int | str = 0,
 ) -> DMControlEnv:
     """Make the environment of a task from plain options, as the registry does.
 
@@ -298,12 +299,13 @@ def make_task(
         size: pixels of a side, or (height, width).
         quality: see `foresight.envs.render.RenderSettings`.
         look: see there.
+        camera: number or name of what is called ``camera``.
 
     Raises:
         ForesightError: unknown task, protocol or camera, or no OpenGL where frames are wanted.
     """
     bare = cameras is not None and len(cameras) == 0
-    render = None if bare else RenderSettings(size=size, quality=quality, look=look)
+    render = None if bare else RenderSettings(size=size, camera=camera, quality=quality, look=look)
     return DMControlEnv(task, protocol, render, cameras)
 
 

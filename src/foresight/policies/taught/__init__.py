@@ -14,17 +14,10 @@ from foresight.policies.taught.demonstration import (
 from foresight.policies.taught.heads import TaughtConfig, TaughtHeads, load_heads
 from foresight.policies.taught.planner import FollowConfig, Follower
 from foresight.policies.taught.progress import Progress, ProgressConfig
-from foresight.policies.taught.rivals import (
-    ConstantAgent,
-    ConstantFactory,
-    ReplayAgent,
-    ReplayFactory,
-)
+from foresight.policies.taught.rivals import ReplayFactory, ReplayPolicy
 
 __all__ = [
     "Album",
-    "ConstantAgent",
-    "ConstantFactory",
     "Demonstration",
     "FollowConfig",
     "Follower",
@@ -32,8 +25,8 @@ __all__ = [
     "Progress",
     "ProgressConfig",
     "Recorded",
-    "ReplayAgent",
     "ReplayFactory",
+    "ReplayPolicy",
     "Shown",
     "TaughtAgent",
     "TaughtConfig",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -12,8 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.envs.dmc.environment import make
+from foresight.core.observation import Observation
+from foresight.core.policy import Action, Policy
+from foresight.core.spec import Spec
 from foresight.perception.encoder import Encoder, load_encoder
+from foresight.policies.mpc import expect_robot, pictures_of
 from foresight.policies.taught.demonstration import Demonstration, Recorded, Shown, watch
 from foresight.policies.taught.heads import TaughtHeads, load_heads
 from foresight.policies.taught.planner import FollowConfig, Follower, propose
@@ -26,7 +29,7 @@ STRANGE = 3.0
 """Pictures this many times as far from the data as its edge are of another scene."""
 
 
-class TaughtAgent:
+class TaughtAgent(Policy):
     """Sees, finds its place in the demonstration, decides every ``repeat`` steps and holds that.
 
     Args:
@@ -34,6 +37,7 @@ class TaughtAgent:
         heads: trained on its states.
         encoder: its eyes.
         config: alignment and search.
+        rate: steps of the environment in a second; that of the model's robot if not given.
         way: ``plan`` imagines and chooses, ``inverse`` asks the inverse model alone.
 
     Raises:
@@ -47,13 +51,14 @@ class TaughtAgent:
         encoder: Encoder,
         config: FollowConfig,
         way: Way = "plan",
+        rate: float | None = None,
     ) -> None:
         model.expect_encoder(encoder.fingerprint)
         self.model, self.heads, self.encoder = model, heads, encoder
         self.gaze = ObservationEncoder(encoder, model.state)
         self.follower = Follower(model, heads, config)
         self.way = way
-        self.rate = control_rate(model.config.task)
+        self.rate = rate or environment_rate(model)
         self.warnings: list[str] = []
         self.shown: Shown | None = None
         self.held = np.zeros(model.config.actions, np.float32)
@@ -73,16 +78,13 @@ class TaughtAgent:
         Progress(self.shown, self.heads, self.follower.config.progress)  # refuses what stands still
         return self.shown
 
-    def seed(self, seed: int) -> None:
-        """Restart the search's random stream."""
-        self.follower.solver.seed(seed)
-
-    def reset(self, observation: dict[str, Any]) -> None:
-        """Start an episode; the first frame is seen by the first ``act``.
+    def reset(self, observation: Observation, seed: int) -> None:
+        """Start an episode, and the search's random stream; ``act`` sees the first frame.
 
         Raises:
             ForesightError: nothing has been shown.
         """
+        self.follower.solver.seed(seed)
         if self.shown is None:
             raise ForesightError(
                 "The agent has not been shown anything: call show() with a demonstration first."
@@ -97,7 +99,7 @@ class TaughtAgent:
         assert self.follower.progress is not None
         return self.follower.progress
 
-    def act(self, observation: dict[str, Any]) -> np.ndarray:
+    def act(self, observation: Observation) -> Action:
         """The next action ``[A]`` float32, within the bounds."""
         if self.step % self.model.config.repeat == 0:
             self.held = self.model.scaled(self._decide(observation)).cpu().numpy()
@@ -105,9 +107,8 @@ class TaughtAgent:
         return self.held
 
     @torch.inference_mode()
-    def _decide(self, observation: dict[str, Any]) -> Float[Tensor, " A"]:
-        features = self.gaze.see(observation["images"]["camera"][None])
-        z = self.model.encode(features).float()
+    def _decide(self, observation: Observation) -> Float[Tensor, " A"]:
+        z = self._see(observation)
         if self.way == "plan":
             action = self.follower.act(z)
         else:
@@ -115,6 +116,10 @@ class TaughtAgent:
             action = propose(self.heads, self.progress, z)[0].clamp(-1, 1)
         self.lost += self.progress.lost
         return action
+
+    def _see(self, observation: Observation) -> Float[Tensor, "1 Z"]:
+        pictures = pictures_of([observation], self.gaze.cameras)
+        return self.model.encode(self.gaze.see(pictures)).float()
 
     def imagined(self) -> Float[Tensor, "H Z"]:
         """The future of the last decision; of the inverse model alone only its goal."""
@@ -135,10 +140,10 @@ class ShownBySeed(TaughtAgent):
 
     find: Callable[[int], Demonstration]
 
-    def seed(self, seed: int) -> None:
-        """Take up the demonstration of this seed, and restart the random stream."""
-        super().seed(seed)
+    def reset(self, observation: Observation, seed: int) -> None:
+        """Take up the demonstration of this seed and start an episode."""
         self.show(self.find(seed))
+        super().reset(observation, seed)
 
 
 class ShownSeveral(TaughtAgent):
@@ -158,14 +163,14 @@ class ShownSeveral(TaughtAgent):
         self.known = [self.show(demonstration) for demonstration in demonstrations]
 
     @torch.inference_mode()
-    def reset(self, observation: dict[str, Any]) -> None:
+    def reset(self, observation: Observation, seed: int) -> None:
         """Start an episode and choose what to follow from its first frame."""
         self.gaze.reset()
-        z = self.model.encode(self.gaze.see(observation["images"]["camera"][None])).float()[0]
+        z = self._see(observation)[0]
         space = self.heads.space
         far = [float(space.distance(z, space(shown.z[:1]))) for shown in self.known]
         self.shown = self.known[far.index(min(far))]
-        super().reset(observation)
+        super().reset(observation, seed)
 
 
 AnyTaught = TypeVar("AnyTaught", bound=TaughtAgent)
@@ -187,24 +192,25 @@ class TaughtFactory:
     encoder: str = "foresight-small"
     follow: FollowConfig = field(default_factory=FollowConfig)
 
-    def __call__(self) -> TaughtAgent:
+    def __call__(self, spec: Spec) -> TaughtAgent:
         """Load everything and build the agent."""
-        agent = self._build(ShownBySeed)
+        agent = self._build(ShownBySeed, spec)
         agent.find = Recorded(self.demonstrations)
         return agent
 
-    def _build(self, kind: type[AnyTaught]) -> AnyTaught:
+    def _build(self, kind: type[AnyTaught], spec: Spec) -> AnyTaught:
         model, heads = WorldModel.load(self.checkpoint), load_heads(self.checkpoint)
-        return kind(model, heads, load_encoder(self.encoder), self.follow, self.way)
+        expect_robot(model.config, spec, f"The model {self.checkpoint}")
+        return kind(model, heads, load_encoder(self.encoder), self.follow, self.way, spec.fps)
 
 
 @dataclass(frozen=True)
 class NearestFactory(TaughtFactory):
     """Makes an agent that knows the whole dataset and follows its nearest episode; picklable."""
 
-    def __call__(self) -> TaughtAgent:
+    def __call__(self, spec: Spec) -> TaughtAgent:
         """Load everything and build the agent."""
-        agent = self._build(ShownSeveral)
+        agent = self._build(ShownSeveral, spec)
         agent.know(list(Recorded(self.demonstrations)))
         return agent
 
@@ -230,10 +236,14 @@ def check_shown(shown: Shown, heads: TaughtHeads, source: str) -> list[str]:
     return []
 
 
-def control_rate(task: str) -> float:
-    """Control steps of a task in a second."""
-    env = make(task, render=None)
-    try:
-        return 1 / env.timestep
-    finally:
-        env.close()
+def environment_rate(model: WorldModel) -> float:
+    """Steps of the environment in a second, as the model's robot has them.
+
+    Raises:
+        ForesightError: the model does not know its robot.
+    """
+    if model.config.spec is None:
+        raise ForesightError(
+            "The model does not say how many steps a second its robot takes: give the rate."
+        )
+    return model.config.spec.fps * model.config.repeat

@@ -1,11 +1,10 @@
-"""Build agents from checkpoint folders, in whatever process they are to act."""
+"""Make policies from checkpoint folders, in whatever process they are to act."""
 
 from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foresight.core.errors import ForesightError
-from foresight.envs.render import RenderSettings
+from foresight.core.spec import Spec
+from foresight.envs.registry import EnvConfig
 from foresight.perception.config import EncoderConfig
 from foresight.perception.encoder import default_dtype
 from foresight.perception.stream import FeatureStream
@@ -28,13 +27,14 @@ from foresight.planning.objective import (
     Term,
 )
 from foresight.planning.solvers import CEM, Dynamics, RandomShooting
-from foresight.policies.cloned import ClonedPolicy
-from foresight.policies.latent import PolicyAgent
-from foresight.policies.planner import PlanningAgent
-from foresight.policies.sight import Sight
+from foresight.policies.latent import LatentObserver
+from foresight.policies.mpc import expect_robot
+from foresight.policies.planner import PlanningPolicy
 from foresight.rollout.episode import EpisodeSpec, run_episode
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.model import WorldModel
+from foresight.worldmodel.observation import ObservationEncoder
+from foresight.worldmodel.state import StateEncoder
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class PlannerConfig:
     disagreement: float = 0.0
     """Cost of one unit of disagreement between the members of an ensemble (raw latent units)."""
     goal: str = "expert"
-    """The behaviour whose best frame is the goal image."""
+    """The policy whose best frame is the goal image."""
     goal_seeds: tuple[int, ...] = ()
     """Episodes that show the goals, taken in turn; none given: the scene's own, so that start and
     target are those of the episode that is to be solved."""
@@ -72,21 +72,23 @@ class PlannerConfig:
 
 @dataclass(frozen=True)
 class PlannerFactory:
-    """Makes the planning agent of a trained world model; picklable."""
+    """Makes the planning policy of a trained world model; picklable."""
 
     checkpoint: str
     eyes: EncoderConfig
     planner: PlannerConfig
-    protocol: str
-    render: RenderSettings
+    env: EnvConfig
+    """Where the goals are shown, with pictures as the policy sees them."""
 
-    def __call__(self) -> PlanningAgent:
-        """Load everything and build the agent.
+    def __call__(self, spec: Spec) -> PlanningPolicy:
+        """Load everything and build the policy.
 
         Raises:
-            ForesightError: the world model belongs to another encoder or readout, or is damaged.
+            ForesightError: the world model belongs to another encoder, readout or robot, or is
+                damaged.
         """
         model = WorldModel.load(self.checkpoint)
+        expect_robot(model.config, spec, f"The model {self.checkpoint}")
         encoder, readout = self.eyes.load()
         model.expect_encoder(encoder.fingerprint, readout.fingerprint)
         config = self.planner
@@ -113,18 +115,20 @@ class PlannerFactory:
             extra.append(Disagreement(config.disagreement))
         if config.objective != "goal":
             extra.append(PredictedReward(reward, config.reward_weight))
-        sight = Sight(FeatureStream(encoder, readout), model.state)
+        cameras = tuple(camera.name for camera in model.config.cameras)
+        observer = LatentObserver(ObservationEncoder(encoder, model.state, readout, cameras))
         if config.objective == "reward":
             fixed = Objective(*extra)
-            return PlanningAgent(sight, solver, lambda _: fixed, config.warm_start, model.scaled)
+            return PlanningPolicy(
+                observer, solver, lambda _: fixed, config.warm_start, model.scaled
+            )
         goal = partial(
             goal_state,
-            sight,
-            task=model.config.task,
-            behaviour=config.goal,
-            protocol=self.protocol,
-            render=self.render,
-            steps=config.goal_steps,
+            model.state,
+            FeatureStream(encoder, readout),
+            env=self.env,
+            policy=config.goal,
+            max_steps=config.goal_steps,
         )
         shown = config.goal_seeds
 
@@ -132,7 +136,7 @@ class PlannerFactory:
             from_seed = shown[seed % len(shown)] if shown else seed
             return Objective(GoalDistance(goal(seed=from_seed)), *extra)
 
-        return PlanningAgent(sight, solver, objective, config.warm_start, model.scaled)
+        return PlanningPolicy(observer, solver, objective, config.warm_start, model.scaled)
 
 
 def imagining_form(dynamics: Any, config: DynamicsConfig, dtype: torch.dtype) -> Dynamics:
@@ -143,56 +147,29 @@ def imagining_form(dynamics: Any, config: DynamicsConfig, dtype: torch.dtype) ->
     return copy
 
 
-@dataclass(frozen=True)
-class PolicyFactory:
-    """Makes the agent of a cloned policy; picklable."""
-
-    checkpoint: str
-    eyes: EncoderConfig
-
-    def __call__(self) -> PolicyAgent:
-        """Load everything and build the agent.
-
-        Raises:
-            ForesightError: the policy belongs to another encoder or readout, or is damaged.
-        """
-        policy = ClonedPolicy.load(self.checkpoint)
-        encoder, readout = self.eyes.load()
-        config = policy.config
-        expected = (config.encoder_fingerprint, config.readout_fingerprint)
-        if expected != (encoder.fingerprint, readout.fingerprint):
-            raise ForesightError(
-                f"The policy in {Path(self.checkpoint)} was trained on other features "
-                f"({expected[0]}, {expected[1]}) than {self.eyes.encoder} with readout "
-                f"{self.eyes.readout}: use the eyes it was trained with, or train again."
-            )
-        return PolicyAgent(Sight(FeatureStream(encoder, readout), policy.state), policy)
-
-
 @torch.inference_mode()
 def goal_state(
-    sight: Sight,
-    task: str,
+    state: StateEncoder,
+    stream: FeatureStream,
+    env: EnvConfig,
     seed: int,
-    behaviour: str,
-    protocol: str,
-    render: RenderSettings,
-    steps: int | None = None,
+    policy: str,
+    max_steps: int | None = None,
 ) -> Float[Tensor, "1 Z"]:
-    """The latent state at the best moment of a behaviour's episode of a seed.
+    """The latent state at the best moment of a policy's episode of a seed.
 
     The last of the frames with the highest reward, seen with its own history. Of the very seed that
     is to be solved, scene and target are those of that episode.
     """
-    frames = _demonstration(EpisodeSpec(task, seed, behaviour, protocol, render, steps))
-    features = torch.as_tensor(sight.stream.episode(frames)).float()
-    return sight.latent.episode(features)[-1:]
+    frames = _demonstration(EpisodeSpec(env, seed, policy, max_steps))
+    features = torch.as_tensor(stream.episode(frames)).float()
+    return state.episode(features)[-1:]
 
 
 @lru_cache(maxsize=64)
 def _demonstration(spec: EpisodeSpec) -> np.ndarray:
-    """Frames up to the best one; kept, as agents of several views are shown the same."""
+    """Frames up to the best one; kept, as policies of several views are shown the same."""
     episode = run_episode(spec)
-    assert episode.frames is not None
-    best = np.flatnonzero(episode.rewards == episode.rewards.max())[-1]
-    return episode.frames[: best + 1]
+    assert episode.reward is not None
+    best = np.flatnonzero(episode.reward == episode.reward.max())[-1]
+    return next(iter(episode.images.values()))[: best + 1]

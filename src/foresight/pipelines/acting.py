@@ -1,0 +1,126 @@
+"""What a checkpoint, or a name, lets act, and in which environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from foresight.core.checkpoint import Header, checkpoint_types, load, read_header
+from foresight.core.errors import ForesightError
+from foresight.core.policy import Policy
+from foresight.core.spec import Spec
+from foresight.envs.registry import EnvConfig
+from foresight.evaluation.config import is_dmc
+from foresight.perception.config import EncoderConfig
+from foresight.pipelines.planners import PlannerConfig, PlannerFactory
+from foresight.policies.latent import ClonedFactory
+from foresight.policies.mpc import MPCFactory
+from foresight.policies.registry import MakePolicy, NamedPolicy
+
+
+@dataclass(frozen=True)
+class Acting:
+    """A policy that is ready to be evaluated.
+
+    Attributes:
+        maker: makes it.
+        env: where it acts, with the pictures that it takes.
+        method: its name in tables.
+        folder: of its checkpoint, if it has one.
+    """
+
+    maker: MakePolicy
+    env: EnvConfig
+    method: str
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class LoadedFactory:
+    """Makes a policy that is a checkpoint's own object; picklable."""
+
+    checkpoint: str
+
+    def __call__(self, spec: Spec) -> Policy:
+        """Load it and compare the robots.
+
+        Raises:
+            ForesightError: it cannot be loaded, or was made for another robot.
+        """
+        known = read_header(self.checkpoint).spec
+        if known is not None:
+            known.expect(spec, f"The policy {self.checkpoint}", "the environment", ("action",))
+        found: Policy = load(self.checkpoint)
+        return found
+
+
+def policy_of(
+    what: str,
+    env: EnvConfig,
+    planner: PlannerConfig | None = None,
+    device: str = "cpu",
+) -> Acting:
+    """The policy of a checkpoint's folder or of a name.
+
+    Args:
+        what: a folder, or a name of `foresight.policies.make_policy`.
+        env: where; an empty id stands for the one that a checkpoint was trained in.
+        planner: of world models that were trained offline.
+        device: where networks run.
+
+    Raises:
+        ForesightError: no such folder or policy, no environment for a policy's name, or a
+            checkpoint that cannot act.
+    """
+    folder = Path(what)
+    if folder.is_dir():
+        return _of_checkpoint(folder, env, planner or PlannerConfig(), device)
+    if "/" in what or not env.id:
+        raise ForesightError(
+            f"{what!r} is no folder of a checkpoint: check the path, or name a policy and say "
+            "where it acts, for example `random --env reacher-easy`."
+        )
+    return Acting(NamedPolicy(what, env.id), replace(env, cameras=()), what.partition(":")[0])
+
+
+def _of_checkpoint(folder: Path, env: EnvConfig, planner: PlannerConfig, device: str) -> Acting:
+    header = read_header(folder)
+    task = header.config.get("task") if isinstance(header.config, dict) else None
+    if not env.id:
+        if not task:
+            raise ForesightError(
+                f"{folder} does not say which environment it was trained in: name one with --env."
+            )
+        env = replace(env, id=str(task))
+    if header.type in ("world-model", "cloned-policy"):
+        return _of_ours(header, folder, env, planner, device)
+    if not isinstance(load(folder), Policy):
+        raise ForesightError(
+            f"{folder} holds {checkpoint_types()[header.type].noun}, which cannot act by itself: "
+            "give a world model or a policy."
+        )
+    return Acting(LoadedFactory(str(folder)), env, header.type, folder)
+
+
+def _of_ours(
+    header: Header, folder: Path, env: EnvConfig, planner: PlannerConfig, device: str
+) -> Acting:
+    """A world model plans, a cloned policy acts; both see as they did in training."""
+    config = header.config
+    name, readout = str(config["encoder"]), str(config["readout"])
+    eyes = EncoderConfig(name, readout, device) if readout else EncoderConfig(name, device=device)
+    env = replace(env, size=_size(header, eyes), quality="smooth" if is_dmc(env) else None)
+    if header.type == "cloned-policy":
+        return Acting(ClonedFactory(str(folder), eyes), env, "cloned", folder)
+    if config["heads"]["prior"] and config["heads"]["values"]:
+        return Acting(MPCFactory(str(folder), device=device), env, "mpc", folder)
+    maker = PlannerFactory(str(folder), eyes, planner, env)
+    return Acting(maker, env, f"planner:{name.replace('/', ':')}", folder)
+
+
+def _size(header: Header, eyes: EncoderConfig) -> int | tuple[int, int] | None:
+    """Pixels of the robot's pictures, else those that the encoder takes."""
+    if header.spec is not None and header.spec.cameras:
+        sizes = set(header.spec.cameras.values())
+        return sizes.pop() if len(sizes) == 1 else None
+    return eyes.frame_size()
