@@ -147,6 +147,9 @@ def test_many_rows_lie_beside_the_file(tmp_path: Path) -> None:
     small = result()
     small.save(path)  # in its place it leaves nothing behind
     assert load(path) == small and not beside.exists()
+    beside.write_bytes(b"somebody else's")
+    small.save(path)
+    assert beside.read_bytes() == b"somebody else's"
 
 
 def test_a_long_summary_leaves_no_room_for_rows(tmp_path: Path) -> None:

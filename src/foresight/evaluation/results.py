@@ -19,7 +19,8 @@ from typing import Any
 
 import jsonschema
 
-from foresight.core.files import fingerprint, plain_json, read_json, write_text
+from foresight.core.errors import ForesightError
+from foresight.core.files import file_fingerprint, fingerprint, plain_json, read_json, write_text
 from foresight.core.provenance import git_revision, versions
 from foresight.evaluation.result_rows import (
     check_rows,
@@ -93,11 +94,12 @@ class Result:
         rows = _row_lines(self.rows)
         text = _text(value, rows)
         outside = len(rows) > ROWS_INSIDE or len(text) > WHOLE
+        left = None if outside else _left_rows(path)
         if outside:
             text = _text({**value, "rows": write_rows(path, self.rows)})
         write_text(path, text)
-        if not outside:
-            rows_path(path).unlink(missing_ok=True)  # of the result that was there before
+        if left is not None:
+            left.unlink(missing_ok=True)
         return Path(path)
 
 
@@ -187,6 +189,16 @@ def _validate_page(value: Any, source: Path | str) -> None:
     """Everything but the single rows."""
     refuse(_validator(), value, source)
     refuse_non_finite({key: part for key, part in value.items() if key != "rows"}, source)
+
+
+def _left_rows(path: Path | str) -> Path | None:
+    """The rows beside the result that is about to be replaced, if they are known to be its own."""
+    try:
+        rows = read_json(path)["rows"]
+        own = rows["fingerprint"] == file_fingerprint(rows_path(path))
+    except (ForesightError, OSError, KeyError, TypeError):
+        return None  # nothing there, or nothing of ours
+    return rows_path(path) if own else None
 
 
 def _row_lines(rows: Sequence[Row]) -> str:
