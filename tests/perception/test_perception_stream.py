@@ -295,3 +295,16 @@ def test_grad_of_later_models_can_use_features(tiny_encoder, clip):
     layer = torch.nn.Linear(features.shape[1], 1)
     layer(features).sum().backward()
     assert layer.weight.grad is not None
+
+
+def test_many_streams_of_one_encoder_try_their_batch_once(tiny, monkeypatch):
+    encoder, tried = load_encoder(tiny, dtype="float32"), []
+    real = FeatureStream._find_live_batch
+    monkeypatch.setattr(
+        FeatureStream, "_find_live_batch", lambda self: tried.append(self) or real(self)
+    )
+    readouts = (READOUTS["tubelet"], READOUTS["tubelet"], READOUTS["mean"])
+    streams = [FeatureStream(encoder, readout) for readout in readouts]
+    assert streams[0].live_batch == streams[1].live_batch
+    assert streams[2].live_batch >= 1
+    assert tried == [streams[0], streams[2]]

@@ -106,6 +106,7 @@ def test_curves_show_what_a_reader_reads() -> None:
             "train/reward": 0.5,
             "validation/reward": 0.6,
             "validation/reward_variance": 0.9,
+            "held-out/prediction": 2.0 / step,
             "imagined/return": 5.0 * step,
             "return": 4.0 * step,
         }
@@ -114,13 +115,15 @@ def test_curves_show_what_a_reader_reads() -> None:
     assert reader_metrics(rows) == [
         "imagined/return",
         "return",
+        "prediction",
         "train/reward",
         "validation/reward",
         "validation/reward_variance",
-        "prediction",
+        "held-out/prediction",
     ]
     shown = words(learning_curves(rows))
-    assert {"return", "imagined", "reward", "validation", "mean reward", "prediction"} <= set(shown)
+    assert {"return", "imagined", "real", "reward", "validation", "mean reward"} <= set(shown)
+    assert {"prediction", "held-out", "train"} <= set(shown)
     assert shown.count("environment steps") == 3 and "1200" in shown  # not the rounds
     assert not {"seconds", "collect", "encode", "update", "updates", "peak-gib"} & set(shown)
 

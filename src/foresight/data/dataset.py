@@ -18,12 +18,11 @@ from foresight.core.files import disk_errors, fingerprint
 from foresight.core.observation import STATE_KEY
 from foresight.core.spec import Spec
 from foresight.data.catalog import Index, fold, load_index, next_file, write_info
-from foresight.data.columns import expect_finite, read_arrays, read_tables
+from foresight.data.columns import expect_finite, read_arrays
 from foresight.data.encoding import EncodedEpisode, encode_episode
-from foresight.data.episodes import EpisodeMeta
+from foresight.data.episodes import EpisodeMeta, ended
 from foresight.data.features import (
     ACTION,
-    CODECS,
     LOSSLESS,
     OUTCOME,
     PLACES,
@@ -31,11 +30,17 @@ from foresight.data.features import (
     Schema,
     own_schema,
 )
+from foresight.data.frames import choose_camera, image_frames, video_frames
 from foresight.data.identity import dataset_fingerprint
-from foresight.data.images import decode_images
 from foresight.data.layout import is_dataset, temporary_files
-from foresight.data.recording import FolderLock, check_columns, check_spec, clean, write_episode
-from foresight.data.video import decode_video, frame_times
+from foresight.data.recording import (
+    FolderLock,
+    check_columns,
+    check_spec,
+    clean,
+    expect_writable,
+    write_episode,
+)
 
 LEARNED = (ACTION, STATE_KEY, REWARD)
 """Columns that are refused where they hold NaN or Infinity."""
@@ -76,7 +81,7 @@ class Dataset:
                 codec.
         """
         path = Path(path)
-        _expect_writable(spec, codec)
+        expect_writable(spec, codec)
         with disk_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             if is_dataset(path):
@@ -156,6 +161,11 @@ class Dataset:
         if self._index is None:
             raise ForesightError(f"{self.path} has no episode yet: append one first.")
         return self._index.schema
+
+    @property
+    def cameras(self) -> list[str]:
+        """Names of the cameras, in order."""
+        return list(self._spec.cameras)
 
     @property
     def metas(self) -> list[EpisodeMeta]:
@@ -246,18 +256,15 @@ class Dataset:
         Raises:
             ForesightError: no such camera or episode, or a file that is missing or damaged.
         """
-        meta, camera = self._meta(i), self._camera(camera)
+        meta, camera = self._meta(i), choose_camera(self._spec, camera, self.path)
         start, stop, _ = slice(start, stop).indices(meta.length)
         key = self.schema.cameras[camera]
         height, width = self._spec.cameras[camera]
         if stop <= start:
             return np.empty((0, height, width, 3), np.uint8)
         if self.schema.features[key].dtype == "image":
-            where = f"camera {camera}, episode {meta.index} of {self.path}"
-            _, table = next(read_tables(self.path, [meta], [key]))
-            cells = table[key].slice(start, stop - start).to_pylist()
-            return decode_images(cells, height, width, self.path, where)
-        return self._video_frames(meta, key, (height, width), start, stop)
+            return image_frames(self.path, meta, key, (height, width), start, stop)
+        return video_frames(self.path, meta, key, (height, width), start, stop, self._times)
 
     def episode(self, i: int) -> Episode:
         """Episode ``i``, with the frames of all cameras.
@@ -280,10 +287,10 @@ class Dataset:
             state=np.asarray(state.reshape(steps, -1), np.float32),
             action=np.asarray(arrays[ACTION].reshape(steps, -1), np.float32),
             reward=None if reward is None else np.asarray(reward.reshape(steps), np.float32),
-            terminated=_ended(meta.terminated, arrays.get("next.terminated")) or False,
+            terminated=ended(meta.terminated, arrays.get("next.terminated")) or False,
             task=meta.task,
             fps=self._spec.fps,
-            success=_ended(meta.success, arrays.get("next.success"), anywhere=True),
+            success=ended(meta.success, arrays.get("next.success"), anywhere=True),
             columns={name: array for name, array in arrays.items() if name not in own},
             info=dict(meta.info),
         )
@@ -358,35 +365,6 @@ class Dataset:
             )
         return self.metas[i]
 
-    def _camera(self, camera: str | None) -> str:
-        cameras = list(self._spec.cameras)
-        if camera is None and len(cameras) == 1:
-            return cameras[0]
-        if camera not in cameras:
-            raise ForesightError(
-                f"{self.path} has the cameras {', '.join(cameras)}: choose one of them."
-                if cameras
-                else f"{self.path} has no frames: choose a dataset with a camera."
-            )
-        return str(camera)
-
-    def _video_frames(
-        self, meta: EpisodeMeta, key: str, size: tuple[int, int], start: int, stop: int
-    ) -> np.ndarray:
-        if key not in meta.videos:
-            raise ForesightError(
-                f"{self.path} says of no video that holds {key} of episode {meta.index}: copy "
-                "meta/episodes again."
-            )
-        video = meta.videos[key]
-        path = self.path / video.path
-        if video.hash is not None:
-            return decode_video(_whole(path, video.hash), stop, *size)[start:]
-        if video.path not in self._times:
-            self._times[video.path] = frame_times(path)
-        first, times = video.first + start, self._times[video.path]
-        return decode_video(path, stop - start, *size, first=first, times=times)
-
     def _arrays(self, metas: list[EpisodeMeta], names: list[str]) -> dict[str, np.ndarray]:
         known = list(self.schema.columns())
         for name in names:
@@ -420,37 +398,3 @@ class Dataset:
             raise
         self._index = index
         self._next_file = 0 if index is None else next_file(self.path, index)
-
-
-def _expect_writable(spec: Spec, codec: str) -> None:
-    if codec not in CODECS:
-        raise ForesightError(f"There is no codec {codec!r}: choose one of {', '.join(CODECS)}.")
-    if not spec.action:
-        raise ForesightError("A dataset needs an action of one number at least: name it.")
-    wrong = [name for name in spec.cameras if not name or "/" in name]
-    if wrong:
-        raise ForesightError(f"A camera cannot be called {wrong[0]!r}: choose a name without /.")
-
-
-def _whole(path: Path, expected: str) -> bytes:
-    """The bytes of a video of ours, compared with the hash taken when it was written."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ForesightError(
-            f"{path} cannot be read ({error.strerror}): copy the file again, or drop the episode "
-            "with `foresight data repair`."
-        ) from error
-    if fingerprint(data) != expected:
-        raise ForesightError(
-            f"{path} is not the video that was written ({len(data)} bytes, wrong hash), it is "
-            "damaged or cut short: run `foresight data repair` to drop the episode."
-        )
-    return data
-
-
-def _ended(noted: bool | None, flags: np.ndarray | None, anywhere: bool = False) -> bool | None:
-    """What the metadata note of an episode's end, or what its column says."""
-    if noted is not None or flags is None or not len(flags):
-        return noted
-    return bool(flags.any() if anywhere else flags[-1])

@@ -228,6 +228,13 @@ def metas_of(rows: list[dict[str, Any]], schema: Schema) -> list[EpisodeMeta]:
     return found
 
 
+def ended(noted: bool | None, flags: np.ndarray | None, anywhere: bool = False) -> bool | None:
+    """What the metadata note of an episode's end, or what its column says."""
+    if noted is not None or flags is None or not len(flags):
+        return noted
+    return bool(flags.any() if anywhere else flags[-1])
+
+
 def _meta(row: Mapping[str, Any], start: int, schema: Schema) -> EpisodeMeta:
     data_path = schema.info["data_path"]
     videos = {}

@@ -19,7 +19,7 @@ from foresight.core.spec import TOLERANCE, Spec
 from foresight.data.catalog import Index
 from foresight.data.encoding import EncodedEpisode
 from foresight.data.episodes import EpisodeMeta, Record, VideoPlace, footer, read_footer
-from foresight.data.features import ACTION, PLACES, Schema, own_schema
+from foresight.data.features import ACTION, CODECS, PLACES, Schema, own_schema
 from foresight.data.layout import data_file, temporary_files, video_file
 from foresight.data.stats import image_stats, numeric_stats
 from foresight.data.tables import to_arrow
@@ -93,6 +93,21 @@ def is_leftover(path: Path, metas: Sequence[EpisodeMeta]) -> bool:
     except ForesightError:
         return False
     return any(meta.data_hash == found.data_hash and meta.data != found.data for meta in metas)
+
+
+def expect_writable(spec: Spec, codec: str) -> None:
+    """Refuse a spec or codec that no dataset can have.
+
+    Raises:
+        ForesightError: no action, a camera's name with a slash, or an unknown codec.
+    """
+    if codec not in CODECS:
+        raise ForesightError(f"There is no codec {codec!r}: choose one of {', '.join(CODECS)}.")
+    if not spec.action:
+        raise ForesightError("A dataset needs an action of one number at least: name it.")
+    wrong = [name for name in spec.cameras if not name or "/" in name]
+    if wrong:
+        raise ForesightError(f"A camera cannot be called {wrong[0]!r}: choose a name without /.")
 
 
 def check_spec(episode: EncodedEpisode, spec: Spec, path: Path) -> None:

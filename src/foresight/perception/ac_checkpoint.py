@@ -18,7 +18,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.files import file_fingerprint, read_json
 from foresight.perception.ac_layers import ACConfig
 from foresight.perception.ac_predictor import ACPredictor
-from foresight.perception.encoder import _device, _dtype
+from foresight.perception.encoder import find_device, find_dtype
 from foresight.perception.weight_files import read_safetensors, read_torch
 from foresight.perception.weights import check_values, without_wrappers
 
@@ -47,8 +47,8 @@ def load_ac_predictor(
             extra weights, or a device or dtype that is not there.
     """
     path = Path(path).expanduser()
-    place = _device(device)
-    kind = _dtype(dtype, place)
+    place = find_device(device)
+    kind = find_dtype(dtype, place)
     tensors = {without_wrappers(name): value for name, value in _read(path).items()}
     config = infer_config(tensors, _beside(path), path, max_frames)
     with torch.device("meta"):

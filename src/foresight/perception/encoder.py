@@ -232,8 +232,8 @@ def load_encoder(
             that no trained encoder has, a device or dtype that is not there, or a size that does
             not fit.
     """
-    place = _device(device)
-    kind = _dtype(dtype, place)
+    place = find_device(device)
+    kind = find_dtype(dtype, place)
     checkpoint = open_checkpoint(path_or_id, image_size, part)
     module, taken = checkpoint.load()
     if random_weights is None:
@@ -257,7 +257,12 @@ def default_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def _device(device: str | torch.device) -> torch.device:
+def find_device(device: str | torch.device) -> torch.device:
+    """A device by name; ``auto`` is cuda where there is one.
+
+    Raises:
+        ForesightError: there is no such device here.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -271,7 +276,12 @@ def _device(device: str | torch.device) -> torch.device:
     return place
 
 
-def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
+def find_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
+    """A dtype of products by name; None is the fastest that the device computes in.
+
+    Raises:
+        ForesightError: neither bfloat16 nor float32.
+    """
     if dtype is None:
         return default_dtype(device)
     kind = DTYPES.get(str(dtype).removeprefix("torch."))

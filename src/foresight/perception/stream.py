@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ from foresight.perception.readout import Readout
 # Tokens per encoder call: a GPU wants more work at once than a CPU, but a live step may have to be
 # padded to as much (see `live_batch`).
 GPU_TOKENS = 16384
+# What `live_batch` found, so that many streams of one encoder try once.
+_LIVE_BATCHES: WeakKeyDictionary[Encoder, dict[Readout, int]] = WeakKeyDictionary()
 
 
 class FeatureStream:
@@ -38,7 +41,6 @@ class FeatureStream:
         self.prepare = replace(encoder.prepare, size=readout.frame_size(encoder))
         self.dim = readout.feature_dim(encoder)
         self._pooled_dim = readout.pooled_dim(encoder)
-        self._live_batch: int | None = None
         # Of each past step: its views, and for `difference` what was pooled from them.
         self._recent: deque[np.ndarray] = deque(maxlen=1 - int(readout.back[0]))
         self._pooled: deque[np.ndarray] = deque(maxlen=1 + readout.lag)
@@ -152,11 +154,12 @@ class FeatureStream:
         """Clips per encoder call of a live step, the present one and padding.
 
         The smallest power of two whose result is that of an episode's call to the last bit; found
-        by trying, once, with the threads of that moment.
+        by trying, once for an encoder, with the threads of that moment.
         """
-        if self._live_batch is None:
-            self._live_batch = self._find_live_batch()
-        return self._live_batch
+        found = _LIVE_BATCHES.setdefault(self.encoder, {})
+        if self.readout not in found:
+            found[self.readout] = self._find_live_batch()
+        return found[self.readout]
 
     def _find_live_batch(self) -> int:
         full = self.default_batch

@@ -94,11 +94,13 @@ def learning_curves(rows: Sequence[Row], names: Sequence[str] | None = None) -> 
 
 def _panel(axes: Any, title: str, lines: Sequence[Line], rows: list[Row]) -> None:
     acting = bool(curve(rows, STEPS)[0])
+    plain = "real" if any(line.label == "imagined" for line in lines) else "train"
     for index, line in enumerate(lines):
         steps, values = _points(rows, line.metric, acting)
         marker = "o" if len(steps) == 1 else ""
         colour = FREE_COLOURS[index % len(FREE_COLOURS)]
-        axes.plot(steps, values, color=colour, marker=marker, label=line.label)
+        label = plain if line.metric == line.panel else line.label
+        axes.plot(steps, values, color=colour, marker=marker, label=label)
     axes.set_title(title.replace("_", " "))
     axes.set_xlabel("environment steps" if acting else "step")
     if _spans_decades(axes):

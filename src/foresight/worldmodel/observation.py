@@ -92,6 +92,7 @@ class ObservationEncoder:
         return [frames[name] for name in self.cameras]
 
     def _tokens(self, shown: list[Frames]) -> list[Float[Tensor, "B P D"]]:
+        shown = [self.encoder.prepare(camera) for camera in shown]
         before = shown if self._before is None else self._before
         self._before = shown
         clips = [np.stack(pair, axis=1) for pair in zip(before, shown, strict=True)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +110,26 @@ def test_the_command_on_another_programs_dataset(tmp_path, capsys):
     assert sorted((tmp_path / "readings").iterdir()) == made
     assert cli.main([*words, "reacher-easy"]) == cli.USER_ERROR
     assert "one at a time" in capsys.readouterr().err
+
+
+def test_a_recorded_dataset_is_probed_without_a_simulator(tmp_path):
+    """In a process that can import neither MuJoCo nor transformers."""
+    script = (
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('mujoco', 'dm_control', 'transformers'):\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "from foresight.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    words = ["probe", "--dataset", str(LEROBOT / "two-cameras"), "--preset", "smoke"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words, "--data", str(tmp_path), "--windows", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "state-r2" in done.stdout

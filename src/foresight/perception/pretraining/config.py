@@ -93,7 +93,7 @@ class PretrainConfig:
     shift: int = 4
     """Pictures are moved by up to so many pixels."""
     device: str = "cpu"
-    """cpu, cuda, cuda:1."""
+    """cpu, cuda, cuda:1, or auto for cuda where there is one."""
     compile: bool = False
     """Let torch.compile fuse the trained half; needs a C++ compiler on a CPU."""
     probe_every: int = 2000

@@ -23,7 +23,7 @@ from foresight.core.metrics import MetricsLog
 from foresight.core.progress import console
 from foresight.core.training_state import load_training, save_training
 from foresight.perception.checkpoint import open_checkpoint
-from foresight.perception.encoder import default_dtype
+from foresight.perception.encoder import default_dtype, find_device
 from foresight.perception.preprocess import normalise
 from foresight.perception.pretraining.config import PretrainConfig
 from foresight.perception.pretraining.frames import Clips, FrameBank
@@ -212,7 +212,7 @@ def _processes(config: PretrainConfig) -> Iterator[tuple[int, int]]:
     if world == 1:
         yield 0, 1
         return
-    backend = "nccl" if config.device.startswith("cuda") else "gloo"
+    backend = "nccl" if find_device(config.device).type == "cuda" else "gloo"
     torch.distributed.init_process_group(backend)
     try:
         yield torch.distributed.get_rank(), world
@@ -221,17 +221,10 @@ def _processes(config: PretrainConfig) -> Iterator[tuple[int, int]]:
 
 
 def _device(name: str, rank: int) -> torch.device:
-    """The device of a process; plain ``cuda`` gives each process its own."""
-    try:
-        device = torch.device(name)
-        if name == "cuda" and torch.cuda.is_available():
-            device = torch.device("cuda", rank % torch.cuda.device_count())
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ForesightError(
-            f"The device {name!r} is not available here: use cpu, or a machine and a build of "
-            "PyTorch that have it."
-        ) from error
+    """The device of a process; ``cuda`` without a number gives each process its own."""
+    device = find_device(name)
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", rank % torch.cuda.device_count())
     return device
 
 

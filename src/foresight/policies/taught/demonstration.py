@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
+from foresight.data.clip import read_video
 from foresight.data.dataset import Dataset
 from foresight.data.video import check_frames
 from foresight.envs.dmc.tasks import canonical
@@ -97,23 +97,13 @@ def open_demonstration(spec: str | Path) -> Demonstration:
 
 
 def from_video(path: Path) -> Demonstration:
-    """All frames of a video file, in any format that FFmpeg decodes.
+    """All frames of a video file, upright and at an even rate, in any format FFmpeg decodes.
 
     Raises:
         ForesightError: it is missing, holds no picture, or cannot be decoded.
     """
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            rate = float(stream.average_rate or 0)
-            frames = [picture.to_ndarray(format="rgb24") for picture in container.decode(stream)]
-    except (OSError, av.error.FFmpegError, IndexError, ValueError) as error:
-        raise ForesightError(
-            f"{path} cannot be read as a video ({error}): give an MP4 file with a picture track."
-        ) from error
-    if not frames:
-        raise ForesightError(f"{path} holds no frames: record the demonstration again.")
-    return Demonstration(np.stack(frames), rate, str(path))
+    clip = read_video(path)
+    return Demonstration(clip.frames, clip.rate, str(path))
 
 
 def from_episode(store: Dataset, index: int) -> Demonstration:
