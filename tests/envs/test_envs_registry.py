@@ -217,6 +217,9 @@ def test_configurations_are_hashed_compared_and_pickled():
     other = EnvConfig.of(ROBOT, cameras=("front",), limit=5)
     assert one == other
     assert len({one, other, EnvConfig(ROBOT)}) == 2
+    assert EnvConfig(ROBOT, cameras=["front"], size=[8, 9]) == EnvConfig.of(
+        ROBOT, cameras="front", size=(8, 9)
+    )
     again = pickle.loads(pickle.dumps(one))
     assert again == one
     for a, b in zip(episode(one.make(), 2), episode(again.make(), 2), strict=True):
@@ -244,3 +247,24 @@ def test_a_spec_is_asked_of_ours_only():
     assert isinstance(spec_of(make(ROBOT)), Spec)
     with pytest.raises(ForesightError, match="pass it to foresight"):
         spec_of(FakeRobot())
+
+
+def test_the_command_line_reads_a_configuration():
+    import tyro
+
+    words = "--id acme/arm --cameras a b --size 8 9 --action-delay 2 --options port 7 fast True"
+    found = tyro.cli(EnvConfig, args=[*words.split(), "name", "left"])
+    options = (("port", 7), ("fast", True), ("name", "left"))
+    assert found == EnvConfig(
+        "acme/arm", cameras=("a", "b"), size=(8, 9), action_delay=2, options=options
+    )
+
+
+def test_with_a_delay_the_last_actions_join_the_state():
+    env = make(ROBOT, action_delay=2, action_history=2)
+    assert [axis.name for axis in spec_of(env).state[4:]] == [
+        *("action_0@-2", "action_1@-2", "action_0@-1", "action_1@-1")
+    ]
+    env.reset(seed=0)
+    env.step([0.5, 0.25])
+    assert env.step([-0.5, 0.0])[0]["state"][4:].tolist() == [0.5, 0.25, -0.5, 0.0]

@@ -63,8 +63,15 @@ class EnvConfig:
     """Most decisions by which delay and lag are longer at times, drawn from the seed."""
     history: int = 1
     """States that are put together, the present one last."""
+    action_history: int = 0
+    """Chosen actions that join the state; with a delay of d, the last d are still on their way."""
     options: tuple[tuple[str, OptionValue], ...] = ()
     """Further options of the environment, as pairs of a name and a value."""
+
+    def __post_init__(self) -> None:
+        cameras = (self.cameras,) if isinstance(self.cameras, str) else self.cameras
+        for name, value in (("cameras", cameras), ("size", self.size), ("options", self.options)):
+            object.__setattr__(self, name, _frozen(value))
 
     @classmethod
     def of(cls, env_id: str, **options: Any) -> EnvConfig:
@@ -99,7 +106,9 @@ class EnvConfig:
             env = wrappers.TimeLimit(env, self.time_limit)
         if self.action_delay or self.observation_lag or self.jitter:
             env = wrappers.Delay(env, self.action_delay, self.observation_lag, self.jitter)
-        return env if self.history == 1 else wrappers.History(env, self.history)
+        if self.history != 1 or self.action_history:
+            env = wrappers.History(env, self.history, self.action_history)
+        return env
 
     def __reduce__(self) -> tuple[Callable[..., EnvConfig], tuple[Any, ...]]:
         """Pickled with where its factory is, so that a fresh process knows the id, too."""
