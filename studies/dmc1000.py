@@ -9,11 +9,14 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from foresight.core.metrics import MetricsLog, read_metrics
 from foresight.core.progress import console
 from foresight.core.spec import Spec
+from foresight.data.dataset import Dataset
+from foresight.data.layout import is_dataset
 from foresight.envs.dmc.tasks import canonical
 from foresight.envs.registry import EnvConfig, spec_of
 from foresight.evaluation.assess import assess_policy, seen_by
@@ -23,13 +26,14 @@ from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, returns_by_seed
 from foresight.pipelines.learn import presets as planning_presets
-from foresight.policies.mpc import ImagineConfig, Imaginer, MPCFactory, hold_of
-from foresight.rollout.arena import Arena
+from foresight.policies.mpc import ImagineConfig, MPCFactory, hold_of
+from foresight.rollout.vector import VectorRollout
+from foresight.training.exploring import ExploringPolicy
 from foresight.training.learner_config import LearnerConfig
-from foresight.training.online import ImproveConfig, Improvement
-from foresight.training.rounds import read_parts, round_files
+from foresight.training.online import OnlineTrainer
+from foresight.training.online_config import OnlineConfig
+from foresight.training.run_data import DATA, EXPERT, run_of
 from foresight.training.task_settings import task_config
-from foresight.worldmodel.observation import ObservationEncoder
 from studies.learned import Learned
 
 PROTOCOL = "dmc1000"
@@ -37,16 +41,16 @@ LONG: dict[str, dict[str, object]] = {
     "cartpole-swingup": {
         "protocol": PROTOCOL,
         "parallel": 4,
-        "start": 8,
+        "random_episodes": 8,
         "demonstrations": 120,
-        "lapse": 60,
+        "expert_dropout": 60,
         "steps": 160_000,
         "updates": 0.08,
-        "lessons": 8000,
-        "studies": 3,
+        "representation_updates": 8000,
+        "representation_phases": 3,
         "history": 3,
-        "learn": LearnerConfig(member_share=1.0, imitation_end=1.0, dropout=0.3),
-        "search": ImagineConfig(members=2),
+        "learner": LearnerConfig(member_share=1.0, imitation_end=1.0, dropout=0.3),
+        "planner": ImagineConfig(members=2),
     },
 }
 """What differs from how `foresight learn` learns a task. A pole that was swung up in 200 steps has
@@ -103,7 +107,7 @@ class FieldConfig:
     """Conditions beside the agent."""
     search: ImagineConfig = field(default_factory=ImagineConfig)
     """The search of the evaluated agent."""
-    learn: ImproveConfig | None = None
+    learn: OnlineConfig | None = None
     """Sizes of networks and rounds, if not those of the task."""
     steps: int | None = None
     """Cut evaluation episodes short (smoke runs), in decisions of the environment."""
@@ -114,13 +118,13 @@ def presets() -> dict[str, FieldConfig]:
     small = planning_presets()["smoke"]
     smoke = FieldConfig(
         tasks=("reacher-easy",),
-        frames=small.learn.steps,
+        frames=small.online.steps,
         seeds=2,
         points=2,
         point_seeds=2,
         baselines=("zero", "random"),
-        search=small.search,
-        learn=small.learn,
+        search=small.planner,
+        learn=small.online,
         steps=20,
     )
     return {"full": FieldConfig(), "smoke": smoke}
@@ -160,7 +164,7 @@ def run(
         console.print(f"[bold]{one.task}[/]: {one.checkpoint} in {PROTOCOL}")
         rows += _measured(config, one, workers)
     models = {one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned}
-    learnt: dict[str, ImproveConfig] = {}
+    learnt: dict[str, OnlineConfig] = {}
     for task in config.tasks:
         if task not in models:
             learn = config.learn or task_config(task, **LONG.get(canonical(task), {}))
@@ -188,16 +192,17 @@ def _measured(config: FieldConfig, one: Learned, workers: int) -> list[Row]:
     rows += paired_baselines(trial, config.baselines, book)
     frames = read_metrics(one.checkpoint / "metrics.jsonl")[-1]["steps"]
     counted = {"environment-frames": frames}
-    if (one.checkpoint / "rounds").is_dir():  # without them nobody knows
-        counted["taught-decisions"] = taught_decisions(one.checkpoint)
+    data = run_of(one.checkpoint) / DATA
+    if is_dataset(data):  # without it nobody knows
+        counted["taught-decisions"] = taught_decisions(data)
     return rows + [{"measure": k, "task": one.task, "value": v} for k, v in counted.items()]
 
 
-def _learnt(config: FieldConfig, learn: ImproveConfig, folder: Path, workers: int) -> list[Row]:
+def _learnt(config: FieldConfig, learn: OnlineConfig, folder: Path, workers: int) -> list[Row]:
     """Learn one task on its own, with a curve, and measure it."""
     console.print(f"[bold]{learn.task}[/]: learn from {learn.steps:,} frames for {PROTOCOL}")
     curve = Curve(config, folder / CURVE)
-    Improvement(learn, folder / "model", curve).run()
+    OnlineTrainer(learn, folder, curve).run()
     one = Learned(folder / "model", folder)
     rows = _measured(config, one, workers)
     rows += [
@@ -208,10 +213,10 @@ def _learnt(config: FieldConfig, learn: ImproveConfig, folder: Path, workers: in
     return [*rows, shown]
 
 
-def taught_decisions(model: Path) -> int:
-    """Decisions of all rounds for which a teacher's answer was kept."""
-    parts = (read_parts(path, "taught")[0] for path in round_files(model))
-    return sum(int(taught.isfinite().all(-1).sum()) for taught in parts)
+def taught_decisions(data: Path) -> int:
+    """Decisions of all episodes for which an expert's answer was kept."""
+    answers = Dataset.open(data).column(EXPERT, finite=False)
+    return int(np.isfinite(answers).reshape(len(answers), -1).all(1).sum())
 
 
 class Curve:
@@ -231,7 +236,7 @@ class Curve:
         self.last = max(self.done, default=0)
         self._latest: tuple[tuple[int, int], float] | None = None
 
-    def __call__(self, run: Improvement) -> None:
+    def __call__(self, run: OnlineTrainer) -> None:
         """Measure if the next point has come."""
         config = self.config
         frames = run.config.steps
@@ -245,23 +250,22 @@ class Curve:
         self.last = run.steps
         self.log.write(run.steps, **{"return": self._latest[1]})
 
-    def _play(self, run: Improvement) -> float:
+    def _play(self, run: OnlineTrainer) -> float:
         """Mean return of whole episodes."""
         config = self.config
         seeds = [CURVE_SEED + index for index in range(config.point_seeds)]
-        run.model.eval()
-        repeat = run.config.repeat
-        length = None if config.steps is None else config.steps * 2
+        hold = hold_of(run.model, _spec(run.config.task))
+        length = None if config.steps is None else config.steps // hold
+        known = run.collector.rollout.config
+        environment = replace(known, protocol=PROTOCOL, action_repeat=hold, time_limit=length)
+        policy = ExploringPolicy(run.model.eval(), run.encoder, config.search, explore=False)
         with (
             torch.random.fork_rng(devices=[]),
-            Arena(run.config.task, PROTOCOL, repeat, len(seeds), length) as arena,
+            VectorRollout(environment, len(seeds), images=False) as rollout,
         ):
-            imaginer = Imaginer(run.model, config.search)
-            rolled = arena.roll(
-                seeds, ObservationEncoder(run.encoder, run.model.state), imaginer.act
-            )
+            played = rollout.run(policy, seeds)
         run.model.train()
-        return float(rolled.rewards.sum(1).mean())
+        return sum(episode.return_ for episode in played) / len(played)
 
 
 def curve_csv(rows: Sequence[Row]) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from foresight.core.errors import ForesightError
 from foresight.core.files import atomic_write
-from foresight.training.memory import Memory
+from foresight.training.replay import Replay
 from foresight.worldmodel.whitening import whitening_matrix
 
 STATES = 20_000
@@ -58,22 +58,22 @@ class Grounds:
             ) from error
 
 
-def grounds_of(memory: Memory, best: int = BEST, seed: int = 0) -> Grounds:
+def grounds_of(replay: Replay, best: int = BEST, seed: int = 0) -> Grounds:
     """Whiten a model's training states and find those that earned most.
 
     Args:
-        memory: what the model was trained on, as it sees it now.
+        replay: what the model was trained on, as it sees it now.
         best: states to keep; among equal rewards a random choice, so that many goals are seen.
         seed: of that choice.
 
     Raises:
         ForesightError: the states do not vary.
     """
-    states = memory.z.flatten(0, 1)
+    states = replay.states[: int(replay.offsets[-1])]
     spread = states[:: max(1, len(states) // STATES)]
     random = torch.Generator().manual_seed(seed)
-    rewards = memory.rewards.flatten()
+    followed = replay.followed  # what the others led to, nobody has seen
+    rewards = replay.rewards[followed]
     mixed = torch.randperm(len(rewards), generator=random)
     chosen = mixed[rewards[mixed].argsort(descending=True, stable=True)][:best]
-    reached = memory.z[:, 1:].flatten(0, 1)[chosen]
-    return Grounds(whitening_matrix(spread), reached, rewards[chosen])
+    return Grounds(whitening_matrix(spread), replay.states[followed[chosen] + 1], rewards[chosen])

@@ -12,7 +12,7 @@ from foresight.core.files import file_fingerprint
 from foresight.evaluation.statistics import Interval
 from foresight.perception.encoder import load_encoder
 from foresight.policies.mpc import ImagineConfig, Imaginer
-from foresight.training.memory import recall
+from foresight.training.run_data import load_replay
 from foresight.worldmodel.model import WorldModel
 from studies.ensemble_errors.held_out import HeldOutConfig, collect_held_out
 from studies.ensemble_errors.imagined_errors import HeldOut
@@ -59,7 +59,7 @@ class Learned:
     def grounds(self) -> Grounds:
         """Statistics of its training states, made once for these weights."""
         if not self.grounds_path.exists():
-            grounds_of(recall(self.model, self.checkpoint)).save(self.grounds_path)
+            grounds_of(load_replay(self.model, self.checkpoint)).save(self.grounds_path)
         return Grounds.load(self.grounds_path)
 
     def held_out(self, config: HeldOutConfig, search: ImagineConfig) -> list[HeldOut]:

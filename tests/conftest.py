@@ -18,41 +18,33 @@ jaxtyping.install_import_hook(["foresight.core", "foresight.data"], "shape_check
 torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True)
-def _wrong_arrays(request):
-    """Under the mark of this name the program's own refusals are seen, not those of the checker."""
-    wanted = request.node.get_closest_marker("wrong_arrays") is not None
-    jaxtyping.config.update("jaxtyping_disable", wanted)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
 @pytest.fixture(scope="session")
 def tiny_learned(tmp_path_factory):
     """The folder of a task that was learned for a moment, as ``foresight learn`` leaves it."""
     from foresight.policies.mpc import ImagineConfig
     from foresight.training.learner_config import LearnerConfig
-    from foresight.training.online import ImproveConfig, improve
+    from foresight.training.online import OnlineTrainer
+    from foresight.training.online_config import OnlineConfig
 
     folder = tmp_path_factory.mktemp("learned") / "point_mass-easy"
-    config = ImproveConfig(
+    config = OnlineConfig(
         task="point_mass-easy",
         steps=4 * 2 * 16,
-        start=2,
-        teacher=None,
+        random_episodes=2,
+        expert=None,
         demonstrations=0,
-        lessons=2,
+        representation_updates=2,
         length=16,
         parallel=2,
         updates=0.2,
-        settle=3,
+        finetune_updates=3,
         latent=32,
         hidden=32,
         members=3,
-        axes=4,
-        learn=LearnerConfig(batch=4),
-        search=ImagineConfig(members=2, samples=8, elites=4, iterations=1, prior_samples=2),
+        n_components=4,
+        learner=LearnerConfig(batch=4),
+        planner=ImagineConfig(members=2, samples=8, elites=4, iterations=1, prior_samples=2),
         save_every=2,
     )
-    improve(config, folder / "model")
+    OnlineTrainer(config, folder).run()
     return folder

@@ -17,7 +17,7 @@ from foresight.core.progress import track
 from foresight.perception.encoder import Encoder
 from foresight.policies.mpc import ImagineConfig, Imaginer
 from foresight.rollout.arena import Arena, Rolled, Wander
-from foresight.training.memory import latents
+from foresight.training.replay import latents
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.observation import ObservationEncoder
 from studies.ensemble_errors.imagined_errors import HeldOut

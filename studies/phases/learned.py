@@ -11,6 +11,7 @@ from foresight.envs.dmc.tasks import MEASURED_TASKS
 from foresight.evaluation.results import Result, load
 from foresight.pipelines import demonstrations
 from foresight.pipelines import learn as planning
+from foresight.training.online_changes import OnlineChanges
 from studies import evidence, teach
 from studies.findings import print_phase
 from studies.phases.common import TASK
@@ -104,13 +105,13 @@ def answer(phase: str, place: LearnedPlace) -> dict[str, Result]:
 
 def _planning(place: LearnedPlace, tasks: tuple[str, ...]) -> Result:
     sizes = planning.presets()[place.preset]
-    sizes = replace(sizes, learn=replace(sizes.learn, encoder=place.encoder))
+    changes = OnlineChanges(encoder=place.encoder)
     if place.seeds is not None:
         sizes = replace(sizes, seeds=place.seeds)
     measured = place.results / "baselines.json"
     if place.preset == "full" and measured.exists():
         sizes = replace(sizes, measured=measured)
-    return planning.run(sizes, tasks, place.models, place.workers)
+    return planning.run(sizes, tasks, place.models, place.workers, changes)
 
 
 def _learn(place: LearnedPlace, tasks: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from foresight import load_encoder
 from foresight.core.errors import ForesightError
 from foresight.policies.mpc import ImagineConfig, Imaginer
 from foresight.rollout.arena import Arena
-from foresight.training.memory import recall
+from foresight.training.run_data import load_replay
 from foresight.worldmodel.model import WorldModel
 from studies.ensemble_errors import calibration
 from studies.ensemble_errors.calibration import calibrate
@@ -83,7 +83,7 @@ def test_noise_and_chance_are_where_they_were_asked_for():
 def test_beta_equals_a_naive_loop(parts, tiny_learned):
     model, _, _, episodes = parts
     model = model.float()
-    whiten = grounds_of(recall(model, tiny_learned / "model")).whiten
+    whiten = grounds_of(load_replay(model, tiny_learned / "model")).whiten
     imaginer = Imaginer(model, replace(SEARCH, horizon=3))
     beta = planning_beta(imaginer, episodes, whiten)
     own, discount = imaginer.model, model.config.discount

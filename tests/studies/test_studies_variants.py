@@ -22,7 +22,7 @@ from foresight.policies.mpc import (
     hold_of,
 )
 from foresight.rollout import run_episodes
-from foresight.training.memory import recall
+from foresight.training.run_data import load_replay
 from foresight.worldmodel.model import WorldModel
 from studies.goals import NearestGoal
 from studies.latent_stats import grounds_of
@@ -40,7 +40,7 @@ SEARCH = ImagineConfig(samples=12, elites=4, iterations=2, prior_samples=4)
 @pytest.fixture(scope="module")
 def parts(tiny_learned):
     model = WorldModel.load(tiny_learned / "model")
-    return model, grounds_of(recall(model, tiny_learned / "model"), best=5)
+    return model, grounds_of(load_replay(model, tiny_learned / "model"), best=5)
 
 
 def kinds(imaginer):

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from foresight.training.online_changes import OnlineChanges
+
 
 @dataclass(frozen=True)
 class Config:
@@ -22,10 +24,7 @@ class Config:
     """Task ids, for example reacher-easy; the eight measured tasks if none is named."""
     preset: Literal["full", "smoke"] = "full"
     """smoke: under a minute, to see that everything runs."""
-    steps: int | None = None
-    """Environment steps to learn from, if not the task's own number."""
-    encoder: str | None = None
-    """Frozen eyes, if not foresight-small: a name, folder or hub id."""
+    online: tyro.conf.OmitArgPrefixes[OnlineChanges] = field(default_factory=OnlineChanges)
     seeds: int | None = None
     """Evaluation seeds, if not the preset's number."""
     baselines: tuple[str, ...] | None = None
@@ -51,10 +50,6 @@ def main(config: Config) -> None:
     from foresight.report.tables import print_result
 
     sizes = planning.presets()[config.preset]
-    learn = sizes.learn
-    if config.encoder is not None:
-        learn = replace(learn, encoder=config.encoder)
-    sizes = replace(sizes, learn=learn)
     if config.seeds is not None:
         sizes = replace(sizes, seeds=config.seeds)
     if config.baselines is not None:
@@ -63,9 +58,9 @@ def main(config: Config) -> None:
     if config.measured is not None:
         sizes = replace(sizes, measured=config.measured)
     out = config.out or config.run / "planning.json"
-    before = earlier(out, "planning", sizes.learn.protocol)
+    before = earlier(out, "planning", sizes.online.protocol)
     result = planning.run(
-        sizes, config.tasks, config.run, config.workers or default_workers(), config.steps
+        sizes, config.tasks, config.run, config.workers or default_workers(), config.online
     )
     result = beside(result, before)
     result.save(out)

@@ -1,8 +1,8 @@
-"""``foresight run``: the whole road."""
+"""``foresight run``: learn one task, measure the agent, write a page about it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,16 +10,16 @@ import tyro
 
 from foresight.core.errors import ForesightError
 from foresight.evaluation.results import Result
-from foresight.perception.config import EncoderConfig
+from foresight.training.online_changes import OnlineChanges
 
 
 @dataclass(frozen=True)
 class Config:
-    """Learn one task from pixels, plan in what was learned, evaluate, report; resumes.
+    """From nothing to a page with films: learn one task by acting, measure the agent, report.
 
-    By default the agent learns by acting and imagines before each action (`foresight learn` does
-    the same for many tasks). The goal-image agent collects at random,
-    trains a world model on cached features and plans towards a picture of the goal.
+    It is `foresight learn` for one task, with a page, films and one lesson by showing at the end;
+    a killed run goes on where it was. The goal-image agent collects at random, trains a world model
+    on cached features and plans towards a picture of the goal.
     """
 
     task: Annotated[str, tyro.conf.Positional]
@@ -27,15 +27,15 @@ class Config:
     preset: Literal["demo", "full", "smoke"] = "demo"
     """demo: within 15 minutes on two cores for reacher-easy; full: as in the results; smoke: under
     a minute, to see that everything runs."""
-    agent: Literal["imagining", "goal-image"] = "imagining"
+    agent: Literal["online", "goal-image"] = "online"
     """Who acts."""
     out: Path | None = None
     """Folder of the run; runs/TASK-PRESET if not given, with -goal-image for that agent."""
-    eyes: tyro.conf.OmitArgPrefixes[EncoderConfig] = field(default_factory=EncoderConfig)
+    online: tyro.conf.OmitArgPrefixes[OnlineChanges] = field(default_factory=OnlineChanges)
+    readout: str | None = None
+    """How the goal-image agent pools tokens, if not tubelet; see `foresight encode --help`."""
     episodes: int | None = None
     """Episodes that the goal-image agent collects, if not the preset's number."""
-    steps: int | None = None
-    """Environment steps that the imagining agent learns from, if not the preset's number."""
     seeds: int | None = None
     """Evaluation seeds, if not the preset's number."""
     workers: int | None = None
@@ -44,45 +44,53 @@ class Config:
 
 def main(config: Config) -> None:
     """Go the road and print the table."""
-    from foresight.envs.dmc.tasks import canonical
     from foresight.pipelines.stages import default_workers
     from foresight.report.tables import print_result
+    from foresight.training.task_settings import folder_name
 
-    ending = "" if config.agent == "imagining" else f"-{config.agent}"
-    folder = config.out or Path("runs") / f"{canonical(config.task)}-{config.preset}{ending}"
-    go = _imagining if config.agent == "imagining" else _goal_image
+    ending = "" if config.agent == "online" else f"-{config.agent}"
+    folder = config.out or Path("runs") / f"{folder_name(config.task)}-{config.preset}{ending}"
+    go = _online if config.agent == "online" else _goal_image
     result = go(config, folder, config.workers or default_workers())
     print_result(result)
     print(f"result: {folder / 'result.json'}\nreport: {folder / 'report.html'}")
 
 
-def _imagining(config: Config, folder: Path, workers: int) -> Result:
+def _online(config: Config, folder: Path, workers: int) -> Result:
     from foresight.pipelines.learn import road, road_config
 
-    usual = EncoderConfig()
-    for name, given, known in (
-        ("--readout", config.eyes.readout, usual.readout),
-        ("--device", config.eyes.device, usual.device),
-        ("--episodes", config.episodes, None),
-    ):
-        if given != known:
+    for name, given in (("readout", config.readout), ("episodes", config.episodes)):
+        if given is not None:
             raise ForesightError(
-                f"{name} {given} is a setting of the goal-image agent: add --agent goal-image, or "
-                f"leave it out; the imagining agent reads all tokens, on the CPU, for --steps."
+                f"--{name} {given} is a setting of the goal-image agent: add --agent goal-image, "
+                "or leave it out; the agent that learns by acting reads all tokens, for --steps."
             )
     sizes = road_config(config.task, config.preset)
-    sizes = replace(sizes, learn=replace(sizes.learn, encoder=config.eyes.encoder))
-    if config.steps is not None:
-        sizes = replace(sizes, learn=replace(sizes.learn, steps=config.steps))
+    sizes = replace(sizes, online=config.online.applied(sizes.online))
     if config.seeds is not None:
         sizes = replace(sizes, seeds=config.seeds)
     return road(sizes, folder, workers)
 
 
 def _goal_image(config: Config, folder: Path, workers: int) -> Result:
+    from foresight.perception.config import EncoderConfig
     from foresight.pipelines.goal_image import make_config, run
 
-    sizes = replace(make_config(config.task, config.preset), eyes=config.eyes)
+    changes = config.online
+    given = {name for name, value in asdict(changes).items() if value is not None}
+    for name in sorted(given - {"encoder", "device"}):
+        raise ForesightError(
+            f"--{name.replace('_', '-')} is a setting of the agent that learns by acting: leave "
+            "out --agent goal-image, or that."
+        )
+    usual = EncoderConfig()
+    eyes = replace(
+        usual,
+        encoder=changes.encoder or usual.encoder,
+        device=changes.device or usual.device,
+        readout=config.readout or usual.readout,
+    )
+    sizes = replace(make_config(config.task, config.preset), eyes=eyes)
     if config.episodes is not None:
         sizes = replace(sizes, data=replace(sizes.data, episodes=config.episodes))
     if config.seeds is not None:

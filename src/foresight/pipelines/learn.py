@@ -11,7 +11,7 @@ from foresight.core.machine import peak_gib
 from foresight.core.metrics import read_metrics
 from foresight.core.progress import console
 from foresight.core.stopwatch import Stopwatch
-from foresight.envs.dmc.tasks import MEASURED_TASKS, canonical
+from foresight.envs.dmc.tasks import MEASURED_TASKS
 from foresight.envs.registry import EnvConfig
 from foresight.evaluation.assess import assess_policy, seen_by
 from foresight.evaluation.baselines import (
@@ -30,19 +30,22 @@ from foresight.pipelines.demonstrations import presets as teach_presets
 from foresight.policies.mpc import ImagineConfig, MPCFactory
 from foresight.policies.taught import TaughtConfig
 from foresight.report.run_page import film_path, road_page, save_films
-from foresight.training.online import ImproveConfig, improve
-from foresight.training.task_settings import settings_of, task_config
+from foresight.training.online import OnlineTrainer
+from foresight.training.online_changes import OnlineChanges
+from foresight.training.online_config import OnlineConfig
+from foresight.training.task_settings import settings_of, task_name
 
 DEMO_STEPS = 80_000
 """Environment steps of a demonstration."""
+NO_CHANGES = OnlineChanges()
 
 
 @dataclass(frozen=True)
-class PlanningConfig:
+class LearnConfig:
     """What is learned, and on how many seeds it is measured."""
 
-    learn: ImproveConfig = field(default_factory=ImproveConfig)
-    search: ImagineConfig = field(default_factory=ImagineConfig)
+    online: OnlineConfig = field(default_factory=OnlineConfig)
+    planner: ImagineConfig = field(default_factory=ImagineConfig)
     """The search of the evaluated agent."""
     seeds: int = 20
     """Evaluation episodes, seeds 0, 1, …"""
@@ -64,27 +67,27 @@ class PlanningConfig:
     """Cut evaluation episodes short (smoke runs)."""
 
 
-def presets() -> dict[str, PlanningConfig]:
+def presets() -> dict[str, LearnConfig]:
     """The named sizes."""
-    full = PlanningConfig()
-    tiny = ImproveConfig(
+    full = LearnConfig()
+    tiny = OnlineConfig(
         steps=320,
-        start=2,
+        random_episodes=2,
         length=40,
         parallel=2,
         demonstrations=2,
-        lessons=4,
+        representation_updates=4,
         updates=0.05,
-        settle=4,
+        finetune_updates=4,
         latent=32,
         hidden=32,
         members=2,
         save_every=2,
     )
     small = ImagineConfig(samples=16, elites=4, iterations=2, prior_samples=4)
-    smoke = PlanningConfig(
-        learn=replace(tiny, search=small),
-        search=small,
+    smoke = LearnConfig(
+        online=replace(tiny, planner=small),
+        planner=small,
         seeds=2,
         baselines=("zero", "random"),
         heads=teach_presets()["smoke"].heads,
@@ -95,32 +98,38 @@ def presets() -> dict[str, PlanningConfig]:
     return {"full": full, "smoke": smoke}
 
 
-def road_config(task: str, preset: str) -> PlanningConfig:
+def road_config(task: str, preset: str) -> LearnConfig:
     """Sizes of `road` for one task: ``full`` as in the results, ``demo`` a little less, ``smoke``.
 
     Raises:
         ForesightError: there is no such task.
     """
     sizes = presets()["smoke" if preset == "smoke" else "full"]
-    learn = task_config(task)
-    sizes = replace(sizes, show=learn.teacher is not None)
-    if preset == "smoke":
-        return replace(sizes, learn=_small(sizes.learn, task))
+    online = online_of(sizes, task)
     if preset == "demo":
-        steps = min(DEMO_STEPS, learn.steps)
-        updates, settle = learn.updates / 6, learn.settle // 4
-        learn = replace(learn, steps=steps, updates=updates, settle=settle)
-    return replace(sizes, learn=learn)
+        online = replace(
+            online,
+            steps=min(DEMO_STEPS, online.steps),
+            updates=online.updates / 6,
+            finetune_updates=online.finetune_updates // 4,
+        )
+    return replace(sizes, online=online, show=online.expert is not None)
 
 
-def _small(learn: ImproveConfig, task: str) -> ImproveConfig:
-    """Sizes of a smoke run with the teacher that the task has."""
-    known = task_config(task)
-    led = min(learn.demonstrations, known.demonstrations)
-    return replace(learn, task=known.task, teacher=known.teacher, demonstrations=led)
+def online_of(config: LearnConfig, task: str) -> OnlineConfig:
+    """How a task is learned: with its own settings, or in a smoke run with its expert alone.
+
+    Raises:
+        ForesightError: there is no such task.
+    """
+    name, own = task_name(task), dict(settings_of(task))
+    if config.steps is not None:
+        led = min(config.online.demonstrations, own.get("demonstrations", 48))
+        own = {"expert": own.get("expert", "oracle"), "demonstrations": led}
+    return replace(config.online, task=name, **own)
 
 
-def road(config: PlanningConfig, folder: Path, workers: int = 1) -> Result:
+def road(config: LearnConfig, folder: Path, workers: int = 1) -> Result:
     """Learn one task and show it; run again after a stop, it goes on where it was.
 
     Writes ``model/``, ``rows.jsonl``, ``videos/``, ``shown/`` where a task was shown,
@@ -132,14 +141,14 @@ def road(config: PlanningConfig, folder: Path, workers: int = 1) -> Result:
     rows = learn_task(config, folder, workers)
     if config.show:
         rows += _shown_rows(config, folder)
-    name = f"road-{canonical(config.learn.task)}"
-    result = make_result(name, asdict(config), config.learn.protocol, rows)
+    name = f"road-{task_name(config.online.task)}"
+    result = make_result(name, asdict(config), config.online.protocol, rows)
     result.save(folder / "result.json")
     road_page(folder)
     return result
 
 
-def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[Row]:
+def learn_task(config: LearnConfig, folder: Path, workers: int = 1) -> list[Row]:
     """Learn one task in ``folder`` and measure it; a killed run goes on where it was.
 
     Returns:
@@ -149,13 +158,13 @@ def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[R
     Raises:
         ForesightError: whatever a stage has to say about its input.
     """
-    task, protocol = canonical(config.learn.task), config.learn.protocol
+    task = task_name(config.online.task)
     if config.inverse:
         teacher_of(task)  # refused now, not after hours of learning
     watch = Stopwatch()
-    console.print(f"[bold]{task}[/]: learn for {config.learn.steps:,} steps")
-    improve(config.learn, folder / "model")
-    env = seen_by(config.learn.encoder, EnvConfig(task, protocol=protocol))
+    console.print(f"[bold]{task}[/]: learn for {config.online.steps:,} steps")
+    OnlineTrainer(config.online, folder).run()
+    env = evaluated_in(config.online)
     trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
     book = EpisodeCache(folder / "rows.jsonl")
     if config.measured is not None:
@@ -177,12 +186,21 @@ def learn_task(config: PlanningConfig, folder: Path, workers: int = 1) -> list[R
     return rows
 
 
+def evaluated_in(online: OnlineConfig) -> EnvConfig:
+    """Where an agent is measured: whole episodes, decided at the environment's own rate."""
+    if not online.of_dmc:
+        return EnvConfig(online.task, cameras=online.cameras)
+    env = EnvConfig(online.task, protocol=online.protocol, cameras=online.cameras)
+    return seen_by(online.encoder, env)
+
+
 def _agent_rows(
-    config: PlanningConfig, trial: EvalConfig, folder: Path, book: EpisodeCache
+    config: LearnConfig, trial: EvalConfig, folder: Path, book: EpisodeCache
 ) -> list[Row]:
     """Episodes of the agent; those that are to be filmed are."""
-    learn = config.learn
-    factory = MPCFactory(str(folder / "model"), config.search, learn.encoder)
+    online = config.online
+    model = str(folder / "model")
+    factory = MPCFactory(model, config.planner, online.encoder, online.device)
     films = {seed: f"mpc-seed-{seed}" for seed in range(config.film)}
     unfilmed = [s for s, film in films.items() if not film_path(folder, film).exists()]
     agent = assess_policy(trial, "mpc", factory, book, film=unfilmed)
@@ -191,7 +209,7 @@ def _agent_rows(
 
 
 def _rival_rows(
-    config: PlanningConfig, trial: EvalConfig, folder: Path, book: EpisodeCache
+    config: LearnConfig, trial: EvalConfig, folder: Path, book: EpisodeCache
 ) -> list[Row]:
     """Episodes of the inverse model, which follows demonstrations and imagines nothing."""
     shown = TRAINING_SEEDS[: config.shown]
@@ -200,17 +218,17 @@ def _rival_rows(
     return inverse_rows(_teaching(config), trial, folder / "model", place, book, shown)
 
 
-def _teaching(config: PlanningConfig) -> TeachConfig:
+def _teaching(config: LearnConfig) -> TeachConfig:
     """How a learned model follows what it is shown."""
-    learn = config.learn
+    online = config.online
     return TeachConfig(
-        heads=config.heads, protocol=learn.protocol, encoder=learn.encoder, steps=config.steps
+        heads=config.heads, protocol=online.protocol, encoder=online.encoder, steps=config.steps
     )
 
 
-def _shown_rows(config: PlanningConfig, folder: Path) -> list[Row]:
+def _shown_rows(config: LearnConfig, folder: Path) -> list[Row]:
     """One video is shown, and followed without reward; what came of it is filmed."""
-    task, kept = canonical(config.learn.task), folder / "shown" / "played.json"
+    task, kept = task_name(config.online.task), folder / "shown" / "played.json"
     if not kept.exists():
         watch = Stopwatch()
         console.print(f"{task}: learn to follow, then show it once")
@@ -232,44 +250,36 @@ def _say(sentence: str) -> None:
 
 def tiny_model(task: str, models: Path) -> None:
     """Learn the smallest model of a task into ``models``, as ``foresight learn --preset smoke``."""
-    name, learn = canonical(task), presets()["smoke"].learn
-    improve(replace(learn, task=name), models / name / "model")
+    online = replace(presets()["smoke"].online, task=task_name(task))
+    OnlineTrainer(online, models / online.task).run()
 
 
 def run(
-    config: PlanningConfig,
+    config: LearnConfig,
     tasks: Sequence[str],
     folder: Path,
     workers: int = 1,
-    steps: int | None = None,
+    changes: OnlineChanges = NO_CHANGES,
 ) -> Result:
     """Learn and measure several tasks, one after the other.
 
     Args:
         config: sizes; each task's own settings replace its defaults.
-        tasks: ids; the eight source tasks if empty.
+        tasks: ids; those measured on if empty.
         folder: each task has a folder of its own in it.
         workers: processes that evaluate.
-        steps: environment steps of every task, if not those of its own settings.
+        changes: to every task's own settings.
 
     Raises:
         ForesightError: as `learn_task`.
     """
     rows: list[Row] = []
-    names = [canonical(task) for task in tasks] or list(MEASURED_TASKS)
-    for name in names:
-        known = settings_of(name)
-        own = {"teacher": known.get("teacher", "oracle")} if config.steps is not None else known
-        learn = replace(config.learn, task=name, **own)  # type: ignore[arg-type]
-        if steps is not None:
-            learn = replace(learn, steps=steps)
-        rows += learn_task(replace(config, learn=learn), folder / name, workers)
-    settings = {
-        **asdict(config),
-        "tasks": names,
-        "own": {name: settings_of(name) for name in names},
-    }
-    return make_result("planning", settings, config.learn.protocol, rows)
+    names = [task_name(task) for task in tasks] or list(MEASURED_TASKS)
+    learned = {name: changes.applied(online_of(config, name)) for name in names}
+    for name, online in learned.items():
+        rows += learn_task(replace(config, online=online), folder / name, workers)
+    settings = {**asdict(config), "tasks": names, "learned": learned}
+    return make_result("planning", settings, config.online.protocol, rows)
 
 
 def _first_seconds(path: Path, seconds: dict[str, float]) -> dict[str, float]:

@@ -46,7 +46,7 @@ def learning_parts(
 
 
 class Learner:
-    """Updates a joint model from a replay: first what to see, then what follows from it.
+    """Updates a world model from a replay: first what to see, then what follows from it.
 
     *Representation updates* teach the adapter from single observations: reward, proprioception, an
     expert's actions. They are many and cheap, and what they teach holds for places not seen before.
@@ -77,9 +77,8 @@ class Learner:
         if model.proprio is not None:
             self.seeing.append(model.proprio)
         self.imagining = nn.ModuleList([self.dynamics, self.reward, self.value])
-        self.continuation = model.continuation
-        if self.continuation is not None:
-            self.imagining.append(self.continuation)
+        if model.continuation is not None:
+            self.imagining.append(model.continuation)
         both = [*self.imagining.parameters(), *self.prior.parameters()]
         self.optimizer = torch.optim.Adam(both, lr=config.lr, fused=True)
         self.scale = torch.ones(())
@@ -301,8 +300,8 @@ class Learner:
         value = self._over_steps(value_each, windows.followed | windows.ended)
         loss = config.prediction * prediction + config.reward * reward + config.value * value
         logs = {"prediction": prediction, "reward": reward, "value": value}
-        if self.continuation is not None:
-            errors = self.continuation.errors(before, actions, windows.ended)
+        if model.continuation is not None:
+            errors = model.continuation.errors(before, actions, windows.ended)
             logs["continuation"] = self._over_steps(errors, windows.acted)
             loss = loss + config.continuation * logs["continuation"]
         return loss, imagined, {name: number.detach() for name, number in logs.items()}

@@ -2,120 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from torch import Tensor
 
+from foresight.core.episode import Episode
 from foresight.core.errors import ForesightError
-from foresight.core.files import atomic_write, disk_errors, fingerprint, late
+from foresight.core.files import disk_errors, fingerprint, read_json, write_json
 from foresight.core.machine import torch_threads
 from foresight.core.metrics import MetricsLog, read_json_lines
 from foresight.core.progress import track
 from foresight.core.stopwatch import Stopwatch
-from foresight.core.thread_pool import lane_pool
 from foresight.core.training_state import load_training, save_training
-from foresight.envs.dmc.tasks import canonical
 from foresight.perception.encoder import Encoder, load_encoder
-from foresight.policies.mpc import ImagineConfig, Imaginer
-from foresight.rollout.arena import Arena, Decide, Led, Recorded, Rolled, Teacher, Wander
+from foresight.training.collecting import Collector
 from foresight.training.learner import Learner
-from foresight.training.learner_config import LearnerConfig
+from foresight.training.new_model import build_model
+from foresight.training.online_config import OnlineConfig
 from foresight.training.replay import Replay
-from foresight.training.rounds import read_round
-from foresight.worldmodel.config import (
-    CameraInput,
-    HeadsConfig,
-    StateEncoderConfig,
-    WorldModelConfig,
-)
-from foresight.worldmodel.dynamics.config import DynamicsConfig
-from foresight.worldmodel.model import WorldModel, initialise
-from foresight.worldmodel.observation import ObservationEncoder
-from foresight.worldmodel.state import AdapterState
+from foresight.training.run_data import MODEL, FeatureFiles, adapter_of, remember
+from foresight.worldmodel.model import WorldModel
 
-FIRST_SEED = 1_000_000
-"""Training episodes start here: apart from every seed of evaluation."""
-STATE = "learning.safetensors"
-AXES_PICTURES = 4096
-"""Pictures that the axes are fitted on, at least, where there are as many."""
+STATE, RUN = "learning.safetensors", "run.json"
+MEASURE_EVERY = 4
+"""Rounds between two measurements on episodes that nothing was learned from yet."""
 
 
-@dataclass(frozen=True)
-class ImproveConfig:
-    """How long an agent learns, from what, and how large its networks are."""
+class OnlineTrainer:
+    """The loop, resumable: every episode is kept in a dataset, with its frames.
 
-    task: str = "reacher-easy"
-    """Task id."""
-    protocol: str = "seed200"
-    """Length of episodes."""
-    encoder: str = "foresight-small"
-    """Frozen eyes."""
-    steps: int = 100_000
-    """Environment steps in all."""
-    start: int = 16
-    """Episodes of random decisions to begin with, part of the steps."""
-    teacher: str | None = "oracle"
-    """Who shows the task in the first episodes: expert, oracle, or nobody."""
-    demonstrations: int = 48
-    """Episodes led by the teacher, after the random ones; part of the steps."""
-    lapse: int = late(0)
-    """Mean decisions between two lapses of a teacher that leads (see `Led`); 0 for none."""
-    relabel: float = 0.0
-    """Share of the later rounds in which the teacher is asked, too, what it would have done
-    (DAgger; Ross et al. 2011, arXiv 1011.0686)."""
-    senses: bool = True
-    """Read proprioception off the state while training: a dense lesson in where things are."""
-    length: int | None = None
-    """Environment steps of a training episode, the protocol's if not given. Short ones show more
-    goals and starts for the same steps, and what has many goals cannot be learnt by heart."""
-    parallel: int = 8
-    """Episodes side by side."""
-    repeat: int = 2
-    """Environment steps for which a decision is held."""
-    lessons: int = 3000
-    """Lessons of the first study, in which the adapter learns to see."""
-    studies: int = 3
-    """Later studies, spread evenly over the rounds, each of a third as many lessons."""
-    updates: float = 0.25
-    """Updates for each decision collected."""
-    settle: int = 10_000
-    """Updates of the dynamics alone when everything is collected and nothing else moves."""
-    latent: int = 128
-    """Width of the latent state."""
-    hidden: int = 256
-    """Width of the networks behind it."""
-    members: int = 5
-    """Dynamics in the ensemble."""
-    axes: int = 48
-    """Numbers kept of each token."""
-    history: int = 2
-    """Pictures that a state is read from."""
-    discount: float = 0.97
-    """γ of one decision."""
-    seed: int = 0
-    """Of episodes, weights and search."""
-    learn: LearnerConfig = field(default_factory=LearnerConfig)
-    """The updates."""
-    search: ImagineConfig = field(
-        default_factory=lambda: ImagineConfig(
-            members=2, samples=64, iterations=3, prior_samples=16, trust=0.0
-        )
-    )
-    """The search while collecting."""
-    save_every: int = 8
-    """Rounds between two saved states."""
-
-
-class Improvement:
-    """The loop, resumable: every finished round of episodes is kept as a file.
+    The folder of a run holds ``data/`` (the episodes), ``cache/`` (what the encoder sees in them)
+    and ``model/`` (the checkpoint, ``metrics.jsonl`` and the state of an unfinished training). A
+    run that was killed at whatever moment goes on and ends as it would have.
 
     Args:
-        config: what to learn.
-        folder: for rounds, state, ``metrics.jsonl`` and the checkpoint.
+        config: what to learn; `foresight.training.task_settings.task_config` has what makes an
+            agent good at a task.
+        folder: of the run.
         on_round: called after every round, for example to evaluate.
 
     Raises:
@@ -124,28 +50,23 @@ class Improvement:
 
     def __init__(
         self,
-        config: ImproveConfig,
-        folder: Path,
-        on_round: Callable[[Improvement], None] | None = None,
+        config: OnlineConfig,
+        folder: Path | str,
+        on_round: Callable[[OnlineTrainer], None] | None = None,
     ) -> None:
-        self.config, self.folder = replace(config, task=canonical(config.task)), folder
+        config.check()
+        self.config, self.folder = config, Path(folder)
         self.on_round = on_round
-        self.encoder: Encoder = load_encoder(config.encoder)
+        self.encoder: Encoder = load_encoder(config.encoder, config.device)
+        self.identity = fingerprint({"config": config, "encoder": self.encoder.fingerprint})
         self.watch = Stopwatch()
-        self.arena = Arena(
-            config.task,
-            config.protocol,
-            config.repeat,
-            config.parallel,
-            config.length,
-            self.encoder.image_size,
-            self.watch,
-        )
-        with disk_errors(folder):
-            (folder / "rounds").mkdir(parents=True, exist_ok=True)
         self.model: WorldModel
         self.rounds = 0
-        self._told: Teacher | None = None
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the model."""
+        return self.folder / MODEL
 
     @property
     def steps(self) -> int:
@@ -154,270 +75,204 @@ class Improvement:
 
     def run(self) -> WorldModel:
         """Learn until the steps are spent; leaves the checkpoint in the folder."""
-        config, decisions = self.config, self.arena.decisions
-        with self.arena:
+        if self._finished:
+            return WorldModel.load(self.checkpoint)
+        with disk_errors(self.folder):
+            self.checkpoint.mkdir(parents=True, exist_ok=True)
+        self._write_identity(finished=False)
+        collector = Collector(self.config, self.encoder, self.folder, self.watch)
+        with closing(collector):
+            self.collector = collector
             self._begin()
-            total = -(-config.steps // (decisions * config.repeat * config.parallel))
-            for number in track(range(self.rounds, total), f"{config.task}: act and learn"):
-                rolled = self._collect(number)
-                with self.watch.stage("learn"), torch_threads(1):
-                    self._remember(rolled)
-                    logs: dict[str, float] = {}
-                    if number + 1 >= self._first_rounds:
-                        count = round(config.updates * decisions * len(rolled.rewards))
-                        first = number + 1 == self._first_rounds
-                        logs = self._study(number, total)
-                        logs |= self._update(count * self._first_rounds if first else count)
-                    if number + 1 == total:
-                        logs |= self._settle()
-                self.rounds = number + 1
-                self._report(rolled, logs)
-                if self.rounds % config.save_every == 0 or self.rounds == total:
-                    self._save()
-                if self.on_round:
-                    self.on_round(self)
+            for number in self._numbers():
+                self._round(number)
+        self._write_identity(finished=True)
         return self.model.eval()
 
-    @property
-    def _random_rounds(self) -> int:
-        return max(1, self.config.start // self.config.parallel)
+    def _round(self, number: int) -> None:
+        since = len(self.replay)
+        with self.watch.stage("collect"):
+            episodes, features = self.collector.collect(number, self.model.eval())
+            self.model.train()
+        with self.watch.stage("learn"), self._alone():
+            remember(self.replay, self.model, episodes, features)
+            logs = self._learn(number, since)
+        self.rounds = number + 1
+        self._report(episodes, logs)
+        if self.rounds % self.config.save_every == 0 or self._over:
+            self._save()
+        if self.on_round:
+            self.on_round(self)
 
     @property
-    def _first_rounds(self) -> int:
-        """Rounds before the agent itself acts."""
-        return self._random_rounds + self.config.demonstrations // self.config.parallel
+    def _finished(self) -> bool:
+        """Whether all is done; refuses a folder in which something else is learned."""
+        path = self.checkpoint / RUN
+        if not path.exists():
+            return False
+        found = read_json(path)
+        if found.get("identity") != self.identity:
+            raise ForesightError(
+                f"{self.folder} holds a training with other settings ({found.get('identity')} "
+                f"instead of {self.identity}): choose another folder, or give the settings that "
+                f"{path} has."
+            )
+        return bool(found.get("finished"))
+
+    def _write_identity(self, finished: bool) -> None:
+        about = {"identity": self.identity, "finished": finished, "config": self.config}
+        write_json(self.checkpoint / RUN, about)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """One thread for the small networks of a CPU."""
+        return torch_threads(1) if self.encoder.device.type == "cpu" else nullcontext()
+
+    @property
+    def _expected(self) -> int:
+        """Rounds, if no episode ends early."""
+        return -(-self.config.steps // (self._round_decisions * self.config.repeat))
+
+    @property
+    def _round_decisions(self) -> int:
+        return self.collector.decisions * self.config.parallel
+
+    @property
+    def _over(self) -> bool:
+        return self.steps >= self.config.steps
+
+    def _numbers(self) -> Iterator[int]:
+        """Rounds that are still to be lived, as long as there are steps left."""
+        label = f"{self.config.task}: act and learn"
+        for number in track(range(self.rounds, self._expected), label):
+            if self._over:
+                return
+            yield number
+        while not self._over:  # episodes that ended early were shorter than expected
+            yield self.rounds
 
     def _begin(self) -> None:
         """Fit the axes on the first episodes, build everything, and resume."""
-        config = self.config
-        torch.manual_seed(config.seed)
-        if not (self.folder / "config.json").exists():
+        config, spec = self.config, self.collector.spec
+        if not (self.checkpoint / "config.json").exists():
             with self.watch.stage("collect"):
                 self._start()
         else:
-            self.model = WorldModel.load(self.folder).train()
+            self.model = WorldModel.load(self.checkpoint)
+        self.model.to(self.encoder.device).train()
         self.model.expect_encoder(self.encoder.fingerprint)
-        self.learner = Learner(self.model, config.learn, config.seed)
-        sizes = self.model.config
-        room = config.steps // (self.arena.decisions * config.repeat) + 2 * config.parallel
+        self.learner = Learner(self.model, config.learner, config.seed)
+        rounds = max(self._expected, self.collector.first_rounds) + 1
         self.replay = Replay(
-            room * (self.arena.decisions + 1),
+            rounds * self._round_decisions,
             self.model.features,
-            sizes.actions,
-            sizes.heads.proprio,
+            len(spec.action),
+            len(spec.state),
             self.model.latent,
         )
-        self.log = MetricsLog(self.folder / "metrics.jsonl")
+        self.log = MetricsLog(self.checkpoint / "metrics.jsonl")
         self._resume()
 
     def _start(self) -> None:
-        """Act at random and as the teacher does, and build the model that can see this."""
-        parts = self._first_episodes()
-        every = max(1, sum(part.features[..., 0, 0].numel() for part in parts) // AXES_PICTURES)
-        tokens = torch.cat([part.features.flatten(0, 1)[::every] for part in parts])
-        senses = torch.cat([part.senses.flatten(0, 1) for part in parts])
-        self._build(tokens.shape[1:], senses.shape[-1])
-        assert isinstance(self.model.state, AdapterState)
-        self.model.state.fit(tokens)
-        if self.model.proprio is not None:
-            self.model.proprio.fit(senses)
-        initialise(self.model)
-        for number, part in enumerate(parts):
-            numbers = self.model.state.stack(self.model.state.compress([part.features]))
-            self._write_round(number, replace(part, features=numbers))
-        self.model.save(self.folder)  # last: from here on a killed run resumes
+        """Act at random and as the expert does, and build the model that can see this."""
+        rounds = self.collector.first_episodes()
+        torch.manual_seed(self.config.seed)
+        spec, cameras = self.collector.spec, self.collector.cameras
+        self.model = build_model(self.config, self.encoder, spec, cameras, rounds)
+        files, state = FeatureFiles(self.folder, self.model), adapter_of(self.model)
+        for number, (_, tokens) in enumerate(rounds):
+            parts = [each.split(each.shape[1] // len(cameras), dim=1) for each in tokens]
+            files.write(number, [state.compress(part) for part in parts])
+        self.model.save(self.checkpoint)  # last: from here on a killed run resumes
 
-    def _first_episodes(self) -> list[Rolled]:
-        """Rounds of those who act without looking; while one is played, the last is looked at.
+    # --- learning ------------------------------------------------------------------------------
 
-        So the stage ``encode`` is what the simulator had to wait for.
-        """
-        config = self.config
-
-        def look(recorded: Recorded) -> Rolled:
-            rolled = recorded.seen(ObservationEncoder(self.encoder))
-            return replace(rolled, features=rolled.features.bfloat16())
-
-        looking: list[Future[Rolled]] = []
-        lane = lane_pool(torch.get_num_threads())  # whose threads leave the others their cores
-        for number in track(range(self._first_rounds), f"{config.task}: first episodes"):
-            wander = Wander(len(self.arena.low), seed=config.seed + number)
-            led = number >= self._random_rounds
-            decide: Decide = (
-                Led(self._teacher(), wander, number, lapse=config.lapse) if led else wander
-            )
-            teacher = self._teacher() if led or self._asks(number) else None
-            recorded = self.arena.record(self._seeds(number), decide, teacher)
-            with self.watch.stage("encode"):
-                for last in looking[-1:]:
-                    last.result()
-            looking.append(lane.submit(look, recorded))
-        with self.watch.stage("encode"):
-            return [each.result() for each in looking]
-
-    def _asks(self, number: int) -> bool:
-        """Whether the teacher is asked in a round that it does not lead; spread evenly."""
-        share = self.config.relabel
-        return int((number + 1) * share) > int(number * share)
-
-    def _teacher(self) -> Teacher:
-        """The one teacher of this run.
-
-        Raises:
-            ForesightError: nobody was named.
-        """
-        if self.config.teacher is None:
-            raise ForesightError(
-                "Demonstrations and relabelling need a teacher: name expert or oracle."
-            )
-        if self._told is None:
-            self._told = Teacher(self.config.teacher, self.config.task, self.config.parallel)
-        return self._told
-
-    def _build(self, shape: torch.Size, senses: int) -> None:
-        config = self.config
-        self.model = WorldModel(
-            WorldModelConfig(
-                task=config.task,
-                actions=len(self.arena.low),
-                action_low=tuple(map(float, self.arena.low)),
-                action_high=tuple(map(float, self.arena.high)),
-                cameras=(CameraInput("camera", shape[0], shape[1]),),
-                state=StateEncoderConfig(
-                    "adapter",
-                    dim=config.latent,
-                    history=config.history,
-                    n_components=config.axes,
-                ),
-                dynamics=DynamicsConfig(
-                    "simnorm", members=config.members, hidden=config.hidden, layers=2
-                ),
-                heads=HeadsConfig(hidden=config.hidden, proprio=senses if config.senses else 0),
-                discount=config.discount,
-                repeat=config.repeat,
-                encoder=self.encoder.name,
-                encoder_fingerprint=self.encoder.fingerprint,
-                spec=self.arena.envs[0].interface,
-            )
-        )
-
-    def _resume(self) -> None:
-        identity = fingerprint({"config": self.config, "encoder": self.encoder.fingerprint})
-        self.identity = identity
-        logged = read_json_lines(self.log.path)
-        if logged:  # rounds that are to be learned from again were paid for, too
-            self.watch.go_on(logged[-1])
-        state = load_training(self.folder / STATE, identity)
-        if state is None:
-            return
-        self.model.load_state_dict(state.part("model"))
-        self.learner.target.load_state_dict(state.part("target"))
-        state.restore(self.learner.optimizer)
-        names = ("rounds", "updates", "studies")
-        self.rounds, self.learner.updates, self.learner.phases = (
-            int(state.notes[name]) for name in names
-        )
-        for number in range(self.rounds):
-            self._remember(read_round(self._round_file(number)))
-        self.learner.refresh(self.replay)
-        self.log.rewind(self.rounds)
-
-    def _save(self) -> None:
-        parts = {"model": self.model.state_dict(), "target": self.learner.target.state_dict()}
-        counts = {
-            "rounds": self.rounds,
-            "updates": self.learner.updates,
-            "studies": self.learner.phases,
-        }
-        notes = {name: str(count) for name, count in counts.items()}
-        save_training(self.folder / STATE, self.identity, parts, self.learner.optimizer, notes)
-        self.model.save(self.folder)
-
-    def _seeds(self, number: int) -> range:
-        first = FIRST_SEED + 100_000 * self.config.seed + number * self.config.parallel
-        return range(first, first + self.config.parallel)
-
-    def _round_file(self, number: int) -> Path:
-        return self.folder / "rounds" / f"{number:05}.safetensors"
-
-    def _write_round(self, number: int, rolled: Rolled) -> None:
-        tensors = {name: value.contiguous() for name, value in vars(rolled).items()}
-        tensors["features"] = tensors["features"].bfloat16()
-        atomic_write(self._round_file(number), lambda path: save_file(tensors, path))
-
-    def _collect(self, number: int) -> Rolled:
-        if self._round_file(number).exists():  # of the start, or acted before the run was killed
-            return read_round(self._round_file(number))
-        with self.watch.stage("collect"):
-            self.model.eval()
-            imaginer = Imaginer(self.model, self.config.search, seed=self.config.seed + number)
-            rolled = self.arena.roll(
-                self._seeds(number),
-                ObservationEncoder(self.encoder, self.model.state),
-                lambda features: imaginer.act(features, explore=True),
-                self._teacher() if self._asks(number) else None,
-            )
-            self.model.train()
-            self._write_round(number, rolled)
-        return rolled
-
-    def _remember(self, rolled: Rolled) -> None:
-        for i in range(len(rolled.actions)):
-            self.replay.add(
-                rolled.features[i],
-                rolled.actions[i],
-                rolled.rewards[i],
-                proprio=rolled.senses[i],
-                expert_actions=rolled.taught[i],
-            )
-
-    def _study(self, number: int, total: int) -> dict[str, float]:
-        """Lessons where they are due; else only the new episodes' states are read."""
-        config, done = self.config, number + 1 - self._first_rounds
-        every = max(1, (total - self._first_rounds) // (config.studies + 1))
-        with self.watch.stage("study"):
-            if done == 0:
-                return self.learner.learn_representation(self.replay, config.lessons)
-            if done % every == 0 and done // every <= config.studies:
-                return self.learner.learn_representation(self.replay, config.lessons // 3, rate=0.5)
-            self.learner.refresh(self.replay, since=len(self.replay) - config.parallel)
+    def _learn(self, number: int, since: int) -> dict[str, float]:
+        """All updates after a round, of which ``since`` is the first episode."""
+        config, replay = self.config, self.replay
+        done = number + 1 - self.collector.first_rounds
+        if done < 0:
             return {}
+        logs: dict[str, float] = {}
+        measured = done > 0 and (done % MEASURE_EVERY == 0 or self._over)
+        count, rate = self._phase(done, since)
+        if measured or not count:
+            with self.watch.stage("representation"):
+                self.learner.refresh(replay, since)
+        if measured:
+            with self.watch.stage("measure"):
+                logs |= self.learner.measure(replay, since)
+        if count:
+            with self.watch.stage("representation"):
+                logs |= self.learner.learn_representation(replay, count, rate)
+        rounds = 1 if done else self.collector.first_rounds
+        decisions = int((replay.lengths[since:] if done else replay.lengths).sum())
+        logs |= self._update(round(config.updates * decisions / rounds) * rounds)
+        if self._over and config.finetune_updates:
+            with self.watch.stage("finetune"):
+                logs |= self.learner.finetune_dynamics(replay, config.finetune_updates)
+        return logs
+
+    def _phase(self, done: int, since: int) -> tuple[int, float]:
+        """Representation updates that are due, and their rate; phases are spread over the steps."""
+        config, lengths = self.config, self.replay.lengths
+        if done == 0:
+            return config.representation_updates, 1.0
+        first_rounds = self.collector.first_rounds
+        first = lengths[: first_rounds * config.parallel].sum()
+        rounds = max(1, (self._expected - first_rounds) // (config.representation_phases + 1))
+        every = rounds * self._round_decisions
+        before, after = (lengths[:since].sum() - first) // every, (lengths.sum() - first) // every
+        if before < after <= config.representation_phases:
+            return config.representation_updates // 3, 0.5
+        return 0, 0.0
 
     def _update(self, count: int) -> dict[str, float]:
         """Mean of what ``count`` updates log."""
-        sums: dict[str, torch.Tensor] = {}
+        sums: dict[str, Tensor] = {}
         with self.watch.stage("update"):
             for _ in range(count):
                 for name, value in self.learner.update(self.replay).items():
-                    sums[name] = sums.get(name, torch.zeros(())) + value
+                    sums[name] = sums[name] + value if name in sums else value
         return {name: float(value) / max(1, count) for name, value in sums.items()}
 
-    def _settle(self) -> dict[str, float]:
-        if not self.config.settle:
-            return {}
-        with self.watch.stage("settle"):
-            return self.learner.finetune_dynamics(self.replay, self.config.settle)
-
-    def _report(self, rolled: Rolled, logs: dict[str, float]) -> None:
-        returns = rolled.rewards.sum(1)
-        values = {"steps": self.steps, "return": float(returns.mean()), **logs}
+    def _report(self, episodes: Sequence[Episode], logs: dict[str, float]) -> None:
+        returns = [episode.return_ for episode in episodes]
+        values = {"steps": self.steps, "return": sum(returns) / len(returns), **logs}
         self.log.write(self.rounds, **values, **self.watch.numbers())
 
+    # --- going on ------------------------------------------------------------------------------
 
-def improve(
-    config: ImproveConfig,
-    folder: Path,
-    on_round: Callable[[Improvement], None] | None = None,
-) -> WorldModel:
-    """Learn a task from pixels; see `Improvement`.
+    def _resume(self) -> None:
+        logged = read_json_lines(self.log.path)
+        if logged:  # rounds that are to be learned from again were paid for, too
+            self.watch.go_on(logged[-1])
+        state = load_training(self.checkpoint / STATE, self.identity)
+        if state is not None:
+            self.model.load_state_dict(state.part("model"))
+            self.learner.target.load_state_dict(state.part("target"))
+            self.learner.scale = state.part("learner")["scale"]
+            state.restore(self.learner.optimizer)
+            names = ("rounds", "updates", "phases")
+            self.rounds, self.learner.updates, self.learner.phases = (
+                int(state.notes[name]) for name in names
+            )
+            for number in range(self.rounds):
+                remember(self.replay, self.model, *self.collector.collect(number, self.model))
+            self.learner.refresh(self.replay)
+            self.model.save(self.checkpoint)
+        self.log.rewind(self.rounds)
 
-    Raises:
-        ForesightError: as `Improvement`.
-    """
-    if config.steps < 1 or config.updates < 0 or config.parallel < 1 or config.start < 1:
-        raise ForesightError(
-            f"Learning for {config.steps} steps with {config.parallel} episodes side by side, "
-            f"{config.start} random ones and {config.updates} updates per decision is refused: "
-            "give positive numbers."
-        )
-    return Improvement(config, folder, on_round).run()
+    def _save(self) -> None:
+        """Everything to go on from here; the state first, since it is what a resume believes."""
+        self.collector.data.flush()
+        learner = self.learner
+        parts = {
+            "model": self.model.state_dict(),
+            "target": learner.target.state_dict(),
+            "learner": {"scale": learner.scale},
+        }
+        counts = {"rounds": self.rounds, "updates": learner.updates, "phases": learner.phases}
+        notes = {name: str(count) for name, count in counts.items()}
+        state = self.checkpoint / STATE
+        save_training(state, self.identity, parts, learner.optimizer, notes)
+        self.model.save(self.checkpoint)

@@ -11,9 +11,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
+from foresight.worldmodel.model import WorldModel
 
 CHUNK = 32
 """Episodes whose states are read at a time."""
+BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,12 @@ class Replay:
     def returns(self) -> Float[Tensor, " n"]:
         """Return of every episode; rewards after the last decision are 0."""
         return torch.stack([self.rewards[self.rows(i)].sum() for i in range(len(self))])
+
+    @property
+    def followed(self) -> Int[Tensor, " n"]:
+        """Rows of the decisions whose next observation is known: the row after them."""
+        ends = zip(self.offsets[:-1], np.diff(self.offsets), strict=True)
+        return torch.cat([torch.arange(first, first + seen - 1) for first, seen in ends])
 
     def rows(self, episode: int) -> slice:
         """Where the observations of an episode are."""
@@ -240,3 +248,12 @@ def _by_weight(
         return pool[random.integers(0, len(pool), tuple(shape))]
     ends = np.cumsum(counts)
     return pool[np.searchsorted(ends, random.integers(0, ends[-1], tuple(shape)), side="right")]
+
+
+@torch.no_grad()
+def latents(model: WorldModel, features: Float[Tensor, "*batch F"]) -> Float[Tensor, "*batch Z"]:
+    """Latent states of stacked features, on the CPU, a block at a time."""
+    device = next(model.parameters()).device
+    flat = features.reshape(-1, features.shape[-1])
+    found = [model.encode(block.float().to(device)).cpu() for block in flat.split(BLOCK)]
+    return torch.cat(found).view(*features.shape[:-1], -1)

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from foresight.envs.dmc.tasks import canonical
+from foresight.envs.factories import full_id
 from foresight.training.learner_config import LearnerConfig
-from foresight.training.online import ImproveConfig
+from foresight.training.online_config import DMC, OnlineConfig
 
-LAW: dict[str, object] = {
-    "teacher": "expert",
-    "start": 32,
+LAW: dict[str, Any] = {
+    "expert": "expert",
+    "random_episodes": 32,
     "demonstrations": 96,
     "relabel": 1.0,
     "updates": 0.4,
     "steps": 60_000,
 }
-"""Settings of a task whose teacher is a feedback law: cheap, so it is always asked."""
-TASKS: dict[str, dict[str, object]] = {
+"""Settings of a task whose expert is a feedback law: cheap, so it is always asked."""
+TASKS: dict[str, dict[str, Any]] = {
     "reacher-easy": {
-        "teacher": "expert",
+        "expert": "expert",
         "length": 40,
-        "start": 960,
+        "random_episodes": 960,
         "demonstrations": 960,
         "relabel": 1.0,
         "updates": 0.3,
-        "learn": LearnerConfig(member_share=1.0),
+        "learner": LearnerConfig(member_share=1.0),
     },
     "point_mass-easy": {
-        "teacher": "expert",
-        "start": 80,
+        "expert": "expert",
+        "random_episodes": 80,
         "demonstrations": 280,
         "relabel": 1.0,
     },
@@ -41,28 +44,41 @@ TASKS: dict[str, dict[str, object]] = {
     "hopper-hop": LAW,
     "cup-catch": {**LAW, "length": 100, "demonstrations": 240},
 }
-"""What differs from `ImproveConfig` for a task. Where a goal is drawn for each episode, many short
+"""What differs from `OnlineConfig` for a task. Where a goal is drawn for each episode, many short
 episodes show many goals: an adapter learns a few hundred by heart and reads any of 2,000."""
 
-ALONE: dict[str, object] = {"teacher": None, "demonstrations": 0, "start": 64}
-"""Settings of a task for which there is no teacher."""
+ALONE: dict[str, Any] = {"expert": None, "demonstrations": 0, "random_episodes": 64}
+"""Settings of a task for which there is no expert."""
 
 
-def settings_of(task: str) -> Mapping[str, object]:
-    """What differs from `ImproveConfig` for a task.
-
-    Raises:
-        ForesightError: there is no such task.
-    """
-    return TASKS.get(canonical(task), ALONE)
-
-
-def task_config(task: str, **changes: object) -> ImproveConfig:
-    """The settings of a task, with changes.
+def task_name(task: str) -> str:
+    """A task's short name: ``reacher-easy``; the id of another environment.
 
     Raises:
         ForesightError: there is no such task.
     """
-    name = canonical(task)
-    own = {**settings_of(name), **changes}
-    return replace(ImproveConfig(task=name), **own)  # type: ignore[arg-type]
+    found = full_id(task)
+    return canonical(found.removeprefix(DMC)) if found.startswith(DMC) else found
+
+
+def folder_name(task: str) -> str:
+    """A name of a folder for a task."""
+    return re.sub(r"[^\w.-]+", "-", task_name(task))
+
+
+def settings_of(task: str) -> Mapping[str, Any]:
+    """What differs from `OnlineConfig` for a task.
+
+    Raises:
+        ForesightError: there is no such task.
+    """
+    return TASKS.get(task_name(task), ALONE)
+
+
+def task_config(task: str, **changes: Any) -> OnlineConfig:
+    """The settings of a task, with changes: what ``foresight learn TASK`` learns with.
+
+    Raises:
+        ForesightError: there is no such task.
+    """
+    return replace(OnlineConfig(task=task_name(task)), **{**settings_of(task), **changes})

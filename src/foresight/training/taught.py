@@ -21,8 +21,8 @@ from foresight.policies.taught.heads import (
     stored_report,
 )
 from foresight.policies.taught.space import latent_axes, place_axes
-from foresight.training.memory import latents
-from foresight.training.rounds import read_parts, round_files
+from foresight.training.replay import Replay
+from foresight.training.run_data import load_replay
 from foresight.worldmodel.heads import (
     HeadTraining,
     InverseModel,
@@ -42,18 +42,6 @@ QUIET = 0.999
 
 
 @dataclass(frozen=True)
-class Rounds:
-    """Everything seen while learning, episodes after each other."""
-
-    features: Float[Tensor, "N F"]
-    """Place numbers, in half precision."""
-    actions: Float[Tensor, "N A"]
-    """In [-1, 1]; the last picture of an episode has zeros, which nobody reads."""
-    offsets: np.ndarray
-    """``[episodes + 1]``."""
-
-
-@dataclass(frozen=True)
 class TaughtReport:
     """What the heads are worth on held-out episodes."""
 
@@ -69,42 +57,27 @@ class TaughtReport:
     """The second."""
 
 
-def read_rounds(folder: Path, model: WorldModel) -> Rounds:
-    """The rounds that `foresight learn` left in a model's folder.
+def lived_through(model: WorldModel, folder: Path) -> Replay:
+    """What a model has learned from, as it sees it now.
 
     Raises:
-        ForesightError: there are none, too few, or they are of another model.
+        ForesightError: there is nothing, or too little.
     """
-    features, actions, lengths = [], [], []
-    for file in round_files(folder):
-        seen, done = read_parts(file, "features", "actions")
-        features.append(seen.flatten(0, 1))
-        actions.append(nn.functional.pad(done, (0, 0, 0, 1)).flatten(0, 1))
-        lengths += [seen.shape[1]] * len(seen)
-    if len(lengths) < 4:
+    replay = load_replay(model, folder)
+    if len(replay) < 4:
         raise ForesightError(
-            f"{folder} holds {len(lengths)} recorded episodes and teaching learns from at least 4: "
-            "give the folder of a model that `foresight learn` made, with its rounds."
+            f"{folder} holds {len(replay)} recorded episodes and teaching learns from at least 4: "
+            "give the folder of a model that `foresight learn` made, with its episodes."
         )
-    numbers = features[0].shape[-1]
-    with torch.no_grad():
-        try:
-            model.encode(features[0][:1])
-        except RuntimeError as error:
-            raise ForesightError(
-                f"The rounds in {folder} hold {numbers} numbers of a picture and the model takes "
-                "another count: learn the task again."
-            ) from error
-    return Rounds(torch.cat(features), torch.cat(actions), np.cumsum([0, *lengths]))
+    return replay
 
 
-@torch.no_grad()
-def to_latents(model: WorldModel, rounds: Rounds, config: TaughtConfig) -> Latents:
-    """Frozen states of all pictures, split by episode."""
-    z = latents(model, rounds.features)
-    order = np.random.default_rng(config.seed).permutation(len(rounds.offsets) - 1)
+def to_latents(replay: Replay, config: TaughtConfig) -> Latents:
+    """Frozen states of all observations, split by episode."""
+    order = np.random.default_rng(config.seed).permutation(len(replay))
     held = max(2, round(config.validation * len(order)))
-    return Latents(z, rounds.offsets, order[held:].tolist(), order[:held].tolist(), rounds.actions)
+    train, validation = order[held:].tolist(), order[:held].tolist()
+    return Latents(replay.states, replay.offsets, train, validation, replay.actions)
 
 
 def taught_heads(folder: Path, config: TaughtConfig) -> tuple[TaughtHeads, TaughtReport]:
@@ -118,33 +91,30 @@ def taught_heads(folder: Path, config: TaughtConfig) -> tuple[TaughtHeads, Taugh
     if stored is not None:
         return load_heads(folder), TaughtReport(**stored)
     model = WorldModel.load(folder)
-    rounds = read_rounds(folder, model)
+    replay = lived_through(model, folder)
     with torch_threads(1):
-        heads, report = train_heads(model, rounds, config)
+        heads, report = train_heads(replay, config)
     save_heads(heads, folder, asdict(report), identity)
     return heads, report
 
 
-def train_heads(
-    model: WorldModel, rounds: Rounds, config: TaughtConfig
-) -> tuple[TaughtHeads, TaughtReport]:
+def train_heads(replay: Replay, config: TaughtConfig) -> tuple[TaughtHeads, TaughtReport]:
     """Fit the space, then learn the inverse model in it and the distance in time on z.
 
     Args:
-        model: frozen.
-        rounds: what it has seen.
+        replay: what the model has seen, with its states.
         config: sizes and length.
 
     Raises:
         ForesightError: too few episodes, or states that never move.
     """
-    latents = to_latents(model, rounds, config)
+    latents = to_latents(replay, config)
     training = HeadTraining(config.updates, config.batch, config.lr, seed=config.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        heads = TaughtHeads(latents.z.shape[1], rounds.actions.shape[1], config)
-        _fit_scales(heads, latents, rounds)
-        _fit_space(heads, latents, rounds, training)
+        heads = TaughtHeads(latents.z.shape[1], replay.actions.shape[1], config)
+        _fit_scales(heads, latents, replay)
+        _fit_space(heads, latents, replay, training)
         seen = Latents(
             heads.space(latents.z), latents.offsets, latents.train, latents.validation,
             latents.actions,
@@ -159,19 +129,19 @@ def train_heads(
     return heads.eval().requires_grad_(False), report
 
 
-def _fit_scales(heads: TaughtHeads, latents: Latents, rounds: Rounds) -> None:
+def _fit_scales(heads: TaughtHeads, latents: Latents, replay: Replay) -> None:
     rows = episode_rows(latents.offsets, latents.train)
     z = latents.z[rows]
     heads.centre.copy_(z.mean(0))
     heads.scale.copy_(z.var(0).mean().clamp(min=1e-12).rsqrt())
     picks = torch.linspace(0, len(rows) - 1, len(heads.known)).long()
     heads.known.copy_(z[picks])
-    loud = torch.cat([f.float().square().mean(-1) for f in rounds.features[rows].split(4096)])
+    loud = torch.cat([f.float().square().mean(-1) for f in replay.features[rows].split(4096)])
     heads.loudest.copy_(torch.quantile(loud[:: max(1, len(loud) // 100_000)], QUIET))
 
 
 def _fit_space(
-    heads: TaughtHeads, latents: Latents, rounds: Rounds, training: HeadTraining
+    heads: TaughtHeads, latents: Latents, replay: Replay, training: HeadTraining
 ) -> None:
     rows = episode_rows(latents.offsets, latents.train)
     rows = rows[:: max(1, len(rows) // FITTED)]
@@ -179,7 +149,7 @@ def _fit_space(
     if kind in ("latent", "white"):
         matrix = latent_axes(z)
     elif kind == "places":
-        matrix = place_axes(z, rounds.features[rows], heads.space.matrix.shape[1])
+        matrix = place_axes(z, replay.features[rows], heads.space.matrix.shape[1])
     else:
         matrix = control_axes(heads, latents, training)
     heads.space.settle(z, matrix, kind in ("white", "places"))

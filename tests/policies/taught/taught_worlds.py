@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 
 from foresight.policies.taught.demonstration import Shown
 from foresight.policies.taught.heads import TaughtConfig, TaughtHeads
-from foresight.training.taught import Rounds
+from foresight.training.replay import Replay
 from foresight.worldmodel.config import (
     CameraInput,
     HeadsConfig,
@@ -59,16 +58,18 @@ def pictures(position: torch.Tensor, numbers: int) -> torch.Tensor:
     return 1.5 * torch.sin(position[..., None] + phases)
 
 
-def glide(episodes: int, decisions: int, numbers: int, seed: int = 0) -> Rounds:
+def glide(episodes: int, decisions: int, model: WorldModel, seed: int = 0) -> Replay:
     """Random walks: each action moves the point by ``STEP`` times itself."""
     generator = torch.Generator().manual_seed(seed)
     actions = 2 * torch.rand(episodes, decisions, 1, generator=generator) - 1
     start = 2 * torch.rand(episodes, 1, generator=generator) - 1
     moved = torch.cat([torch.zeros(episodes, 1), actions[..., 0].cumsum(1)], 1)
-    features = pictures(start + STEP * moved, numbers)
-    padded = torch.cat([actions, torch.zeros(episodes, 1, 1)], 1)
-    offsets = np.arange(episodes + 1) * (decisions + 1)
-    return Rounds(features.flatten(0, 1), padded.flatten(0, 1), offsets)
+    features = pictures(start + STEP * moved, numbers_of(model))
+    replay = Replay(episodes * (decisions + 1), numbers_of(model), 1, latent=model.latent)
+    for seen, done in zip(features, actions, strict=True):
+        replay.add(seen, done, torch.zeros(decisions))
+    replay.refresh(lambda seen: model.encode(seen.float()))
+    return replay
 
 
 def line_heads(latent: int = 3, **changes) -> TaughtHeads:

@@ -6,13 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
-from taught_worlds import SMALL, glide, numbers_of, tiny_model
+from taught_worlds import SMALL, glide, tiny_model
 
+from foresight.core.episode import Episode
 from foresight.core.errors import ForesightError
+from foresight.core.spec import Spec, numbered_axes
+from foresight.data.dataset import Dataset
 from foresight.policies.taught.heads import HEADS, TaughtConfig, load_heads
 from foresight.policies.taught.space import Space, latent_axes, place_axes
-from foresight.training.taught import read_rounds, taught_heads, to_latents, train_heads
+from foresight.training.run_data import FeatureFiles
+from foresight.training.taught import lived_through, taught_heads, to_latents, train_heads
 
 
 @pytest.mark.parametrize("kind", ["latent", "places"])
@@ -48,61 +51,80 @@ def test_states_that_never_move_are_refused():
 @pytest.mark.parametrize("kind", ["control", "latent", "white", "places"])
 def test_heads_learn_what_leads_where_without_reward(kind):
     model = tiny_model()
-    rounds = glide(120, 12, numbers_of(model))
+    replay = glide(120, 12, model)
     config = replace(SMALL, space=kind, updates=250)
-    heads, report = train_heads(model, rounds, config)
+    heads, report = train_heads(replay, config)
     assert report.inverse_r2 > 0.1  # one of up to six random actions explains part of the way
     # A walk of random steps comes back, so that gaps can be told apart only roughly.
     assert report.reach_rank > 0.2 and report.reach_auc > 0.6
-    latents = to_latents(model, rounds, config)
+    latents = to_latents(replay, config)
     ends = latents.z[:13]
     one = heads.action(ends[:-1], ends[1:], 1)
-    truth = rounds.actions[:12]
+    truth = replay.actions[:12]
     assert float(torch.corrcoef(torch.stack([one[:, 0], truth[:, 0]]))[0, 1]) > 0.8
     away = heads.decisions(ends[0].expand(2, -1), ends[[1, 6]])
     assert away.shape == (2,) and bool((away >= 0).all())
 
 
-def folder_of(model, tmp_path, episodes=12):
-    rounds = glide(episodes, 8, numbers_of(model))
-    model.save(tmp_path)
-    (tmp_path / "rounds").mkdir()
-    for number in range(episodes // 4):
-        part = slice(number * 4, number * 4 + 4)
-        features = rounds.features.unflatten(0, (episodes, 9))[part].half()
-        actions = rounds.actions.unflatten(0, (episodes, 9))[part, :8]
-        tensors = {"features": features, "actions": actions, "rewards": torch.zeros(4, 8)}
-        save_file(
-            {name: value.contiguous() for name, value in tensors.items()},
-            tmp_path / "rounds" / f"{number:05}.safetensors",
-        )
-    return rounds
+def folder_of(model, run, episodes=12):
+    """A run of four episodes a round, whose frames are noise."""
+    replay = glide(episodes, 8, model)
+    model.save(run / "model")
+    random, files = np.random.default_rng(0), FeatureFiles(run, model)
+    spec = Spec(cameras={"camera": (8, 8)}, action=numbered_axes("action", 1, [-1], [1]), fps=20)
+    with Dataset.create(run / "data", spec) as dataset:
+        for number in range(episodes):
+            frames = random.integers(0, 256, (8, 8, 8, 3), np.uint8)
+            action = replay.actions[replay.rows(number)][:8].numpy()
+            info = {"seed": number, "round": number // 4}
+            dataset.append(
+                Episode(
+                    {"camera": frames},
+                    np.zeros((8, 0), np.float32),
+                    action,
+                    np.zeros(8, np.float32),
+                    terminated=False,
+                    task="glide",
+                    fps=20,
+                    info=info,
+                )
+            )
+    width = model.state.step_width
+    for number in range(-(-episodes // 4)):
+        rows = [replay.rows(i) for i in range(4 * number, min(4 * number + 4, episodes))]
+        files.write(number, [replay.features[each][:8, -width:] for each in rows])
+    return run / "model"
 
 
-def test_rounds_are_read_in_order_with_an_action_for_each_picture_but_the_last(tmp_path):
+def test_what_a_model_has_lived_through_is_read_in_order(tmp_path):
     model = tiny_model()
-    wanted = folder_of(model, tmp_path)
-    found = read_rounds(tmp_path, model)
-    torch.testing.assert_close(found.features.float(), wanted.features, atol=2e-3, rtol=0)
-    torch.testing.assert_close(found.actions, wanted.actions)
-    assert found.offsets.tolist() == wanted.offsets.tolist()
+    found = lived_through(model, folder_of(model, tmp_path))
+    wanted = glide(12, 8, model)
+    assert found.offsets.tolist() == list(range(0, 97, 8))
+    for episode in range(12):
+        mine, theirs = found.rows(episode), wanted.rows(episode)
+        torch.testing.assert_close(found.actions[mine], wanted.actions[theirs][:8])
+        width = model.state.step_width
+        torch.testing.assert_close(
+            found.features[mine][:, -width:], wanted.features[theirs][:8, -width:]
+        )
 
 
 def test_heads_are_kept_beside_the_model_and_made_anew_for_another(tmp_path):
     model = tiny_model()
-    folder_of(model, tmp_path)
+    folder = folder_of(model, tmp_path)
     config = replace(SMALL, updates=5)
-    heads, report = taught_heads(tmp_path, config)
-    before = (tmp_path / HEADS / "config.json").stat().st_mtime_ns
-    again, same = taught_heads(tmp_path, config)
-    assert (tmp_path / HEADS / "config.json").stat().st_mtime_ns == before and same == report
+    heads, report = taught_heads(folder, config)
+    before = (folder / HEADS / "config.json").stat().st_mtime_ns
+    again, same = taught_heads(folder, config)
+    assert (folder / HEADS / "config.json").stat().st_mtime_ns == before and same == report
     for name, value in heads.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value)
-    tiny_model(seed=5).save(tmp_path)
+    tiny_model(seed=5).save(folder)
     with pytest.raises(ForesightError, match="other weights"):
-        load_heads(tmp_path)
-    taught_heads(tmp_path, config)
-    load_heads(tmp_path)
+        load_heads(folder)
+    taught_heads(folder, config)
+    load_heads(folder)
 
 
 def test_what_cannot_be_learned_from_is_named(tmp_path):
@@ -110,12 +132,14 @@ def test_what_cannot_be_learned_from_is_named(tmp_path):
     with pytest.raises(ForesightError, match="no learned model"):
         taught_heads(tmp_path, SMALL)
     model.save(tmp_path)
-    with pytest.raises(ForesightError, match="0 recorded episodes"):
+    with pytest.raises(ForesightError, match="no episodes of a training"):
         taught_heads(tmp_path, SMALL)
-    folder_of(model, tmp_path)
-    (tmp_path / "rounds" / "00001.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(ForesightError, match="3 recorded episodes"):
+        taught_heads(folder_of(model, tmp_path / "few", 3), SMALL)
+    folder = folder_of(model, tmp_path / "spoilt")
+    FeatureFiles(folder.parent, model).file(1).write_bytes(b"nonsense")
     with pytest.raises(ForesightError, match=r"00001\.safetensors cannot be read"):
-        taught_heads(tmp_path, SMALL)
+        taught_heads(folder, SMALL)
     with pytest.raises(ForesightError, match="held out"):
         TaughtConfig(validation=0)
     about = {"type": "taught-heads", "version": 1, "config": {"sizes": {}}}

@@ -151,7 +151,7 @@ def test_heads_learned_from_random_walks_find_the_way_without_a_planner():
 
     model = tiny_model()
     numbers = numbers_of(model)
-    heads, _ = train_heads(model, glide(100, 12, numbers), SMALL)
+    heads, _ = train_heads(glide(100, 12, model), SMALL)
     path = torch.cat([torch.linspace(-0.8, 0.8, 9), torch.full((6,), 0.8)])
     features = pictures(path, numbers)
     progress = Progress(Shown(features, model.encode(features), 1), heads, ProgressConfig())

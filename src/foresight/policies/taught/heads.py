@@ -20,6 +20,8 @@ from foresight.core.checkpoint import (
 )
 from foresight.core.errors import ForesightError
 from foresight.core.files import file_fingerprint, fingerprint
+from foresight.data.dataset import Dataset
+from foresight.data.layout import is_dataset
 from foresight.policies.taught.space import Kind, Space
 from foresight.worldmodel.heads import InverseModel, Reachability
 from foresight.worldmodel.heads.inverse import InverseConfig
@@ -169,12 +171,13 @@ def stored_report(folder: Path, identity: str) -> dict[str, Any] | None:
 
 
 def heads_identity(folder: Path | str, config: TaughtConfig) -> str:
-    """Hash of the model's weights, the number of its rounds and the heads' configuration."""
+    """Hash of the model's weights, the number of its episodes and the heads' configuration."""
     folder = Path(folder)
     weights = folder / WEIGHTS
     if not weights.exists():
         raise ForesightError(
             f"{folder} holds no learned model: run `foresight learn` and give its folder."
         )
-    rounds = len(list((folder / "rounds").glob("*.safetensors")))
-    return fingerprint([file_fingerprint(weights), rounds, asdict(config)])
+    data = folder.parent / "data"
+    episodes = len(Dataset.open(data)) if is_dataset(data) else 0
+    return fingerprint([file_fingerprint(weights), episodes, asdict(config)])

@@ -1,0 +1,75 @@
+"""Acting while learning: plan with noise, for several scenes at once, and keep what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from foresight.core.observation import Observation
+from foresight.core.policy import BatchPolicy
+from foresight.core.stopwatch import Stopwatch
+from foresight.perception.encoder import Encoder
+from foresight.policies.mpc import ImagineConfig, Imaginer
+from foresight.worldmodel.model import WorldModel
+from foresight.worldmodel.observation import ObservationEncoder
+
+
+class ExploringPolicy(BatchPolicy):
+    """The planner on a model that is still learning, with noise as wide as the search is unsure.
+
+    Args:
+        model: copied, so later learning does not change the plans.
+        encoder: its eyes.
+        planner: the search.
+        seed: of search and noise, for all scenes together.
+        explore: without, it acts as well as it can.
+        watch: times ``encode``.
+
+    Attributes:
+        features: numbers of every observation that was acted on, ``[N, f]`` each.
+    """
+
+    def __init__(
+        self,
+        model: WorldModel,
+        encoder: Encoder,
+        planner: ImagineConfig,
+        seed: int = 0,
+        explore: bool = True,
+        watch: Stopwatch | None = None,
+    ) -> None:
+        self.model, self.explore = model, explore
+        self.watch = watch or Stopwatch()
+        self.cameras = [camera.name for camera in model.config.cameras]
+        self.eyes = ObservationEncoder(encoder, model.state, cameras=tuple(self.cameras))
+        self.planner = Imaginer(model, planner, seed)
+        self.features: list[Float[Tensor, "N f"]] = []
+
+    def reset_batch(self, observations: Sequence[Observation], seeds: Sequence[int]) -> None:
+        """Begin an episode of every scene."""
+        self.eyes.reset()
+        self.planner.reset()
+        self.features = []
+
+    def act_batch(
+        self, observations: Sequence[Observation], active: Sequence[bool] | None = None
+    ) -> Float32[np.ndarray, "N A"]:
+        """The next actions, in the environment's units."""
+        frames = {name: np.stack([o.images[name] for o in observations]) for name in self.cameras}
+        state = self.model.state
+        proprio = torch.from_numpy(np.stack([o.state for o in observations]))
+        with self.watch.stage("encode"):
+            stacked = self.eyes.see(frames, proprio if state.proprio else None)
+        newest = stacked[:, -state.step_width :]
+        self.features.append(newest[:, : state.step_features].bfloat16().cpu())
+        actions = self.planner.act(stacked, explore=self.explore)
+        return self.model.scaled(actions).float().cpu().numpy()
+
+    def episodes(self, lengths: Sequence[int]) -> list[Float[Tensor, "t f"]]:
+        """The features of each scene, as far as its episode went."""
+        whole = torch.stack(self.features, 1)
+        return [one[:length] for one, length in zip(whole, lengths, strict=True)]

@@ -1,0 +1,84 @@
+"""A fresh world model for a robot, fitted to the first episodes that it was seen in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from foresight.core.episode import Episode
+from foresight.core.spec import Spec
+from foresight.perception.encoder import Encoder
+from foresight.training.online_config import OnlineConfig
+from foresight.training.run_data import adapter_of
+from foresight.worldmodel.actions import action_bounds
+from foresight.worldmodel.config import (
+    CameraInput,
+    HeadsConfig,
+    StateEncoderConfig,
+    WorldModelConfig,
+)
+from foresight.worldmodel.dynamics.config import DynamicsConfig
+from foresight.worldmodel.model import WorldModel, initialise
+
+AXES_PICTURES = 4096
+"""Observations that the axes are fitted on, at least, where there are as many."""
+
+
+def build_model(
+    config: OnlineConfig,
+    encoder: Encoder,
+    spec: Spec,
+    cameras: Sequence[str],
+    rounds: Sequence[tuple[Sequence[Episode], Sequence[Tensor]]],
+) -> WorldModel:
+    """A model with fitted axes and scales; its weights follow from torch's generator.
+
+    Args:
+        config: sizes.
+        encoder: what the tokens are of.
+        spec: of the robot.
+        cameras: those that are seen, in order; their tokens are side by side.
+        rounds: episodes, and the tokens of their observations ``[T, P, D]``.
+    """
+    seen = [tokens for _, several in rounds for tokens in several]
+    states = [episode.state for episodes, _ in rounds for episode in episodes]
+    every = max(1, sum(map(len, seen)) // AXES_PICTURES)
+    chosen = torch.cat([tokens[::every] for tokens in seen])
+    patches = chosen.shape[1] // len(cameras)
+    proprio = torch.cat([torch.from_numpy(state) for state in states])
+    low, high = action_bounds(spec)
+    model = WorldModel(
+        WorldModelConfig(
+            task=config.task,
+            actions=len(spec.action),
+            action_low=low,
+            action_high=high,
+            cameras=tuple(CameraInput(name, patches, chosen.shape[2]) for name in cameras),
+            state=StateEncoderConfig(
+                kind="adapter",
+                dim=config.latent,
+                history=config.history,
+                n_components=config.n_components,
+            ),
+            dynamics=DynamicsConfig(
+                "simnorm", members=config.members, hidden=config.hidden, layers=2
+            ),
+            heads=HeadsConfig(
+                hidden=config.hidden,
+                continuation=config.predicts_ends,
+                proprio=proprio.shape[1] if config.proprio else 0,
+            ),
+            discount=config.discount,
+            repeat=config.repeat,
+            encoder=encoder.name,
+            encoder_fingerprint=encoder.fingerprint,
+            spec=spec,
+        )
+    )
+    adapter_of(model).fit(*chosen.split(patches, dim=1))
+    if model.proprio is not None:
+        model.proprio.fit(proprio)
+    initialise(model)
+    return model

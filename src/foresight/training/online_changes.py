@@ -1,0 +1,73 @@
+"""What somebody wants otherwise than a task's own settings have it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foresight.training.online_config import OnlineConfig
+
+
+@dataclass(frozen=True)
+class OnlineChanges:
+    """What of a task's own settings is to be otherwise; everything else stays."""
+
+    steps: int | None = None
+    """Environment steps to learn from, if not the task's own number."""
+    encoder: str | None = None
+    """Frozen encoder, if not foresight-small: a name, folder or hub id."""
+    device: str | None = None
+    """Where encoder, networks and planner compute: cpu, cuda, cuda:1, …, or auto."""
+    seed: int | None = None
+    """Of training episodes, weights and search."""
+    expert: str | None = None
+    """Who shows the task: expert, oracle, or none."""
+    length: int | None = None
+    """Environment steps of a training episode."""
+    repeat: int | None = None
+    """Environment steps for which a decision is held."""
+    cameras: tuple[str, ...] | None = None
+    """Cameras to see with, by name."""
+    parallel: int | None = None
+    """Training episodes side by side."""
+    random_episodes: int | None = None
+    """Episodes of random decisions to begin with."""
+    demonstrations: int | None = None
+    """Episodes led by the expert after them."""
+    relabel: float | None = None
+    """Share of the later rounds in which the expert is asked, too."""
+    updates: float | None = None
+    """Updates for each decision collected."""
+    representation_updates: int | None = None
+    """Updates of the first representation phase."""
+    finetune_updates: int | None = None
+    """Updates of the dynamics alone at the end."""
+    latent: int | None = None
+    """Width of the latent state, a multiple of 8."""
+    hidden: int | None = None
+    """Width of the networks behind it."""
+    members: int | None = None
+    """Dynamics in the ensemble."""
+    history: int | None = None
+    """Observations that a state is read from."""
+    discount: float | None = None
+    """γ of one decision."""
+    horizon: int | None = None
+    """Decisions imagined in the losses."""
+    batch: int | None = None
+    """Windows per member and update."""
+    lr: float | None = None
+    """Learning rate."""
+
+    def applied(self, config: OnlineConfig) -> OnlineConfig:
+        """A task's settings with these changes."""
+        given = {
+            name: value
+            for name, value in ((f.name, getattr(self, f.name)) for f in fields(self))
+            if value is not None
+        }
+        inner = {name: given.pop(name) for name in ("horizon", "batch", "lr") if name in given}
+        if given.get("expert") == "none":
+            given |= {"expert": None, "demonstrations": 0, "relabel": 0.0}
+        return replace(config, learner=replace(config.learner, **inner), **given)

@@ -1,0 +1,152 @@
+"""How an agent learns by acting: how long, from what, and how large its networks are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from foresight.core.errors import ForesightError
+from foresight.envs.dmc.protocol import get_protocol
+from foresight.envs.factories import full_id
+from foresight.envs.registry import EnvConfig
+from foresight.policies.mpc import ImagineConfig
+from foresight.training.learner_config import LearnerConfig
+
+DMC = "dmc/"
+
+
+@dataclass(frozen=True)
+class OnlineConfig:
+    """How long an agent learns, from what, and how large its networks are."""
+
+    task: str = "reacher-easy"
+    """An environment: an id of `foresight envs list`, gym/ID of one of Gymnasium's, or MODULE:ENV;
+    the bare reacher-easy is short for dmc/reacher-easy."""
+    protocol: str = "seed200"
+    """Length of episodes of dm_control; other environments end by themselves."""
+    cameras: tuple[str, ...] | None = None
+    """Cameras to see with, by name; all of the environment if not given."""
+    encoder: str = "foresight-small"
+    """Frozen encoder."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:1, …, or auto, of encoder, networks and planner."""
+    steps: int = 100_000
+    """Environment steps in all."""
+    random_episodes: int = 16
+    """Episodes of random decisions to begin with, part of the steps."""
+    expert: str | None = "oracle"
+    """Who shows the task in the first episodes: expert, oracle, or nobody."""
+    demonstrations: int = 48
+    """Episodes led by the expert, after the random ones; part of the steps."""
+    expert_dropout: int = 0
+    """Mean decisions between two times at which noise alone acts in a demonstration; 0 for
+    never."""
+    relabel: float = 0.0
+    """Share of the later rounds in which the expert is asked, too, what it would have done
+    (DAgger; Ross et al. 2011, arXiv 1011.0686)."""
+    proprio: bool = True
+    """Read proprioception off the state while training: a dense lesson in where things are."""
+    length: int | None = None
+    """Environment steps of a training episode, the environment's own if not given. Short ones show
+    more goals and starts for the same steps, and what has many goals cannot be learnt by heart."""
+    parallel: int = 8
+    """Episodes side by side; a round."""
+    repeat: int = 2
+    """Environment steps for which a decision is held."""
+    representation_updates: int = 3000
+    """Updates of the first representation phase, in which the adapter learns to see."""
+    representation_phases: int = 3
+    """Later phases, spread evenly over the steps, each of a third as many updates."""
+    updates: float = 0.25
+    """Updates of the networks that imagine, for each decision collected."""
+    finetune_updates: int = 10_000
+    """Updates of the dynamics alone when everything is collected and nothing else moves."""
+    latent: int = 128
+    """Width of the latent state."""
+    hidden: int = 256
+    """Width of the networks behind it."""
+    members: int = 5
+    """Dynamics in the ensemble."""
+    n_components: int = 48
+    """Numbers kept of each token."""
+    history: int = 2
+    """Observations that a state is read from."""
+    discount: float = 0.97
+    """γ of one decision."""
+    continuation: bool | None = None
+    """Predict whether an episode goes on; if not given, wherever tasks may end an episode (those of
+    dm_control do not)."""
+    codec: str = "lossless"
+    """How frames are stored: lossless, or the much smaller av1 and h264, whose pictures are not
+    quite those that were acted on."""
+    seed: int = 0
+    """Of episodes, weights and search."""
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    """The updates."""
+    planner: ImagineConfig = field(
+        default_factory=lambda: ImagineConfig(
+            members=2, samples=64, iterations=3, prior_samples=16, trust=0.0
+        )
+    )
+    """The search while collecting."""
+    save_every: int = 8
+    """Rounds between two saved states."""
+
+    @property
+    def of_dmc(self) -> bool:
+        """Whether the task is one of dm_control's."""
+        return full_id(self.task).startswith(DMC)
+
+    @property
+    def predicts_ends(self) -> bool:
+        """Whether the model has a continuation head."""
+        return not self.of_dmc if self.continuation is None else self.continuation
+
+    def environment(self, image_size: int) -> EnvConfig:
+        """What is acted in, one step a decision.
+
+        Args:
+            image_size: pixels of the encoder's pictures; dm_control renders as many. Cameras of
+                other environments keep their own size.
+
+        Raises:
+            ForesightError: the environment repeats actions itself, and it does not fit.
+        """
+        decisions = None if self.length is None else -(-self.length // self.repeat)
+        common = EnvConfig(
+            self.task, cameras=self.cameras, time_limit=decisions, action_repeat=self.repeat
+        )
+        if not self.of_dmc:
+            return common
+        held = get_protocol(self.protocol).repeat
+        if self.repeat % held:
+            raise ForesightError(
+                f"Holding a decision for {self.repeat} steps does not fit protocol "
+                f"{self.protocol}, which repeats actions {held} times: choose a multiple of {held}."
+            )
+        return replace(
+            common,
+            protocol=self.protocol,
+            size=image_size,
+            quality="smooth",
+            action_repeat=self.repeat // held,
+        )
+
+    def check(self) -> None:
+        """Refuse what cannot be learned with.
+
+        Raises:
+            ForesightError: a count below what is needed, or demonstrations of nobody.
+        """
+        counts = (self.steps, self.parallel, self.random_episodes, self.repeat, self.save_every)
+        if min(counts) < 1 or self.updates < 0 or (self.length is not None and self.length < 1):
+            raise ForesightError(
+                f"Learning for {self.steps} steps with {self.parallel} episodes side by side, "
+                f"{self.random_episodes} random ones, actions held for {self.repeat} steps, "
+                f"{self.updates} updates per decision and {self.save_every} rounds between two "
+                "saved states is refused: give positive numbers."
+            )
+        if self.expert is None and (self.demonstrations or self.relabel):
+            raise ForesightError(
+                "Demonstrations and relabelling need an expert: name expert or oracle, or set "
+                "--demonstrations and --relabel to 0."
+            )
