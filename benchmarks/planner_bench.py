@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.peers.swm_cem import CLOCKS
 from foresight.evaluation.statistics import Row
-from foresight.planning.config import SearchConfig, make_solver
+from foresight.planning.config import MPCConfig, make_solver
 from foresight.planning.fast import FastDynamics
 from foresight.planning.native_dynamics import linears
 from foresight.planning.objective import (
@@ -60,7 +60,7 @@ class Bench:
 
     def __init__(
         self,
-        search: SearchConfig,
+        search: MPCConfig,
         heads: bool,
         members: int,
         dtype: torch.dtype,

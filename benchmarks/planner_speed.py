@@ -27,8 +27,8 @@ from foresight.core.errors import ForesightError
 from foresight.core.machine import torch_threads
 from foresight.evaluation.statistics import Row
 from foresight.perception.encoder import DTYPES, default_dtype
-from foresight.planning.config import SearchConfig
-from foresight.policies.mpc import ImagineConfig, Imaginer
+from foresight.planning.config import MPCConfig
+from foresight.planning.mpc import MPCPlanner
 from foresight.worldmodel.config import (
     CameraInput,
     HeadsConfig,
@@ -38,9 +38,10 @@ from foresight.worldmodel.config import (
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.model import WorldModel
 
-SOURCE_SEARCH = SearchConfig(samples=500, elites=50, iterations=5, horizon=8)
+PLAIN = MPCConfig(solver="cem", samples=128, elites=16, iterations=3, spread=0.5, min_std=0.02)
+SOURCE_SEARCH = replace(PLAIN, samples=500, elites=50, iterations=5, horizon=8)
 """The planner of the source documents: 100,000 network evaluations a decision with five members."""
-SIZES = {"source": SOURCE_SEARCH, "heads": SearchConfig()}
+SIZES = {"source": SOURCE_SEARCH, "heads": PLAIN}
 TASKS = {"source": "source-size", "heads": "heads", "default": "default"}
 SAMPLES = (125, 250, 500, 1000)
 HORIZONS = (2, 4, 8, 16)
@@ -58,7 +59,7 @@ class PlannerSpeedConfig:
 
     size: tuple[Literal["source", "heads", "default"], ...] = ("source", "heads", "default")
     """source (500 samples, 5 iterations, horizon 8, judged by the distance to a goal), heads
-    (`SearchConfig`, judged by reward, value and disagreement), default (what the imagining agent
+    (`MPCConfig`, judged by reward, value and disagreement), default (what the imagining agent
     of `foresight run` does from tokens' numbers to an action), or several."""
     members: int = 5
     """Members of the ensemble."""
@@ -141,7 +142,7 @@ def _sides(
         "elites": search.elites,
         "iterations": search.iterations,
         "horizon": search.horizon,
-        "deviation": search.initial_deviation,
+        "deviation": search.spread,
         "actions": ACTIONS,
         "layers": LAYERS,
         "threads": torch.get_num_threads(),
@@ -231,7 +232,7 @@ def _agent(config: PlannerSpeedConfig, dtype: torch.dtype) -> list[Row]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = WorldModel(sizes)
-    imaginer = Imaginer(model, ImagineConfig(), dtype=dtype)
+    imaginer = MPCPlanner.of(model, MPCConfig(), dtype=dtype)
     seen = torch.randn(1, model.features, generator=torch.Generator().manual_seed(0))
     clock = CLOCKS[config.clock]
 

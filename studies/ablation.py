@@ -13,7 +13,7 @@ from foresight.evaluation.cache import EpisodeCache
 from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, Summary, condition_difference
-from foresight.policies.mpc import ImagineConfig
+from foresight.planning.config import MPCConfig
 from studies.calibration import SMALL
 from studies.ensemble_errors.held_out import HeldOutConfig
 from studies.learned import Learned
@@ -30,7 +30,7 @@ class AblationConfig:
     """Evaluation episodes, seeds 0, 1, …, the same for all."""
     baselines: tuple[str, ...] = ("zero", "random", "constant")
     """Conditions beside them."""
-    search: ImagineConfig = field(default_factory=ImagineConfig)
+    search: MPCConfig = field(default_factory=MPCConfig)
     """The search that all variants share."""
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     """Episodes that β is calibrated on."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from foresight.core.progress import console
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, Summary
-from foresight.policies.mpc import ImagineConfig
+from foresight.planning.config import MPCConfig
 from studies.ensemble_errors.calibration import HORIZONS, calibrate
 from studies.ensemble_errors.held_out import HeldOutConfig
 from studies.learned import Learned
@@ -20,7 +20,7 @@ class CalibrationConfig:
 
     held_out: HeldOutConfig = field(default_factory=HeldOutConfig)
     """Fresh episodes."""
-    search: ImagineConfig = field(default_factory=ImagineConfig)
+    search: MPCConfig = field(default_factory=MPCConfig)
     """The planner that acts in them, and that β is for."""
     horizons: tuple[int, ...] = HORIZONS
     """Decisions ahead."""
@@ -33,7 +33,7 @@ def presets() -> dict[str, CalibrationConfig]:
     return {"full": full, "smoke": replace(full, held_out=few, search=SMALL)}
 
 
-SMALL = ImagineConfig(samples=16, elites=4, iterations=2, prior_samples=4)
+SMALL = MPCConfig(samples=16, elites=4, iterations=2, prior_samples=4)
 """The search of smoke runs."""
 
 
@@ -43,7 +43,7 @@ def run(config: CalibrationConfig, learned: Sequence[Learned]) -> Result:
     Rows and summary (see `Calibration`), with intervals over episodes: ``spearman-h<k>/<task>``,
     ``spearman-path-h<k>``, ``spearman-within-h<k>``, ``spearman-movement-h<k>``, ``ratio-h<k>``,
     ``error-h<k>``, ``persistence-h<k>``; the members' ``weight-cosine``; and `planning_beta` as
-    ``beta`` for whitened disagreement and ``beta-raw`` for `ImagineConfig.penalty`.
+    ``beta`` for whitened disagreement and ``beta-raw`` for `MPCConfig.uncertainty_penalty`.
 
     Raises:
         ForesightError: a model of one member, or of other eyes.

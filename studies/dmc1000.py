@@ -26,7 +26,8 @@ from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, returns_by_seed
 from foresight.pipelines.learn import presets as planning_presets
-from foresight.policies.mpc import ImagineConfig, MPCFactory, hold_of
+from foresight.planning.config import MPCConfig
+from foresight.policies.mpc import MPCFactory, hold_of
 from foresight.rollout.vector import VectorRollout
 from foresight.training.exploring import ExploringPolicy
 from foresight.training.learner_config import LearnerConfig
@@ -50,7 +51,7 @@ LONG: dict[str, dict[str, object]] = {
         "representation_phases": 3,
         "history": 3,
         "learner": LearnerConfig(member_share=1.0, imitation_end=1.0, dropout=0.3),
-        "planner": ImagineConfig(members=2),
+        "planner": MPCConfig(members=2),
     },
 }
 """What differs from how `foresight learn` learns a task. A pole that was swung up in 200 steps has
@@ -105,7 +106,7 @@ class FieldConfig:
     """Episodes of each of them."""
     baselines: tuple[str, ...] = ("zero", "random", "constant")
     """Conditions beside the agent."""
-    search: ImagineConfig = field(default_factory=ImagineConfig)
+    search: MPCConfig = field(default_factory=MPCConfig)
     """The search of the evaluated agent."""
     learn: OnlineConfig | None = None
     """Sizes of networks and rounds, if not those of the task."""

@@ -11,7 +11,8 @@ from foresight.core.errors import ForesightError
 from foresight.core.files import file_fingerprint
 from foresight.evaluation.statistics import Interval
 from foresight.perception.encoder import load_encoder
-from foresight.policies.mpc import ImagineConfig, Imaginer
+from foresight.planning.config import MPCConfig
+from foresight.planning.mpc import MPCPlanner
 from foresight.training.run_data import load_replay
 from foresight.worldmodel.model import WorldModel
 from studies.ensemble_errors.held_out import HeldOutConfig, collect_held_out
@@ -62,18 +63,16 @@ class Learned:
             grounds_of(load_replay(self.model, self.checkpoint)).save(self.grounds_path)
         return Grounds.load(self.grounds_path)
 
-    def held_out(self, config: HeldOutConfig, search: ImagineConfig) -> list[HeldOut]:
+    def held_out(self, config: HeldOutConfig, search: MPCConfig) -> list[HeldOut]:
         """Fresh episodes, rolled once."""
         encoder = load_encoder(self.model.config.encoder)
         self.model.expect_encoder(encoder.fingerprint)
         return collect_held_out(self.model, encoder, search, config, self.work / "held-out")
 
-    def beta(
-        self, episodes: Sequence[HeldOut], search: ImagineConfig, raw: bool = False
-    ) -> Interval:
+    def beta(self, episodes: Sequence[HeldOut], search: MPCConfig, raw: bool = False) -> Interval:
         """What one unit of disagreement, whitened or raw, is worth; see `planning_beta`."""
         units = None if raw else self.grounds.whiten
-        return planning_beta(Imaginer(self.model, search), episodes, units)
+        return planning_beta(MPCPlanner.of(self.model, search), episodes, units)
 
 
 def find_learned(folders: Sequence[Path], work: Path) -> list[Learned]:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from foresight.core.errors import ForesightError
 from foresight.evaluation.statistics import Interval
+from foresight.planning.mpc import MPCPlanner
 from foresight.planning.objective import Disagreement, Objective, PredictedReward, TerminalValue
-from foresight.policies.mpc import Imaginer
 from foresight.worldmodel.whitening import Whitening
 from studies.ensemble_errors.calibration import worth_of_doubt
 from studies.ensemble_errors.imagined_errors import HeldOut, imagined_windows
@@ -19,7 +19,7 @@ from studies.ensemble_errors.imagined_errors import HeldOut, imagined_windows
 
 @torch.inference_mode()
 def planning_beta(
-    imaginer: Imaginer,
+    imaginer: MPCPlanner,
     episodes: Sequence[HeldOut],
     whiten: Float[Tensor, "Z Z"] | None,
     seed: int = 0,
@@ -40,7 +40,7 @@ def planning_beta(
         imaginer: the planner, of two members or more.
         episodes: held out, with rewards, in the model's latent space.
         whiten: W, of the training states; None for the raw latent space, in which
-            `ImagineConfig.penalty` counts.
+            `MPCConfig.uncertainty_penalty` counts.
         seed: of the bootstrap over episodes.
 
     Returns:

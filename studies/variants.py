@@ -15,6 +15,8 @@ from torch import Tensor
 from foresight.core.errors import ForesightError
 from foresight.core.spec import Spec
 from foresight.perception.encoder import load_encoder
+from foresight.planning.config import MPCConfig
+from foresight.planning.mpc import MPCPlanner
 from foresight.planning.objective import (
     Disagreement,
     GoalDistance,
@@ -22,7 +24,7 @@ from foresight.planning.objective import (
     Term,
     TerminalValue,
 )
-from foresight.policies.mpc import ImagineConfig, Imaginer, MPCPolicy, hold_of
+from foresight.policies.mpc import MPCPolicy, hold_of
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.whitening import Whitening
 from studies.goals import NearestGoal
@@ -109,7 +111,7 @@ def terms_of(chosen: Variant, model: WorldModel, grounds: Grounds, beta: float) 
     return terms
 
 
-class Reflex(Imaginer):
+class Reflex(MPCPlanner):
     """Does what the action prior thinks at first sight."""
 
     @torch.inference_mode()
@@ -123,21 +125,21 @@ class Reflex(Imaginer):
 def imaginer_of(
     chosen: Variant,
     model: WorldModel,
-    search: ImagineConfig,
+    search: MPCConfig,
     grounds: Grounds,
     beta: float,
     seed: int = 0,
-) -> Imaginer:
+) -> MPCPlanner:
     """The planner of a variant."""
     config = replace(
         search,
         members=chosen.members or search.members,
         horizon=chosen.horizon or search.horizon,
         prior_samples=search.prior_samples if chosen.proposals else 0,
-        penalty=0.0,  # in raw units; the variant's own term is whitened
-        trust=search.trust if chosen.proposals and chosen.trust else 0.0,
+        uncertainty_penalty=0.0,  # in raw units; the variant's own term is whitened
+        prior_weight=search.prior_weight if chosen.proposals and chosen.trust else 0.0,
     )
-    imaginer = (Imaginer if chosen.search else Reflex)(model, config, seed)
+    imaginer = (MPCPlanner if chosen.search else Reflex).of(model, config, seed)
     if chosen.search:
         imaginer.terms = terms_of(chosen, imaginer.model, grounds, beta)
     return imaginer
@@ -152,7 +154,7 @@ class VariantFactory:
     """File of the latent space's `Grounds`."""
     chosen: Variant = field(default_factory=Variant)
     beta: float = 0.0
-    search: ImagineConfig = field(default_factory=ImagineConfig)
+    search: MPCConfig = field(default_factory=MPCConfig)
     encoder: str = "foresight-small"
 
     def __call__(self, spec: Spec) -> MPCPolicy:

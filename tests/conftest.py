@@ -21,7 +21,7 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def tiny_learned(tmp_path_factory):
     """The folder of a task that was learned for a moment, as ``foresight learn`` leaves it."""
-    from foresight.policies.mpc import ImagineConfig
+    from foresight.planning.config import MPCConfig
     from foresight.training.learner_config import LearnerConfig
     from foresight.training.online import OnlineTrainer
     from foresight.training.online_config import OnlineConfig
@@ -43,7 +43,7 @@ def tiny_learned(tmp_path_factory):
         members=3,
         n_components=4,
         learner=LearnerConfig(batch=4),
-        planner=ImagineConfig(members=2, samples=8, elites=4, iterations=1, prior_samples=2),
+        planner=MPCConfig(members=2, samples=8, elites=4, iterations=1, prior_samples=2),
         save_every=2,
     )
     OnlineTrainer(config, folder).run()

@@ -15,7 +15,8 @@ from foresight.core.errors import ForesightError
 from foresight.core.files import atomic_write, fingerprint
 from foresight.core.progress import track
 from foresight.perception.encoder import Encoder
-from foresight.policies.mpc import ImagineConfig, Imaginer
+from foresight.planning.config import MPCConfig
+from foresight.planning.mpc import MPCPlanner
 from foresight.rollout.arena import Arena, Rolled, Wander
 from foresight.training.replay import latents
 from foresight.worldmodel.model import WorldModel
@@ -55,7 +56,7 @@ class Shaky:
         seed: of the noise.
     """
 
-    def __init__(self, imaginer: Imaginer, levels: Sequence[float | None], seed: int) -> None:
+    def __init__(self, imaginer: MPCPlanner, levels: Sequence[float | None], seed: int) -> None:
         self.imaginer = imaginer
         self.noise = torch.tensor([1.0 if level is None else level for level in levels])[:, None]
         self.trust = torch.tensor([0.0 if level is None else 1.0 for level in levels])[:, None]
@@ -70,7 +71,7 @@ class Shaky:
 def collect_held_out(
     model: WorldModel,
     encoder: Encoder,
-    search: ImagineConfig,
+    search: MPCConfig,
     config: HeldOutConfig,
     folder: Path,
 ) -> list[HeldOut]:
@@ -109,7 +110,7 @@ def collect_held_out(
             found = _read(path, identity)
             if found is None:
                 chosen = [levels[episode % len(levels)] for episode in episodes]
-                act = Shaky(Imaginer(model, search, seed=number), chosen, seed=number)
+                act = Shaky(MPCPlanner.of(model, search, seed=number), chosen, seed=number)
                 seeds = [config.first_seed + episode for episode in episodes]
                 found = arena.roll(seeds, ObservationEncoder(encoder, model.state), act)
                 _write(path, identity, found)

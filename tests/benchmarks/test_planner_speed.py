@@ -17,10 +17,10 @@ from benchmarks.planner_speed import SOURCE_SEARCH, PlannerSpeedConfig
 from foresight.cli import main
 from foresight.core.errors import ForesightError
 from foresight.evaluation.results import load
-from foresight.planning.config import SearchConfig
+from foresight.planning.config import MPCConfig
 from foresight.planning.solvers import imagine
 
-TINY = SearchConfig(samples=8, elites=2, iterations=2, horizon=3)
+TINY = MPCConfig(samples=8, elites=2, iterations=2, horizon=3)
 
 # A package with a solver of the interface that the peer's script uses, and nothing more.
 FAKE_PACKAGE = """

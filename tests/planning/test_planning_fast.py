@@ -9,7 +9,7 @@ from torch import nn
 
 from foresight.core.errors import ForesightError
 from foresight.planning import fast as fast_module
-from foresight.planning.config import SearchConfig, make_solver
+from foresight.planning.config import MPCConfig, make_solver
 from foresight.planning.fast import FastDynamics, fast, fold_norm, parts_of, relu_
 from foresight.planning.objective import GoalDistance, Objective
 from foresight.planning.solvers import imagine
@@ -72,7 +72,9 @@ def test_the_same_action_is_chosen(threads):
     networks = [random_network(seed) for seed in range(5)]
     goal = imagine(Stacked(networks), torch.ones(1, 8), torch.ones(1, 1, 4, 2)).mean(0)[:, 0, -1]
     objective = Objective(GoalDistance(goal))
-    config = SearchConfig(samples=64, elites=8, iterations=4, horizon=4)
+    config = MPCConfig(
+        solver="cem", samples=64, elites=8, iterations=4, horizon=4, spread=0.5, min_std=0.02
+    )
     plans = {}
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

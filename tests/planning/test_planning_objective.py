@@ -7,14 +7,12 @@ from hypothesis import strategies as st
 
 from foresight.core.errors import ForesightError
 from foresight.planning.objective import (
-    Box,
     Disagreement,
     Effort,
     GoalDistance,
     NearProposal,
     Objective,
     PredictedReward,
-    Reachability,
     TerminalValue,
 )
 from foresight.worldmodel.whitening import Whitening
@@ -59,7 +57,6 @@ def test_whitening_by_standard_deviation_and_its_floor():
         (Objective, "0 terms"),
         (lambda: GoalDistance(torch.zeros(2), "last"), "over 'last'"),  # type: ignore[arg-type]
         (lambda: Disagreement(1.0, over="max"), "over 'max'"),  # type: ignore[arg-type]
-        (lambda: Box(torch.ones(2), torch.zeros(2)), "make no box"),
         (
             lambda: Disagreement(1.0).cost(torch.zeros(1, 1, 1, 2, 2), torch.zeros(1, 1, 1, 1)),
             "got 1",
@@ -94,24 +91,6 @@ def test_whitened_goal_distance_equals_a_naive_loop(over, kind):
                 ]
                 members.append({"final": d[-1], "sum": sum(d) / H, "closest": min(d)}[over])
             assert float(cost[b, s]) == pytest.approx(2 * sum(members) / E, rel=1e-3)
-
-
-def test_reachability_asks_the_model_for_every_state():
-    imagined, actions = futures()
-    goal = torch.randn(B, Z)
-
-    def steps(z, towards):
-        assert z.shape == towards.shape
-        return (z - towards).abs().sum(-1)
-
-    cost = Reachability(steps, goal, "closest", weight=0.5).cost(imagined, actions)
-    for b in range(B):
-        for s in range(S):
-            d = [
-                min(float((imagined[e, b, s, t] - goal[b]).abs().sum()) for t in range(1, H + 1))
-                for e in range(E)
-            ]
-            assert float(cost[b, s]) == pytest.approx(0.5 * sum(d) / E, rel=1e-4)
 
 
 @settings(max_examples=15, deadline=None)
@@ -179,25 +158,8 @@ def test_straying_from_a_proposal_costs_its_mean_square():
         assert float(found[0, sample]) == pytest.approx(naive)
 
 
-def test_box_equals_a_naive_loop_and_is_free_inside():
-    imagined, actions = futures()
-    low, high = torch.full((Z,), -0.5), torch.full((Z,), 1.0)
-    high[0] = torch.inf
-    cost = Box(low, high, weight=3.0).cost(imagined, actions)
-    for b in range(B):
-        for s in range(S):
-            total = 0.0
-            for e in range(E):
-                for t in range(1, H + 1):
-                    for z in range(Z):
-                        x = float(imagined[e, b, s, t, z])
-                        total += max(float(low[z]) - x, 0, x - float(high[z])) ** 2
-            assert float(cost[b, s]) == pytest.approx(3 * total / H / E, rel=1e-3)
-    assert not Box(torch.full((Z,), -9.0), torch.full((Z,), 9.0)).cost(imagined, actions).any()
-
-
 def test_terms_add_up():
     imagined, actions = futures()
-    terms = [Effort(2.0), Box(-torch.ones(Z), torch.ones(Z)), Disagreement(0.1)]
+    terms = [Effort(2.0), Disagreement(0.1)]
     expected = sum(term.cost(imagined, actions) for term in terms)
     torch.testing.assert_close(Objective(*terms).cost(imagined, actions), expected)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from naive_worlds import Gains, Integrator
 
 from foresight.core.errors import ForesightError
-from foresight.planning.config import SearchConfig, make_solver
+from foresight.planning.config import MPCConfig, make_solver
 from foresight.planning.objective import Effort, GoalDistance, Objective
 from foresight.planning.solvers import (
     CEM,
@@ -19,15 +19,23 @@ from foresight.planning.solvers import (
     Refined,
     imagine,
 )
+from foresight.planning.solvers.search import Options
 
 LOW, HIGH = torch.tensor([-1.0, -1.0]), torch.tensor([1.0, 1.0])
+PLAIN = {
+    "prior_samples": 0,
+    "spread": 0.5,
+    "min_std": 0.02,
+    "temperature": 0.5,
+    "judged": True,
+}
 KINDS = ("cem", "icem", "mppi", "shooting")
 
 
 def solver(kind, dynamics=None, low=LOW, high=HIGH, prior=None, seed=0, **settings):
-    small = {"samples": 64, "elites": 8, "iterations": 4, "horizon": 4, **settings}
+    small = {"samples": 64, "elites": 8, "iterations": 4, "horizon": 4} | PLAIN | settings
     return make_solver(
-        SearchConfig(solver=kind, **small), dynamics or Integrator(), low, high, prior, seed
+        MPCConfig(solver=kind, **small), dynamics or Integrator(), low, high, prior, seed
     )
 
 
@@ -201,14 +209,14 @@ def test_non_finite_candidates_lose_and_all_of_them_are_an_error(kind):
         (lambda: CEM(Integrator(), HIGH, LOW), "are no box"),
         (lambda: CEM(Integrator(), LOW, HIGH[:1]), "are no box"),
         (lambda: solver("cem", hold=3), "held for 3 steps do not fill a horizon of 4"),
-        (lambda: solver("cem", prior_samples=2), "without a prior"),
+        (lambda: CEM(Integrator(), LOW, HIGH, options=Options(prior_samples=2)), "without a prior"),
         (lambda: solver("cem", prior=Fixed(0.0), prior_samples=65), "65 prior samples"),
         (lambda: ICEM(Integrator(), LOW, HIGH, decay=0.5), "decay 0.5"),
         (lambda: ICEM(Integrator(), LOW, HIGH, momentum=1.0), "momentum 1.0"),
         (lambda: MPPI(Integrator(), LOW, HIGH, temperature=0.0), "temperature of 0.0"),
         (lambda: Refined(solver("cem"), count=99), "got 99 candidates"),
         (lambda: Refined(solver("cem"), rate=0.0), "rate 0.0"),
-        (lambda: make_solver(SearchConfig(solver="best"), Integrator(), LOW, HIGH), "'best'"),  # type: ignore[arg-type]
+        (lambda: make_solver(MPCConfig(solver="best"), Integrator(), LOW, HIGH), "'best'"),  # type: ignore[arg-type]
         (
             lambda: solver("cem").plan(
                 torch.zeros(1, 2), Objective(Effort(1.0)), torch.zeros(1, 3, 2)
@@ -226,11 +234,11 @@ def test_impossible_settings_are_one_sentence(make, message):
 def test_the_configurations_make_their_solvers():
     kinds = {"cem": CEM, "icem": ICEM, "mppi": MPPI, "shooting": RandomShooting}
     for kind, expected in kinds.items():
-        found = make_solver(SearchConfig(solver=kind), Integrator(), LOW, HIGH)
-        assert type(found) is expected and (found.samples, found.horizon) == (128, 5)
+        found = make_solver(MPCConfig(solver=kind), Integrator(), LOW, HIGH)
+        assert type(found) is expected and (found.samples, found.horizon) == (64, 5)
     source = make_solver(
-        SearchConfig(samples=500, elites=50, iterations=5, horizon=8), Integrator(), LOW, HIGH
+        MPCConfig(samples=500, elites=50, iterations=5, horizon=8), Integrator(), LOW, HIGH
     )
     assert (source.samples, source.iterations, source.horizon) == (500, 5, 8)
-    refined = make_solver(SearchConfig(refine_steps=3), Integrator(), LOW, HIGH)
+    refined = make_solver(MPCConfig(refine_steps=3), Integrator(), LOW, HIGH)
     assert isinstance(refined, Refined) and (refined.steps, refined.horizon) == (3, 5)

@@ -10,7 +10,8 @@ import torch
 
 from foresight import load_encoder
 from foresight.core.errors import ForesightError
-from foresight.policies.mpc import ImagineConfig, Imaginer
+from foresight.planning.config import MPCConfig
+from foresight.planning.mpc import MPCPlanner
 from foresight.rollout.arena import Arena
 from foresight.training.run_data import load_replay
 from foresight.worldmodel.model import WorldModel
@@ -20,7 +21,7 @@ from studies.ensemble_errors.held_out import HeldOutConfig, Shaky, collect_held_
 from studies.latent_stats import grounds_of
 from studies.penalty import planning_beta
 
-SEARCH = ImagineConfig(samples=8, elites=4, iterations=1, prior_samples=2)
+SEARCH = MPCConfig(samples=8, elites=4, iterations=1, prior_samples=2)
 HELD = HeldOutConfig(episodes=3, parallel=2, length=24, noises=(0.0, 0.5))
 
 
@@ -84,7 +85,7 @@ def test_beta_equals_a_naive_loop(parts, tiny_learned):
     model, _, _, episodes = parts
     model = model.float()
     whiten = grounds_of(load_replay(model, tiny_learned / "model")).whiten
-    imaginer = Imaginer(model, replace(SEARCH, horizon=3))
+    imaginer = MPCPlanner.of(model, replace(SEARCH, horizon=3))
     beta = planning_beta(imaginer, episodes, whiten)
     own, discount = imaginer.model, model.config.discount
     errors, doubts = [], []
@@ -113,9 +114,9 @@ def test_beta_needs_rewards_and_members(parts):
     whiten = torch.eye(32)
     blind = [replace(one, rewards=None) for one in episodes]
     with pytest.raises(ForesightError, match="an episode has none"):
-        planning_beta(Imaginer(model, SEARCH), blind, whiten)
+        planning_beta(MPCPlanner.of(model, SEARCH), blind, whiten)
     with pytest.raises(ForesightError, match="at least 2 members"):
-        planning_beta(Imaginer(model, replace(SEARCH, members=1)), episodes, whiten)
+        planning_beta(MPCPlanner.of(model, replace(SEARCH, members=1)), episodes, whiten)
 
 
 def test_a_jointly_learned_dynamics_is_calibrated_like_any_other(parts):

@@ -13,14 +13,10 @@ from foresight import load_encoder
 from foresight.core.errors import ForesightError
 from foresight.envs.dmc.environment import make
 from foresight.envs.registry import EnvConfig
+from foresight.planning.config import MPCConfig
+from foresight.planning.mpc import MPCPlanner
 from foresight.planning.objective import Disagreement, GoalDistance, PredictedReward, TerminalValue
-from foresight.policies.mpc import (
-    ImagineConfig,
-    Imaginer,
-    MPCFactory,
-    MPCPolicy,
-    hold_of,
-)
+from foresight.policies.mpc import MPCFactory, MPCPolicy, hold_of
 from foresight.rollout import run_episodes
 from foresight.training.run_data import load_replay
 from foresight.worldmodel.model import WorldModel
@@ -34,7 +30,7 @@ from studies.variants import (
     variant,
 )
 
-SEARCH = ImagineConfig(samples=12, elites=4, iterations=2, prior_samples=4)
+SEARCH = MPCConfig(samples=12, elites=4, iterations=2, prior_samples=4)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +59,8 @@ def test_each_variant_is_made_of_what_it_says(parts):
     assert kinds(made["NO_REWARD"]) == [NearestGoal] and kinds(made["MEAN_GOAL"]) == [GoalDistance]
     # The prior follows the values: it would smuggle the reward in.
     assert made["NO_REWARD"].solver.options.prior_samples == 0
-    trusts = {name: each.config.trust for name, each in made.items()}
-    assert trusts["FULL"] == SEARCH.trust > 0
+    trusts = {name: each.config.prior_weight for name, each in made.items()}
+    assert trusts["FULL"] == SEARCH.prior_weight > 0
     assert trusts["NO_REWARD"] == trusts["NO_TRUST"] == trusts["NO_PROPOSALS"] == 0
     assert made["NO_REWARD_FAR"].solver.horizon == 8
     assert isinstance(made["PRIOR"], Reflex)
@@ -73,7 +69,7 @@ def test_each_variant_is_made_of_what_it_says(parts):
 def test_without_a_penalty_it_is_the_plain_agent(parts):
     model, grounds = parts
     features = torch.randn(2, model.features if hasattr(model, "features") else 64 * 4)
-    plain = Imaginer(model, SEARCH, seed=3).act(features)
+    plain = MPCPlanner.of(model, SEARCH, seed=3).act(features)
     same = imaginer_of(variant("NO_UNCERT"), model, SEARCH, grounds, 0.0, seed=3).act(features)
     torch.testing.assert_close(plain, same)
 

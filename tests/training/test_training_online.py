@@ -12,7 +12,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.files import read_json
 from foresight.core.metrics import read_metrics
 from foresight.data.dataset import Dataset
-from foresight.policies.mpc import ImagineConfig
+from foresight.planning.config import MPCConfig
 from foresight.training import collecting, online
 from foresight.training.learner_config import LearnerConfig
 from foresight.training.online import STATE, OnlineTrainer
@@ -22,7 +22,7 @@ from foresight.training.run_data import load_replay
 from foresight.training.task_settings import task_config
 from foresight.worldmodel.model import WorldModel
 
-PLANNER = ImagineConfig(samples=12, elites=4, iterations=2, prior_samples=4)
+PLANNER = MPCConfig(samples=12, elites=4, iterations=2, prior_samples=4)
 CONFIG = OnlineConfig(
     task="point_mass-easy",
     steps=5 * 2 * 16,

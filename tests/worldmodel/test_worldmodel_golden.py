@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from foresight.policies.mpc import ImagineConfig, Imaginer
+from foresight.planning.config import MPCConfig
+from foresight.planning.mpc import MPCPlanner
 from foresight.training.experience import Experience
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig, train_world_model
@@ -62,13 +63,15 @@ def test_plans(world):
     model, numbers, _ = world
     features = model.state.stack(numbers)
     sizes = {"samples": 24, "elites": 6, "prior_samples": 6}
-    planner = Imaginer(model, ImagineConfig(**sizes, iterations=3, penalty=0.1), 3, torch.float32)
+    planner = MPCPlanner.of(
+        model, MPCConfig(**sizes, iterations=3, uncertainty_penalty=0.1), 3, torch.float32
+    )
     now, before = features[:, -1], features[:, -2]
     plans = [planner.act(now), planner.act(before), planner.act(now, explore=True)]
     for plan, wanted in zip(plans, GOLDEN["plan"], strict=True):
         same(plan, wanted, atol=1e-3)
-    free = ImagineConfig(**sizes, iterations=2, trust=0.0, members=2)
-    same(Imaginer(model, free, 3, torch.float32).act(now), "plan_free", atol=1e-3)
+    free = MPCConfig(**sizes, iterations=2, prior_weight=0.0, members=2)
+    same(MPCPlanner.of(model, free, 3, torch.float32).act(now), "plan_free", atol=1e-3)
 
 
 def linear_world():

@@ -19,6 +19,7 @@ from foresight.evaluation.statistics import Row
 from foresight.experts import has_expert
 from foresight.policies.taught import FollowConfig, NearestFactory, TaughtConfig
 from foresight.policies.taught.heads import heads_identity
+from foresight.policies.taught.planner import FOLLOWING
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec
 from foresight.training.taught import taught_heads
@@ -51,7 +52,9 @@ def presets() -> dict[str, TeachConfig]:
     """The named sizes."""
     smoke = TeachConfig(
         heads=TaughtConfig(dims=8, longest=8, hidden=32, updates=30, batch=32),
-        follow=FollowConfig(samples=16, elites=4, iterations=2, prior_samples=4),
+        follow=FollowConfig(
+            search=replace(FOLLOWING, samples=16, elites=4, iterations=2, prior_samples=4)
+        ),
         seeds=2,
         steps=20,
     )

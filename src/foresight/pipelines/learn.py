@@ -27,7 +27,8 @@ from foresight.evaluation.statistics import Row
 from foresight.pipelines import teach as teach_play
 from foresight.pipelines.demonstrations import TeachConfig, inverse_rows, teacher_of
 from foresight.pipelines.demonstrations import presets as teach_presets
-from foresight.policies.mpc import ImagineConfig, MPCFactory
+from foresight.planning.config import MPCConfig
+from foresight.policies.mpc import MPCFactory
 from foresight.policies.taught import TaughtConfig
 from foresight.report.run_page import film_path, road_page, save_films
 from foresight.training.online import OnlineTrainer
@@ -45,7 +46,7 @@ class LearnConfig:
     """What is learned, and on how many seeds it is measured."""
 
     online: OnlineConfig = field(default_factory=OnlineConfig)
-    planner: ImagineConfig = field(default_factory=ImagineConfig)
+    planner: MPCConfig = field(default_factory=MPCConfig)
     """The search of the evaluated agent."""
     seeds: int = 20
     """Evaluation episodes, seeds 0, 1, …"""
@@ -84,7 +85,7 @@ def presets() -> dict[str, LearnConfig]:
         members=2,
         save_every=2,
     )
-    small = ImagineConfig(samples=16, elites=4, iterations=2, prior_samples=4)
+    small = MPCConfig(samples=16, elites=4, iterations=2, prior_samples=4)
     smoke = LearnConfig(
         online=replace(tiny, planner=small),
         planner=small,

@@ -114,36 +114,6 @@ class GoalDistance(_Goal):
         return self._reduced(torch.linalg.vector_norm(difference, dim=-1))
 
 
-class Reachability(_Goal):
-    """A learned distance to a goal state, averaged over the members.
-
-    Args:
-        distance: `(z [..., Z], goal [..., Z]) -> [...]`, for example steps still to go; the goal
-            comes expanded to the shape of the states.
-        goal: `[B, Z]` or `[Z]`.
-        over: as in `GoalDistance`.
-        weight: factor on the distance.
-    """
-
-    def __init__(
-        self,
-        distance: Callable[[Tensor, Tensor], Tensor],
-        goal: Float[Tensor, "B Z"] | Float[Tensor, " Z"],
-        over: Over = "final",
-        weight: float = 1.0,
-    ) -> None:
-        super().__init__(goal, over, weight)
-        self.distance = distance
-
-    def cost(
-        self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]
-    ) -> Cost:
-        """Distance `[B, S]`."""
-        states = self._judged(imagined)
-        goal = self.goal[:, None, None].expand_as(states)
-        return self._reduced(self.distance(states, goal))
-
-
 class PredictedReward:
     """Minus the discounted sum of predicted rewards, averaged over the members.
 
@@ -210,6 +180,48 @@ class TerminalValue:
         value = self.model(imagined[..., -1, :])
         factor = self.weight * self.discount ** actions.shape[-2]
         return -factor * _over_members(value, self.members)
+
+
+class ImaginedReturn:
+    """Minus the return over an unlimited future, ``-(Σ_t γ^t c_t r_t + γ^H c_H V(z_H))``.
+
+    ``c_t`` is the chance that the episode still goes on at step t, the product of the model's
+    ``p(goes on | z_k, a_k)`` for k < t; 1 where it has no such head. Members are averaged.
+
+    Args:
+        reward: ``(z, a) -> r``.
+        value: ``z -> V``, or None to count nothing after the horizon.
+        discount: γ.
+        goes_on: ``(z, a) -> p``.
+    """
+
+    def __init__(
+        self,
+        reward: Callable[[Tensor, Tensor], Tensor],
+        value: Callable[[Tensor], Tensor] | None,
+        discount: float = 1.0,
+        goes_on: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
+        self.reward, self.value = reward, value
+        self.discount, self.goes_on = discount, goes_on
+
+    def cost(
+        self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]
+    ) -> Cost:
+        """Minus the return `[B, S]`."""
+        states, done = imagined[..., :-1, :], actions.expand(len(imagined), *actions.shape)
+        rewards = self.reward(states, done)
+        weights = self.discount ** torch.arange(rewards.shape[-1], device=rewards.device)
+        last: Tensor | float = 1.0
+        if self.goes_on is not None:
+            alive = self.goes_on(states, done).cumprod(-1)
+            before = torch.cat([torch.ones_like(alive[..., :1]), alive[..., :-1]], dim=-1)
+            weights, last = weights * before, alive[..., -1]
+        cost = -_over_members((rewards * weights).sum(-1), "mean")
+        if self.value is None:
+            return cost
+        value = self.value(imagined[..., -1, :]) * last
+        return cost + -(self.discount ** actions.shape[-2]) * _over_members(value, "mean")
 
 
 class Disagreement:
@@ -292,40 +304,6 @@ class NearProposal:
     ) -> Cost:
         """The cost of each candidate."""
         return self.weight * (actions - self.proposed[:, None]).square().mean((-2, -1))
-
-
-class Box:
-    """A penalty on imagined states outside a box, such as the range of the data.
-
-    The squared distance to the box, averaged over the imagined steps and the members.
-
-    Args:
-        low, high: `[Z]`; infinite where a dimension is free.
-        weight: factor on the penalty.
-
-    Raises:
-        ForesightError: they are no box.
-    """
-
-    def __init__(
-        self, low: Float[Tensor, " Z"], high: Float[Tensor, " Z"], weight: float = 1.0
-    ) -> None:
-        if low.shape != high.shape or low.ndim != 1 or not bool((low <= high).all()):
-            raise ForesightError(
-                f"States of {low.numel()} numbers from below and {high.numel()} from above make "
-                "no box: give two vectors of the same length with low ≤ high."
-            )
-        with torch.inference_mode(False):
-            self.low, self.high = low.detach().clone(), high.detach().clone()
-        self.weight = weight
-
-    def cost(
-        self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]
-    ) -> Cost:
-        """Penalty `[B, S]`."""
-        future = imagined[..., 1:, :]
-        outside = torch.relu(self.low - future) + torch.relu(future - self.high)
-        return self.weight * outside.square().sum(-1).mean(-1).mean(0)
 
 
 def _over_members(values: Tensor, how: Members) -> Cost:

@@ -3,148 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
-from torch import Tensor
+from jaxtyping import Float32, UInt8
 
 from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
 from foresight.core.policy import BatchPolicy
 from foresight.core.spec import Spec
-from foresight.core.thread_pool import run_alone
-from foresight.perception.encoder import Encoder, default_dtype, load_encoder
-from foresight.planning.guided import first_proposal, guided_search, prior_of
-from foresight.planning.objective import (
-    Disagreement,
-    NearProposal,
-    Objective,
-    PredictedReward,
-    Term,
-    TerminalValue,
-)
-from foresight.planning.solvers import shift
+from foresight.perception.encoder import Encoder, load_encoder
+from foresight.planning.config import MPCConfig
+from foresight.planning.mpc import MPCPlanner
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.observation import ObservationEncoder
 
 RATE_TOLERANCE = 0.02
 """Relative difference of rates that is taken for rounding."""
-
-
-@dataclass(frozen=True)
-class ImagineConfig:
-    """How the agent searches. Small on purpose: a short horizon with a value behind it."""
-
-    horizon: int = 5
-    """Imagined decisions."""
-    members: int | None = None
-    """Dynamics that imagine, the first ones of the ensemble; all if not given."""
-    samples: int = 64
-    """Candidates of an iteration."""
-    elites: int = 16
-    """Candidates that are weighted."""
-    iterations: int = 2
-    """Refinements per decision."""
-    prior_samples: int = 16
-    """Candidates that the learned action prior proposes."""
-    prior_noise: float = 0.2
-    """Noise on them, in units of half the action range."""
-    temperature: float = 1.0
-    """Of the weights, in units of return."""
-    spread: float = 0.8
-    """Deviation of the first samples, in units of half the action range."""
-    least: float = 0.05
-    """Least deviation."""
-    penalty: float = 0.0
-    """Weight of the ensemble's disagreement in the cost; below 0 it is sought instead."""
-    trust: float = 5.0
-    """Return that a plan has to promise for leaving the prior's proposal by half the action range
-    throughout. A search finds where imagination errs in the right direction; see
-    `foresight.planning.objective.NearProposal`."""
-
-
-class Imaginer:
-    """Plans for several scenes at once, from latent states to actions in [-1, 1].
-
-    Args:
-        model: trained; copied, so later training does not change the plans.
-        config: the search.
-        seed: of its random stream.
-        dtype: of the networks that imagine; the device's fastest if not given.
-    """
-
-    def __init__(
-        self,
-        model: WorldModel,
-        config: ImagineConfig,
-        seed: int = 0,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        device = next(model.parameters()).device
-        model = model.for_planning(config.members, dtype or default_dtype(device))
-        if model.prior is None:
-            raise ForesightError(
-                "This world model has no action prior to plan with: learn one with `foresight "
-                "learn`."
-            )
-        self.model, self.config, self.device = model, config, device
-        prior = prior_of(
-            model.prior.mean_action,
-            model.config.actions,
-            config.prior_noise,
-            device,
-        )
-        self.solver = guided_search(model.dynamics, prior, config, seed)
-        discount = model.config.discount
-        self.terms: list[Term] = [
-            PredictedReward(model.reward_of, discount=discount),
-            TerminalValue(model.value_of, discount=discount),
-        ]
-        if config.penalty:
-            self.terms.append(Disagreement(config.penalty))
-        self.last: Float[Tensor, "B H A"] | None = None
-
-    def reset(self, seed: int | None = None) -> None:
-        """Forget the last plan; with a seed, restart the random stream."""
-        self.last = None
-        if seed is not None:
-            self.solver.seed(seed)
-
-    def act(self, features: Float[Tensor, "B F"], explore: bool = False) -> Float[Tensor, "B A"]:
-        """The next decision of every scene, in [-1, 1].
-
-        One scene alone is planned for by one core: what more would share are a thousand operations
-        too small to be worth waiting for each other.
-
-        Args:
-            features: place numbers of the present pictures.
-            explore: add noise as wide as the search is still unsure.
-        """
-        if len(features) == 1 and self.device.type == "cpu":
-            return run_alone(lambda: self._act(features, explore))
-        return self._act(features, explore)
-
-    @torch.inference_mode()
-    def _act(self, features: Float[Tensor, "B F"], explore: bool) -> Float[Tensor, "B A"]:
-        z = self.model.encode(features.to(self.device))
-        start = None if self.last is None else shift(self.last)
-        plan = self.solver.plan(z, self._objective(z), start)
-        self.last = plan.actions
-        action = plan.actions[:, 0].float()
-        if explore:
-            width = plan.trace[-1].deviation[:, 0].float()
-            noise = torch.randn(action.shape, generator=self.solver.generator, device=self.device)
-            action = (action + width * noise).clamp(-1, 1)
-        return action
-
-    def _objective(self, z: Float[Tensor, "B Z"]) -> Objective:
-        if not self.config.trust:
-            return Objective(*self.terms)
-        proposed = first_proposal(self.solver, z)
-        return Objective(*self.terms, NearProposal(proposed, self.config.trust))
 
 
 def hold_of(model: WorldModel, spec: Spec) -> int:
@@ -231,7 +108,7 @@ class MPCPolicy(BatchPolicy):
         config: the search.
         hold: the model's ``repeat`` if not given, which is right where the environment repeats no
             action itself; see `hold_of`.
-        planner: plans instead of an `Imaginer` of this model and search.
+        planner: plans instead of an `MPCPlanner` of this model and search.
 
     Raises:
         ForesightError: the model belongs to another encoder.
@@ -241,15 +118,15 @@ class MPCPolicy(BatchPolicy):
         self,
         model: WorldModel,
         encoder: Encoder,
-        config: ImagineConfig,
+        config: MPCConfig,
         hold: int | None = None,
-        planner: Imaginer | None = None,
+        planner: MPCPlanner | None = None,
     ) -> None:
         model.expect_encoder(encoder.fingerprint)
         self.model = model
         self.cameras = tuple(camera.name for camera in model.config.cameras)
         self.observer = ObservationEncoder(encoder, model.state, cameras=self.cameras)
-        self.planner = planner or Imaginer(model, config)
+        self.planner = planner or MPCPlanner.of(model, config)
         self.hold = hold or model.config.repeat
         self.step = 0
         self._held: Float32[np.ndarray, "N A"] = np.zeros((1, model.config.actions), np.float32)
@@ -281,7 +158,7 @@ class MPCFactory:
     """Makes the policy of a checkpoint in whatever process it is to act; picklable."""
 
     checkpoint: str
-    search: ImagineConfig = ImagineConfig()
+    search: MPCConfig = field(default_factory=MPCConfig)
     encoder: str | None = None
     """The one it was trained with if not given."""
     device: str = "cpu"

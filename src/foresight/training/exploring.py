@@ -13,7 +13,8 @@ from foresight.core.observation import Observation
 from foresight.core.policy import BatchPolicy
 from foresight.core.stopwatch import Stopwatch
 from foresight.perception.encoder import Encoder
-from foresight.policies.mpc import ImagineConfig, Imaginer
+from foresight.planning.config import MPCConfig
+from foresight.planning.mpc import MPCPlanner
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.observation import ObservationEncoder
 
@@ -37,7 +38,7 @@ class ExploringPolicy(BatchPolicy):
         self,
         model: WorldModel,
         encoder: Encoder,
-        planner: ImagineConfig,
+        planner: MPCConfig,
         seed: int = 0,
         explore: bool = True,
         watch: Stopwatch | None = None,
@@ -46,7 +47,7 @@ class ExploringPolicy(BatchPolicy):
         self.watch = watch or Stopwatch()
         self.cameras = [camera.name for camera in model.config.cameras]
         self.eyes = ObservationEncoder(encoder, model.state, cameras=tuple(self.cameras))
-        self.planner = Imaginer(model, planner, seed)
+        self.planner = MPCPlanner.of(model, planner, seed)
         self.features: list[Float[Tensor, "N f"]] = []
 
     def reset_batch(self, observations: Sequence[Observation], seeds: Sequence[int]) -> None:

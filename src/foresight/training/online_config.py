@@ -8,7 +8,7 @@ from foresight.core.errors import ForesightError
 from foresight.envs.dmc.protocol import get_protocol
 from foresight.envs.factories import full_id
 from foresight.envs.registry import EnvConfig
-from foresight.policies.mpc import ImagineConfig
+from foresight.planning.config import MPCConfig
 from foresight.training.learner_config import LearnerConfig
 
 DMC = "dmc/"
@@ -82,9 +82,9 @@ class OnlineConfig:
     """Of episodes, weights and search."""
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     """The updates."""
-    planner: ImagineConfig = field(
-        default_factory=lambda: ImagineConfig(
-            members=2, samples=64, iterations=3, prior_samples=16, trust=0.0
+    planner: MPCConfig = field(
+        default_factory=lambda: MPCConfig(
+            members=2, samples=64, iterations=3, prior_samples=16, prior_weight=0.0
         )
     )
     """The search while collecting."""

@@ -121,12 +121,15 @@ class WorldModel(nn.Module):
         """Actions of the environment in [-1, 1]; an axis that cannot move gives 0."""
         return normalised(action, self.config)
 
-    def for_planning(self, members: int | None, dtype: torch.dtype) -> Self:
+    def for_planning(
+        self, members: int | None, dtype: torch.dtype, dynamics: torch.dtype | None = None
+    ) -> Self:
         """A frozen copy with fewer dynamics, two values, and all but the state in ``dtype``.
 
         Args:
             members: dynamics to keep, the first ones; all if not given.
             dtype: of the networks that imagine.
+            dynamics: of the dynamics alone; ``dtype`` if not given.
 
         Raises:
             ForesightError: more members than there are.
@@ -148,7 +151,8 @@ class WorldModel(nn.Module):
         small.load_state_dict(
             {name: _kept(held[name], wanted) for name, wanted in small.state_dict().items()}
         )
-        for part in (small.dynamics, small.reward, small.value, small.prior, small.continuation):
+        small.dynamics.to(dynamics or dtype)
+        for part in (small.reward, small.value, small.prior, small.continuation):
             if part is not None:
                 part.to(dtype)
         device = next(self.parameters()).device

@@ -84,7 +84,7 @@ class TaughtAgent(Policy):
         Raises:
             ForesightError: nothing has been shown.
         """
-        self.follower.solver.seed(seed)
+        self.follower.seed(seed)
         if self.shown is None:
             raise ForesightError(
                 "The agent has not been shown anything: call show() with a demonstration first."

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
-from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foresight.perception.encoder import default_dtype
-from foresight.planning.guided import first_proposal, guided_search, prior_of
-from foresight.planning.objective import Disagreement, NearProposal, Objective, Term
-from foresight.planning.solvers import NonFiniteFuturesError, imagine, shift
+from foresight.planning.config import MPCConfig
+from foresight.planning.mpc import MPCPlanner
 from foresight.policies.taught.demonstration import Shown
 from foresight.policies.taught.heads import TaughtHeads
 from foresight.policies.taught.objective import FollowStates
 from foresight.policies.taught.progress import Progress, ProgressConfig
 from foresight.worldmodel.model import WorldModel
+
+FOLLOWING = MPCConfig(
+    horizon=4,
+    samples=96,
+    iterations=3,
+    prior_samples=24,
+    temperature=0.02,
+    spread=0.3,
+    prior_weight=3.0,
+    start="proposal",
+)
+"""The search of an agent that follows a demonstration."""
 
 
 @dataclass(frozen=True)
@@ -27,41 +34,17 @@ class FollowConfig:
 
     progress: ProgressConfig = field(default_factory=ProgressConfig)
     """Alignment."""
-    horizon: int = 4
-    """Imagined decisions."""
-    samples: int = 96
-    """Candidates of an iteration."""
-    elites: int = 16
-    """Candidates that are weighted."""
-    iterations: int = 3
-    """Refinements per decision."""
-    prior_samples: int = 24
-    """Candidates that the inverse model proposes."""
-    prior_noise: float = 0.2
-    """Noise on them, in units of half the action range."""
-    temperature: float = 0.02
-    """Of the weights, in units of distance in the space of comparison."""
-    warm: Literal["inverse", "last"] = "inverse"
-    """Where the search begins: what the inverse model would do, or the last plan a decision on."""
-    spread: float = 0.3
-    """Deviation of the first samples, in units of half the action range."""
-    least: float = 0.05
-    """Least deviation."""
+    search: MPCConfig = FOLLOWING
+    """The inverse model is the prior: it proposes candidates, and where the search begins. Costs
+    are distances in the space of comparison."""
     reach: float = 0.3
     """Weight of the learned distance in time between the last imagined state and its goal."""
     early: float = 0.7
     """How much an imagined step counts beside the one after it."""
-    trust: float = 3.0
-    """Weight of the squared deviation from what the inverse model would do."""
-    penalty: float = 0.0
-    """Weight of the ensemble's disagreement."""
 
 
 class Follower:
     """Decides for one scene, from latent states to actions in [-1, 1].
-
-    Where the model imagines nothing finite, the last good plan goes on, and where there is none the
-    inverse model decides; ``fallbacks`` counts both.
 
     Args:
         model: learned and frozen.
@@ -74,65 +57,43 @@ class Follower:
         self, model: WorldModel, heads: TaughtHeads, config: FollowConfig, seed: int = 0
     ) -> None:
         self.model, self.heads, self.config = model, heads, config
-        device = next(model.parameters()).device
-        dynamics = copy.deepcopy(model.dynamics).to(default_dtype(device))
-        self.dynamics = dynamics.eval().requires_grad_(False)
-        actions = model.config.actions
-        prior = prior_of(self._propose, actions, config.prior_noise, device)
-        self.solver = guided_search(self.dynamics, prior, config, seed)
+        self.planner = MPCPlanner.of(model, config.search, seed, terms=[], propose=self._propose)
         self.progress: Progress | None = None
-        self.last: Float[Tensor, "1 H A"] | None = None
-        self.now: Float[Tensor, "1 Z"] | None = None
-        self.fallbacks = 0
+
+    @property
+    def fallbacks(self) -> int:
+        """Decisions of this episode for which nothing finite was imagined."""
+        return self.planner.fallbacks
+
+    def seed(self, seed: int) -> None:
+        """Restart the search's random stream."""
+        self.planner.solver.seed(seed)
 
     def reset(self, shown: Shown) -> None:
         """Begin an episode with this demonstration."""
         self.progress = Progress(shown, self.heads, self.config.progress)
-        self.last = self.now = None
-        self.fallbacks = 0
+        self.planner.reset()
 
     def _goals(self) -> Float[Tensor, "H Z"]:
         assert self.progress is not None
-        return self.progress.shown.z[self.progress.goals(self.config.horizon)]
+        return self.progress.shown.z[self.progress.goals(self.config.search.horizon)]
 
     def _propose(self, z: Float[Tensor, "N Z"]) -> Float[Tensor, "N A"]:
         """What the inverse model would do from here to get to the sub-goal."""
         assert self.progress is not None
         return propose(self.heads, self.progress, z)
 
-    @torch.inference_mode()
     def act(self, z: Float[Tensor, "1 Z"]) -> Float[Tensor, " A"]:
         """The next decision."""
         assert self.progress is not None, "reset() comes first"
         self.progress.update(z[0])
         config = self.config
-        proposed = first_proposal(self.solver, z)
-        terms: list[Term] = [
-            FollowStates(self.heads, self._goals(), config.reach, config.early),
-            NearProposal(proposed, config.trust),
-        ]
-        if config.penalty:
-            terms.append(Disagreement(config.penalty))
-        on = None if self.last is None else shift(self.last)
-        self.now = z
-        try:
-            start = on if config.warm == "last" else proposed
-            self.last = self.solver.plan(z, Objective(*terms), start).actions
-        except NonFiniteFuturesError:
-            self.fallbacks += 1
-            if on is None:
-                return self._propose(z)[0].clamp(-1, 1)
-            self.last = on
-        return self.last[0, 0].float()
+        follow = FollowStates(self.heads, self._goals(), config.reach, config.early)
+        return self.planner.plan(z, [follow])[0]
 
-    @torch.inference_mode()
     def imagined(self) -> Float[Tensor, "H Z"]:
         """The future of the last plan, averaged over the members; the present where none is."""
-        assert self.now is not None, "act() comes first"
-        if self.last is None:
-            return self.now
-        future = imagine(self.dynamics, self.now, self.last[:, None])
-        return future[:, 0, 0, 1:].float().mean(0)
+        return self.planner.imagined()[0]
 
 
 def propose(

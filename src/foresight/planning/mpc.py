@@ -1,0 +1,260 @@
+"""The one planner: from latent states to actions in [-1, 1], again at every decision."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from foresight.core.errors import ForesightError
+from foresight.core.thread_pool import run_alone
+from foresight.perception.encoder import default_dtype
+from foresight.planning.config import MPCConfig, make_solver
+from foresight.planning.fast import fast
+from foresight.planning.objective import (
+    Disagreement,
+    ImaginedReturn,
+    NearProposal,
+    Objective,
+    Term,
+)
+from foresight.planning.solvers import (
+    Dynamics,
+    NonFiniteFuturesError,
+    Plan,
+    PolicyPrior,
+    Refined,
+    imagine,
+    shift,
+)
+from foresight.worldmodel.model import WorldModel
+
+Propose = Callable[[Tensor], Tensor]
+"""A policy that plans begin from: ``z [N, Z] -> a [N, A]`` in [-1, 1]."""
+
+
+class MPCPlanner:
+    """Plans for B scenes at once: an objective of terms, a solver, a prior that proposes.
+
+    Where the model imagines nothing finite, the last good plan goes on; where there is none, what
+    is proposed, or the middle of the bounds. It warns once, and ``fallbacks`` counts them.
+
+    Args:
+        dynamics: imagines.
+        actions: A.
+        config: the search.
+        terms: what plans are judged by, unless `plan` is given others; disagreement and nearness to
+            the proposal are added as the configuration says.
+        propose: the prior's policy; None plans without.
+        seed: of the random stream, the configuration's if not given.
+        device: where the search runs.
+        model: that features are read with, for `act`.
+    """
+
+    def __init__(
+        self,
+        dynamics: Dynamics,
+        actions: int,
+        config: MPCConfig,
+        terms: Sequence[Term] = (),
+        propose: Propose | None = None,
+        seed: int | None = None,
+        device: torch.device | None = None,
+        model: WorldModel | None = None,
+    ) -> None:
+        self.config, self.dynamics, self.terms = config, dynamics, list(terms)
+        self.device = device or torch.device("cpu")
+        self.propose = propose
+        self._model = model
+        high = torch.ones(actions, device=self.device)
+        self._drawn = None
+        if propose is not None:
+            self._drawn = _Drawn(PolicyPrior(propose, -high, high, config.prior_noise))
+        self.solver = make_solver(config, dynamics, -high, high, self._drawn, seed)
+        self.last: Float[Tensor, "B H A"] | None = None
+        self.latest: Plan | None = None
+        self.now: Float[Tensor, "B Z"] | None = None
+        self.fallbacks = 0
+        self._warned = False
+
+    @classmethod
+    def of(
+        cls,
+        model: WorldModel,
+        config: MPCConfig,
+        seed: int | None = None,
+        dtype: torch.dtype | None = None,
+        terms: Sequence[Term] | None = None,
+        propose: Propose | None = None,
+    ) -> Self:
+        """A planner with a world model.
+
+        Args:
+            model: trained; copied, so later training does not change the plans.
+            config: the search.
+            seed: of its random stream.
+            dtype: of the networks that imagine; the device's fastest if not given.
+            terms: the model's imagined return if not given.
+            propose: the model's action prior if not given, where it has one.
+
+        Raises:
+            ForesightError: more members than the model has, or terms it cannot judge.
+        """
+        device = next(model.parameters()).device
+        dtype = dtype or default_dtype(device)
+        # The fast form rounds weights itself, and keeps what should not be rounded.
+        rapid = model.config.dynamics.kind == "mlp" and device.type == "cpu"
+        own = model.for_planning(config.members, dtype, torch.float32 if rapid else dtype)
+        if propose is None and own.prior is not None:
+            propose = own.prior.mean_action
+        found = [return_of(own)] if terms is None else terms
+        dynamics: Dynamics = fast(own.dynamics, dtype) if rapid else own.dynamics
+        return cls(dynamics, own.config.actions, config, found, propose, seed, device, own)
+
+    @property
+    def model(self) -> WorldModel:
+        """The model that imagines.
+
+        Raises:
+            ForesightError: there is none.
+        """
+        if self._model is None:
+            raise ForesightError("This planner was given no world model: plan from states.")
+        return self._model
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget the last plan; with a seed, restart the random stream."""
+        self.last = self.latest = self.now = None
+        self.fallbacks = 0
+        if seed is not None:
+            self.solver.seed(seed)
+
+    def act(self, features: Float[Tensor, "B F"], explore: bool = False) -> Float[Tensor, "B A"]:
+        """The next decision of every scene, from stacked features; see `plan`."""
+
+        @torch.inference_mode()
+        def decide() -> Tensor:
+            return self._plan(self.model.encode(features.to(self.device)), None, explore)
+
+        return self._alone(decide, len(features))
+
+    def plan(
+        self,
+        z: Float[Tensor, "B Z"],
+        terms: Sequence[Term] | None = None,
+        explore: bool = False,
+    ) -> Float[Tensor, "B A"]:
+        """The next decision of every scene, in [-1, 1].
+
+        Args:
+            z: present states.
+            terms: what this plan is judged by, the planner's own if not given.
+            explore: add noise as wide as the search is still unsure.
+        """
+
+        @torch.inference_mode()
+        def decide() -> Tensor:
+            return self._plan(z, terms, explore)
+
+        return self._alone(decide, len(z))
+
+    @torch.inference_mode()
+    def imagined(self) -> Float[Tensor, "B H Z"]:
+        """The future of the last plan, averaged over the members; the present where none is."""
+        assert self.now is not None, "plan() comes first"
+        if self.last is None:
+            return self.now[:, None]
+        future = imagine(self.dynamics, self.now, self.last[:, None])
+        return future[:, :, 0, 1:].float().mean(0)
+
+    def _alone(self, decide: Callable[[], Tensor], scenes: int) -> Tensor:
+        # What more cores would share for one scene are a thousand operations too small to be worth
+        # waiting for each other.
+        if scenes == 1 and self.device.type == "cpu" and self.propose is not None:
+            return run_alone(decide)
+        return decide()
+
+    def _plan(self, z: Tensor, terms: Sequence[Term] | None, explore: bool) -> Tensor:
+        on = None if self.last is None else shift(self.last)
+        judged = list(self.terms if terms is None else terms)
+        proposed = self._propose(z)
+        if proposed is not None and self.config.prior_weight:
+            judged.append(NearProposal(proposed, self.config.prior_weight))
+        if self.config.uncertainty_penalty:
+            judged.append(Disagreement(self.config.uncertainty_penalty))
+        starts = {"last": on, "proposal": proposed, "none": None}
+        self.now = z
+        try:
+            self.latest = self.solver.plan(z, Objective(*judged), starts[self.config.start])
+        except NonFiniteFuturesError as error:
+            return self._fallback(error, z, on, proposed)
+        self.last = self.latest.actions
+        action = self.last[:, 0].float()
+        if explore:
+            width = self.latest.trace[-1].deviation[:, 0].float()
+            noise = torch.randn(action.shape, generator=self._generator, device=self.device)
+            action = (action + width * noise).clamp(-1, 1)
+        return action
+
+    @property
+    def _generator(self) -> torch.Generator:
+        solver = self.solver
+        return (solver.solver if isinstance(solver, Refined) else solver).generator
+
+    def _propose(self, z: Tensor) -> Float[Tensor, "B H A"] | None:
+        """Draw the prior's candidates; the way of the one without noise."""
+        config = self.config
+        wanted = config.prior_samples or config.prior_weight or config.start == "proposal"
+        if self._drawn is None or not wanted:
+            return None
+        count = max(1, config.prior_samples)
+        self._drawn.draw(z, count, config.horizon, self.dynamics, self._generator)
+        # Where imagination fails, so do proposals after the first; the search says so itself.
+        return self._drawn.candidates[:, 0].nan_to_num()
+
+    def _fallback(
+        self, error: NonFiniteFuturesError, z: Tensor, on: Tensor | None, proposed: Tensor | None
+    ) -> Float[Tensor, "B A"]:
+        """What remains of the last good plan, else what is proposed, else the middle."""
+        self.fallbacks += 1
+        self.last = on
+        if not self._warned:
+            self._warned = True
+            instead = "what is proposed" if proposed is not None else "the middle of the bounds"
+            taken = "its last good plan" if on is not None else instead
+            warnings.warn(f"The planner goes on with {taken}: {error}", RuntimeWarning, 2)
+        if on is not None:
+            return on[:, 0].float()
+        if proposed is not None:
+            return proposed[:, 0].float().clamp(-1, 1)
+        return torch.zeros(len(z), len(self.solver.low), device=self.device)
+
+
+class _Drawn:
+    """A prior whose candidates were drawn before the search, so that its objective knows them."""
+
+    def __init__(self, policy: PolicyPrior) -> None:
+        self.policy = policy
+        self.candidates = torch.zeros(0)
+
+    def draw(
+        self, z: Tensor, count: int, horizon: int, dynamics: Dynamics, random: torch.Generator
+    ) -> None:
+        self.candidates = self.policy.sample(z, count, horizon, dynamics, random)
+
+    def sample(
+        self, z0: Tensor, count: int, horizon: int, dynamics: Dynamics, generator: torch.Generator
+    ) -> Float[Tensor, "B count H A"]:
+        """What was drawn for this decision."""
+        return self.candidates[:, :count]
+
+
+def return_of(model: WorldModel) -> ImaginedReturn:
+    """The return that a model imagines: rewards, the value at the end, and whether it goes on."""
+    goes_on = None if model.continuation is None else model.continuation.probability
+    value = None if model.value is None else model.value_of
+    return ImaginedReturn(model.reward_of, value, model.config.discount, goes_on)
