@@ -1,4 +1,4 @@
-"""Distances, inverse models and pictures on walks whose truth is known."""
+"""Distances and inverse models on walks whose truth is known."""
 
 import dataclasses
 
@@ -7,19 +7,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic_latents import LENGTH, walks
+from synthetic_latents import walks
 
 from foresight.core.errors import ForesightError
 from foresight.worldmodel.heads import (
     HeadTraining,
     InverseModel,
-    PixelDecoder,
     Reachability,
-    train_decoder,
     train_inverse,
     train_reachability,
 )
-from foresight.worldmodel.heads.decoder import small_frames
 from foresight.worldmodel.heads.inverse import InverseConfig
 from foresight.worldmodel.heads.reachability import ReachabilityConfig
 from foresight.worldmodel.heads.training import Pairs
@@ -103,35 +100,6 @@ def test_inverse_means_keep_to_uneven_bounds():
     mean, _ = model(100 * torch.randn(50, 4), torch.randn(50, 4), torch.full((50,), 2.0))
     assert float(mean[:, 0].min()) >= 0 and float(mean[:, 0].max()) <= 1
     assert float(mean[:, 1].min()) >= -3 and float(mean[:, 1].max()) <= -1
-
-
-def test_decoder_draws_what_the_state_says():
-    torch.manual_seed(0)
-    latents = walks()
-    level = (60 * latents.rewards + 128).clamp(0, 255).numpy().astype(np.uint8)
-    frames = np.repeat(level, 64 * 64 * 3).reshape(-1, 64, 64, 3)
-    decoder = PixelDecoder(8, width=2)
-    report = train_decoder(
-        decoder, latents, frames, HeadTraining(updates=30, batch=16, lr=1e-2, checks=1)
-    )
-    assert report.psnr > report.mean_frame_psnr + 3
-    picture = decoder.look(latents.z[: 2 * LENGTH].view(2, LENGTH, 8))
-    assert picture.shape == (2, LENGTH, 64, 64, 3) and picture.dtype == torch.uint8
-    with pytest.raises(ForesightError, match="one for each"):
-        train_decoder(decoder, latents, frames[:5], SHORT)
-
-
-def test_frames_are_averaged_down():
-    frames = torch.randint(0, 256, (2, 128, 128, 3), dtype=torch.uint8)
-    small = small_frames(frames)
-    expected = frames[1, 2:4, 4:6, 0].float().mean() / 255
-    assert small.shape == (2, 3, 64, 64) and float(small[1, 0, 1, 2]) == pytest.approx(
-        float(expected)
-    )
-    with pytest.raises(ForesightError, match="96 x 96"):
-        small_frames(torch.zeros(1, 96, 96, 3, dtype=torch.uint8))
-    with pytest.raises(ForesightError, match="uint8"):
-        small_frames(torch.zeros(1, 64, 64, 3))
 
 
 def test_a_loss_that_is_not_finite_is_one_sentence():

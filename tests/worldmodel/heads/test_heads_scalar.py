@@ -1,8 +1,5 @@
 """Two-hot codes, heads with members, TD(λ) and values, against naive formulas."""
 
-import dataclasses
-
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,10 +12,7 @@ from foresight.worldmodel.heads.scalar import (
     TwoHot,
     symexp,
     symlog,
-    td_lambda,
 )
-from foresight.worldmodel.heads.training import HeadTraining, Latents
-from foresight.worldmodel.heads.value import train_value
 
 
 @given(st.floats(-1e4, 1e4))
@@ -108,49 +102,3 @@ def test_head_refusals():
         ScalarHead(3).member(1)
     with pytest.raises(ForesightError, match="hold no number"):
         TwoHot(1, 0, 1)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 999), st.integers(1, 6), st.floats(0, 1), st.floats(0, 1))
-def test_td_lambda_equals_the_naive_recursion(seed, horizon, discount, lam):
-    torch.manual_seed(seed)
-    r, v = torch.randn(2, horizon).double(), torch.randn(2, horizon + 1).double()
-    ours = td_lambda(r, v, discount, lam)
-
-    def target(row, t):
-        if t == horizon:
-            return float(v[row, horizon])
-        rest = (1 - lam) * float(v[row, t + 1]) + lam * target(row, t + 1)
-        return float(r[row, t]) + discount * rest
-
-    for row in range(2):
-        for t in range(horizon):
-            assert float(ours[row, t]) == pytest.approx(target(row, t))
-
-
-def test_td_lambda_ends_where_the_discount_is_zero():
-    r, v = torch.ones(3), torch.full((4,), 10.0)
-    targets = td_lambda(r, v, torch.tensor([1.0, 0.0, 1.0]), 1.0)
-    assert targets.tolist() == [2, 1, 11]
-
-
-@pytest.mark.parametrize("members", [1, 2])
-def test_value_of_constant_rewards_is_the_geometric_sum(members):
-    torch.manual_seed(0)
-    episodes, length = 20, 15
-    latents = Latents(
-        z=torch.randn(episodes * length, 4),
-        offsets=np.arange(episodes + 1) * length,
-        train=list(range(16)),
-        validation=list(range(16, episodes)),
-        rewards=torch.ones(episodes * length),
-    )
-    head = ScalarHead(4, 0, ScalarConfig("mse", 32, 1, members))
-    training = HeadTraining(updates=200, batch=64, lr=1e-2, checks=2)
-    records = train_value(head, latents, training, discount=0.8, window=5, slow=0.9)
-    values = head(latents.z[-60:])
-    assert float((values - 5).abs().mean()) < 0.3 and len(records) == 2
-    with pytest.raises(ForesightError, match="window of 40 steps"):
-        train_value(head, latents, training, window=40)
-    with pytest.raises(ForesightError, match="rewards"):
-        train_value(head, dataclasses.replace(latents, rewards=None), training)

@@ -182,33 +182,3 @@ class ScalarHead(nn.Module):
         else:
             unstack(self.net, index, single.net)
         return single.to(next(self.parameters())).train(self.training)
-
-
-def td_lambda(
-    rewards: Float[Tensor, "*batch H"],
-    values: Float[Tensor, "*batch H+1"],
-    discount: float | Float[Tensor, "*batch H"] = 0.99,
-    lam: float = 0.95,
-) -> Float[Tensor, "*batch H"]:
-    """Mixtures of n-step returns (Sutton & Barto 2018, section 12.1).
-
-    ``G_t = r_t + γ_t [(1 - λ) V(s_{t+1}) + λ G_{t+1}]`` with ``G_H = V(s_H)``.
-
-    Args:
-        rewards: ``r_t`` of taking action t in state t.
-        values: ``V`` of states 0 … H.
-        discount: γ, one number or one for each step (0 where an episode terminates).
-        lam: λ; 0 gives one-step targets, 1 the discounted sum of rewards and the last value.
-
-    Returns:
-        The targets of states 0 … H-1.
-    """
-    factors = torch.as_tensor(discount, dtype=rewards.dtype, device=rewards.device)
-    factors = factors.expand_as(rewards)
-    target = values[..., -1]
-    targets = []
-    for t in reversed(range(rewards.shape[-1])):
-        mixed = (1 - lam) * values[..., t + 1] + lam * target
-        target = rewards[..., t] + factors[..., t] * mixed
-        targets.append(target)
-    return torch.stack(targets[::-1], dim=-1)
