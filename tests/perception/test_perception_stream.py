@@ -280,6 +280,28 @@ def test_long_episodes_are_read_in_pieces_and_stay_the_same(tmp_path, tiny, spec
     assert np.array_equal(pieces.array, whole.array)
 
 
+def test_encoding_resumes_by_camera_and_episode_also_in_the_middle_of_one(
+    tmp_path, tiny_encoder, monkeypatch
+):
+    readout = READOUTS["tubelet"]
+    whole = encode_cameras(Store(cameras=SIZES), tiny_encoder, readout, tmp_path / "whole")
+    monkeypatch.setattr(encode, "READ_BYTES", 3 * 20 * 12 * 3)  # three frames of the smaller camera
+
+    class Failing(Store):
+        def frames(self, i, camera="front", start=0, stop=None):
+            if (i, camera) == (2, "wrist") and start > 0:
+                raise RuntimeError("power cut")
+            return super().frames(i, camera, start, stop)
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        encode_cameras(Failing(cameras=SIZES), tiny_encoder, readout, tmp_path / "cut")
+    again = Store(cameras=SIZES)
+    resumed = encode_cameras(again, tiny_encoder, readout, tmp_path / "cut")
+    assert again.read == [2, 2, 2]  # the last episode of the second camera, in its three pieces
+    for camera in SIZES:
+        assert np.array_equal(resumed[camera].array, whole[camera].array)
+
+
 def test_a_zoom_needs_pictures_as_large_as_it_looks(tmp_path, tiny_encoder):
     readout = parse_readout("tubelet:zoom=.5,.5")
     with pytest.raises(ForesightError, match="48x64 pixels are too small for a zoom of 2"):

@@ -18,7 +18,7 @@ class Config:
     dataset: Annotated[Path, tyro.conf.Positional]
     """Folder of a LeRobot dataset, from `foresight collect` or anybody else."""
     encoder: tyro.conf.OmitArgPrefixes[EncoderConfig] = field(default_factory=EncoderConfig)
-    camera: tuple[str, ...] = ()
+    cameras: tuple[str, ...] = ()
     """Names of the cameras to encode; all of them if none is named."""
     cache: Path | None = None
     """Where feature caches live; the folder `cache` beside the dataset if not given."""
@@ -33,7 +33,7 @@ def main(config: Config) -> None:
     encoder, readout = config.encoder.load()
     root = config.cache or config.dataset.parent / "cache"
     prepare = replace(encoder.prepare, size=readout.frame_size(encoder))
-    found = encode_cameras(dataset, encoder, readout, root, config.camera)
+    found = encode_cameras(dataset, encoder, readout, root, config.cameras)
     for camera, cache in found.items():
         rule = prepare.rule(*dataset.spec.cameras[camera])
         print(

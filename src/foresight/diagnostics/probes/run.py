@@ -157,7 +157,8 @@ def run_probes(settings: ProbeSettings, folder: Path, workers: int = 1) -> Resul
             rows += _rows(subject.name, features.condition, readings)
             summary |= _summary(subject.name, features.condition, readings)
     protocol = "none" if settings.dataset or tasks == [SCENES] else "seed200"
-    config = {**asdict(settings), "encoder_fingerprint": encoder.fingerprint}
+    about = {"encoder_fingerprint": encoder.fingerprint, "encoder_part": encoder.part}
+    config = {**asdict(settings), **about}
     return make_result("probes", config, protocol, rows, summary)
 
 
