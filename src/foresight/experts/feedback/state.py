@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import mujoco
 import numpy as np
 from jaxtyping import Float
+
+from foresight.envs.gl import choose_gl
+
+choose_gl(required=False)  # before anything imports MuJoCo
+
+import mujoco  # noqa: E402
 
 FORWARD = "rootx"
 """The joint along which dm_control's planar robots run: where one is says nothing about what to do.
