@@ -77,7 +77,7 @@ def policy_of(
         return _of_checkpoint(folder, env, planner or PlannerConfig(), device)
     if "/" in what or not env.id:
         raise ForesightError(
-            f"{what!r} does not exist: give the folder of a checkpoint, or the name of a policy and "
+            f"{what!r} does not exist: give a checkpoint's folder, or the name of a policy and "
             "where it acts, for example `random --env reacher-easy`."
         )
     return Acting(NamedPolicy(what, env.id), replace(env, cameras=()), what.partition(":")[0])
