@@ -13,6 +13,7 @@ from foresight.evaluation.results import load
 from foresight.evaluation.statistics import returns_by_seed
 from foresight.pipelines import demonstrations
 from foresight.pipelines import learn as planning
+from foresight.training.online_changes import OnlineChanges
 from foresight.training.task_settings import task_config
 
 
@@ -71,12 +72,6 @@ def test_the_rival_follows_in_the_tasks_own_rhythm(tmp_path):
         )
 
 
-def test_tasks_with_a_goal_for_each_episode_learn_from_short_ones():
-    assert task_config("reacher-easy").length == 40
-    assert task_config("walker-walk", steps=7).steps == 7
-    assert task_config("pendulum-swingup").teacher is None
-
-
 def test_the_main_road_leaves_a_result_a_page_and_a_film(tmp_path):
     folder = tmp_path / "run"
     words = ["run", "reacher-easy", "--preset", "smoke", "--out", str(folder), "--workers", "1"]
@@ -104,11 +99,34 @@ def test_the_main_road_leaves_a_result_a_page_and_a_film(tmp_path):
 def test_steps_are_those_asked_for_and_else_the_tasks_own(tmp_path, monkeypatch):
     learned = []
     row = {"measure": "peak-gib", "task": "reacher-easy", "value": 1.0}
-    monkeypatch.setattr(
-        planning, "learn_task", lambda sizes, *_: learned.append(sizes.learn) or [row]
-    )
-    full = planning.presets()["full"]
-    planning.run(full, ["reacher-easy", "cup-catch"], tmp_path, steps=1234)
-    planning.run(full, ["reacher-easy", "cup-catch"], tmp_path)
-    assert [learn.steps for learn in learned] == [1234, 1234, 100_000, 60_000]
-    assert learned[2] == task_config("reacher-easy")
+
+    def learn_task(sizes, *_):
+        learned.append(sizes.online)
+        return [row]
+
+    monkeypatch.setattr(planning, "learn_task", learn_task)
+    tasks, full = ["reacher-easy", "cup-catch"], planning.presets()["full"]
+    planning.run(full, tasks, tmp_path, changes=OnlineChanges(steps=1234, device="cuda"))
+    planning.run(full, tasks, tmp_path)
+    assert [online.steps for online in learned] == [1234, 1234, 100_000, 60_000]
+    assert [online.device for online in learned] == ["cuda", "cuda", "cpu", "cpu"]
+    # What the command line learns with is what one gets by hand.
+    assert learned[2:] == [task_config(task) for task in tasks]
+
+
+def test_the_command_line_reaches_every_setting(monkeypatch):
+    found = []
+
+    def run(sizes, tasks, folder, workers, changes):
+        found.append(changes)
+        raise ForesightError("enough")
+
+    monkeypatch.setattr(planning, "run", run)
+    words = "--steps 5000 --device cuda --seed 3 --latent 64 --horizon 4 --discount 0.9 --members 7"
+    more = "--updates 0.5 --encoder random-small --expert none --length 100"
+    assert cli.main(["learn", "cup-catch", *words.split(), *more.split()]) == 2
+    wanted = OnlineChanges(
+        steps=5000, device="cuda", seed=3, latent=64, horizon=4, discount=0.9, members=7,
+        updates=0.5, encoder="random-small", expert="none", length=100,
+    )  # fmt: skip
+    assert found == [wanted]
