@@ -1,4 +1,4 @@
-"""Recipe ``faults``: kill -9 collect, encode and train at random moments, resume, compare."""
+"""Recipe ``faults``: kill -9 learn, collect, encode and train at random moments; compare."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ from foresight.data.dataset import Dataset
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from studies.registry import Request
+
+LEARNED = "point_mass-easy"
+"""Learned by acting, as small as can be."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,22 @@ def run(config: FaultsConfig, folder: Path) -> Result:
 
 
 def victims(config: FaultsConfig, base: Path) -> list[Victim]:
-    """The three stages; encode and train read the undisturbed run's input."""
+    """The stages; encode and train read the undisturbed run's input."""
     collect = ["collect", "reacher-easy", "--policies", "eps:0.3:expert"]
     collect += ["--episodes", str(config.episodes), "--steps", str(config.steps)]
     data, cache = str(base / "data"), str(base / "cache")
     schedule = ["--train.fit.epochs", str(config.epochs), "--train.fit.batch", "64"]
+    learn = ["learn", LEARNED, "--preset", "smoke", "--seeds", "1", "--baselines", "zero"]
     return [
+        Victim(
+            "learn",
+            lambda out: [*learn, "--workers", "1", "--run", str(out / "learn")],
+            lambda out: _episodes(out / "learn" / LEARNED / "data"),
+            lambda out: (
+                _digest(out / "learn" / LEARNED / "data")
+                + _digest(out / "learn" / LEARNED / "model", ("model.safetensors",))
+            ),
+        ),
         Victim(
             "collect",
             lambda out: [*collect, "--out", str(out / "data")],
@@ -154,7 +167,8 @@ def _start(words: Sequence[str]) -> subprocess.Popen[bytes]:
 
 def _await_work(process: subprocess.Popen[bytes], out: Path, victim: Victim) -> None:
     """Wait until the stage has written something: start-up is not worth killing."""
-    folder = out / {"collect": "data", "encode": "cache", "train": "model"}[victim.name]
+    folders = {"collect": "data", "encode": "cache", "train": "model", "learn": "learn"}
+    folder = out / folders[victim.name]
     while process.poll() is None and not (folder.exists() and any(folder.iterdir())):
         time.sleep(0.01)
 

@@ -6,6 +6,6 @@ from studies.faults import FaultsConfig, run
 def test_nothing_finished_is_lost_and_the_end_is_the_same(tmp_path):
     config = FaultsConfig(moments=1, episodes=4, steps=30, epochs=4)
     result = run(config, tmp_path / "faults")
-    for stage in ("collect", "encode", "train"):
+    for stage in ("learn", "collect", "encode", "train"):
         assert result.summary[f"finished-kept/{stage}"]["mean"] == 1
         assert result.summary[f"identical/{stage}"]["mean"] == 1

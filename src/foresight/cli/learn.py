@@ -13,11 +13,12 @@ from foresight.training.online_changes import OnlineChanges
 
 @dataclass(frozen=True)
 class Config:
-    """Learn tasks from pixels by acting in them, and measure the agent; resumes where it stopped.
+    """Act in an environment and learn from that, then measure the agent; resumes where it stopped.
 
     The agent sees through the frozen encoder, learns what its actions change and what earns reward,
     and acts by imagining a few decisions ahead. It is measured beside doing nothing, random and
-    constant actions and the oracle on the same seeds.
+    constant actions and the oracle on the same seeds. (`foresight train` learns from a dataset that
+    is there already; `foresight teach` shows a learned agent one video of a task.)
     """
 
     tasks: Annotated[tuple[str, ...], tyro.conf.Positional] = ()

@@ -48,7 +48,7 @@ def main(config: Config) -> None:
 
     resolve(config.task)
     task = canonical(config.task)
-    lesson = teach_play.Lesson(
+    request = teach_play.TeachRequest(
         task=task,
         model=config.model or Path("runs/planning") / task / "model",
         demo=config.demo,
@@ -58,4 +58,4 @@ def main(config: Config) -> None:
         sizes=replace(demonstrations.presets()[config.preset], encoder=config.encoder),
     )
     out = config.out or Path("runs/teach") / f"{task}-{config.case}.mp4"
-    teach_play.teach_once(lesson, out, out.parent)
+    teach_play.teach_once(request, out, out.parent)

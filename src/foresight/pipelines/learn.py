@@ -34,7 +34,7 @@ from foresight.report.run_page import film_path, road_page, save_films
 from foresight.training.online import OnlineTrainer
 from foresight.training.online_changes import OnlineChanges
 from foresight.training.online_config import OnlineConfig
-from foresight.training.task_settings import settings_of, task_name
+from foresight.training.task_settings import folder_name, settings_of, task_name
 
 DEMO_STEPS = 80_000
 """Environment steps of a demonstration."""
@@ -142,8 +142,8 @@ def road(config: LearnConfig, folder: Path, workers: int = 1) -> Result:
     rows = learn_task(config, folder, workers)
     if config.show:
         rows += _shown_rows(config, folder)
-    name = f"road-{task_name(config.online.task)}"
-    result = make_result(name, asdict(config), config.online.protocol, rows)
+    name = f"road-{folder_name(config.online.task)}"
+    result = make_result(name, asdict(config), protocol_of(config.online), rows)
     result.save(folder / "result.json")
     road_page(folder)
     return result
@@ -185,6 +185,11 @@ def learn_task(config: LearnConfig, folder: Path, workers: int = 1) -> list[Row]
     rows += [{"measure": f"seconds:{k}", "task": task, "value": v} for k, v in seconds.items()]
     rows.append({"measure": "peak-gib", "task": task, "value": peak_gib()})
     return rows
+
+
+def protocol_of(*learned: OnlineConfig) -> str:
+    """What a result says of its episodes' length; ``none`` where the environments end them."""
+    return next((online.protocol for online in learned if online.of_dmc), "none")
 
 
 def evaluated_in(online: OnlineConfig) -> EnvConfig:
@@ -233,10 +238,10 @@ def _shown_rows(config: LearnConfig, folder: Path) -> list[Row]:
     if not kept.exists():
         watch = Stopwatch()
         console.print(f"{task}: learn to follow, then show it once")
-        lesson = teach_play.Lesson(task, folder / "model", seed=0, sizes=_teaching(config))
+        request = teach_play.TeachRequest(task, folder / "model", seed=0, sizes=_teaching(config))
         with watch.stage("teach"):
             film = film_path(folder, "taught-seed-0")
-            played = teach_play.teach_once(lesson, film, kept.parent, _say)
+            played = teach_play.teach_once(request, film, kept.parent, _say)
         found = {"taught-return": played.return_, "taught-progress": played.progress}
         write_json(kept, found | {"seconds:teach": watch.seconds["teach"]})
     return [
@@ -278,9 +283,9 @@ def run(
     names = [task_name(task) for task in tasks] or list(MEASURED_TASKS)
     learned = {name: changes.applied(online_of(config, name)) for name in names}
     for name, online in learned.items():
-        rows += learn_task(replace(config, online=online), folder / name, workers)
+        rows += learn_task(replace(config, online=online), folder / folder_name(name), workers)
     settings = {**asdict(config), "tasks": names, "learned": learned}
-    return make_result("planning", settings, config.online.protocol, rows)
+    return make_result("planning", settings, protocol_of(*learned.values()), rows)
 
 
 def _first_seconds(path: Path, seconds: dict[str, float]) -> dict[str, float]:

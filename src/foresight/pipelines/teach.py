@@ -41,7 +41,7 @@ PICTURES = ("ar1:0.9", "ar1:0.5", "random", "ar1:0.97")
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TeachRequest:
     """What is shown to which robot."""
 
     task: str
@@ -77,12 +77,12 @@ class Played:
 
 
 def teach_once(
-    lesson: Lesson, out: Path, folder: Path, say: Callable[[str], None] = print
+    request: TeachRequest, out: Path, folder: Path, say: Callable[[str], None] = print
 ) -> Played:
     """Show the task, let the robot do it, and write the film to ``out``.
 
     Args:
-        lesson: what is shown.
+        request: what is shown.
         out: the film.
         folder: where a demonstration recorded for it stays, and frames that stand for imagined
             states.
@@ -91,31 +91,31 @@ def teach_once(
     Raises:
         ForesightError: whatever is wrong with task, model, demonstration or case.
     """
-    task, sizes, demo = lesson.task, lesson.sizes, lesson.demo
-    model, encoder = WorldModel.load(lesson.model), load_encoder(sizes.encoder)
+    task, sizes, demo = request.task, request.sizes, request.demo
+    model, encoder = WorldModel.load(request.model), load_encoder(sizes.encoder)
     if demo is None:
-        demo = str(folder / f"{task}-demonstration-{lesson.seed or 0}.mp4")
+        demo = str(folder / f"{task}-demonstration-{request.seed or 0}.mp4")
         env = seen_by(sizes.encoder, EnvConfig(task))
-        spec = EpisodeSpec(env, lesson.seed or 0, teacher_of(task), sizes.steps)
+        spec = EpisodeSpec(env, request.seed or 0, teacher_of(task), sizes.steps)
         best = record_video(spec, Path(demo))
         say(f"demonstration: {demo}, return {best:.1f}")
     demonstration = open_demonstration(demo)
-    heads, report = taught_heads(lesson.model, sizes.heads)
+    heads, report = taught_heads(request.model, sizes.heads)
     say(
         f"heads on held-out episodes: inverse model R² {report.inverse_r2:.2f}, distance in time, "
         f"rank correlation {report.reach_rank:.2f}"
     )
     rate = _rate(task)
-    agent = TaughtAgent(model, heads, encoder, sizes.follow, lesson.way, rate)
+    agent = TaughtAgent(model, heads, encoder, sizes.follow, request.way, rate)
     agent.show(demonstration)
     for warning in agent.warnings:
         say(f"warning: {warning}")
-    seed = lesson.seed if lesson.seed is not None else demonstration.seed or 0
+    seed = request.seed if request.seed is not None else demonstration.seed or 0
     album = album_of(agent, demonstration, seed, folder / task, sizes.steps)
-    played = play(agent, demonstration, Shift(lesson.case), seed, album, sizes.steps)
+    played = play(agent, demonstration, Shift(request.case), seed, album, sizes.steps)
     save_film(played, out)
     say(
-        f"{lesson.case}, seed {seed}: return {played.return_:.1f}, {played.progress:.0%} of the "
+        f"{request.case}, seed {seed}: return {played.return_:.1f}, {played.progress:.0%} of the "
         f"demonstration followed, lost in {played.lost:.0%} of the decisions"
     )
     say(f"film (demonstration | robot | imagined): {out}")
