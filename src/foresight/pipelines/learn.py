@@ -207,7 +207,8 @@ def _agent_rows(
     online = config.online
     model = str(folder / "model")
     factory = MPCFactory(model, config.planner, online.encoder, online.device)
-    films = {seed: f"mpc-seed-{seed}" for seed in range(config.film)}
+    filmed = config.film if online.of_dmc else 0  # others need not have a camera for that
+    films = {seed: f"mpc-seed-{seed}" for seed in range(filmed)}
     unfilmed = [s for s, film in films.items() if not film_path(folder, film).exists()]
     agent = assess_policy(trial, "mpc", factory, book, film=unfilmed)
     save_films(folder, {films[seed]: frames for seed, frames in agent.films.items()})
