@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -308,3 +309,33 @@ def test_what_cannot_be_read_is_told(tmp_path):
     path.write_text(json.dumps({"fps": 3}))
     with pytest.raises(ForesightError, match="does not describe a dataset"):
         Dataset.open(root)
+
+
+def test_small_files_of_ours_are_looked_at_too(tmp_path):
+    """Hashes say that a lossy video is the one that was written, not that the camera saw much."""
+    episode = make_episode(0)
+    still = replace(episode, images={"camera": np.full((12, 16, 16, 3), 90, np.uint8)})
+    with Dataset.create(tmp_path / "d", make_spec(), codec="h264") as dataset:
+        dataset.append(episode)
+        dataset.append(still)
+    (problem,) = check(tmp_path / "d")
+    assert "Camera camera is frozen" in problem and "episode 1" in problem
+    repair(tmp_path / "d")
+    assert check(tmp_path / "d") == []
+    assert len(Dataset.open(tmp_path / "d")) == 1
+
+
+def test_keys_of_other_forms(tmp_path):
+    """One camera as ``observation.image``, channels first, as old recorders name it."""
+    made = Foreign(version="v2.1")
+    root = made.write(tmp_path / "d")
+    raw = json.loads((root / "meta/info.json").read_text())
+    camera = raw["features"].pop("observation.images.front")
+    camera |= {"shape": [3, *SIZE], "names": ["channels", "height", "width"]}
+    raw["features"]["observation.image"] = camera
+    (root / "meta/info.json").write_text(json.dumps(raw))
+    videos = root / "videos/chunk-000"
+    (videos / "observation.images.front").rename(videos / "observation.image")
+    dataset = Dataset.open(root)
+    assert dataset.spec.cameras == {"image": SIZE}
+    assert bars(dataset.frames(2)) == list(range(1, 10))

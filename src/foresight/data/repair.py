@@ -99,11 +99,13 @@ def _repair(root: Path) -> list[str]:
 def _damaged(root: Path, index: Index) -> dict[int, str]:
     """Position of each damaged episode to the first thing that is wrong with it."""
     found: dict[int, str] = {}
-    foreign = [i for i, meta in enumerate(index.metas) if not meta.own]
+    lossy = index.schema.codec != LOSSLESS  # real cameras, which can freeze
+    chosen = [i for i, meta in enumerate(index.metas) if lossy or not meta.own]
     dataset = Dataset(root, index, index.schema.spec, LOSSLESS)
-    looked = inspect(dataset, foreign).problems
+    looked = inspect(dataset, chosen).problems
     for i, meta in enumerate(index.metas):
-        problems = content_problems(root, meta, index.schema) if meta.own else looked.get(i, [])
+        problems = content_problems(root, meta, index.schema) if meta.own else []
+        problems = problems or looked.get(i, [])
         if problems:
             found[i] = problems[0]
     return found
