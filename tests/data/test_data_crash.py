@@ -113,7 +113,7 @@ def test_a_collection_killed_at_random_moments_ends_the_same(folder):
                 process.send_signal(signal.SIGKILL)
                 break
             time.sleep(0.005)
-        process.wait()
+        process.communicate()
     assert len(Dataset.open(folder / "killed")) >= 1
     last = run("killed", 2)
     assert last.communicate()[0] == undisturbed.communicate()[0]

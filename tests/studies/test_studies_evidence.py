@@ -144,7 +144,7 @@ def test_the_fields_protocol_has_a_curve_and_goes_on(tmp_path):
     )
     learnt = result.config["learnt"]["reacher-easy"]
     assert shown == learnt["demonstrations"] and said >= 20 * shown
-    table = list(csv.DictReader((tmp_path / "dmc1000.csv").open()))
+    table = list(csv.DictReader((tmp_path / "dmc1000.csv").read_text().splitlines()))
     assert {"Foresight", "TD-MPC2", "DreamerV3"} <= {row["method"] for row in table}
     before = (tmp_path / "reacher-easy" / dmc1000.CURVE).read_text()
     again = reproduce("dmc1000", tmp_path, *words)
@@ -156,7 +156,7 @@ def test_the_fields_protocol_has_a_curve_and_goes_on(tmp_path):
         "cup-catch"
     ]
     assert both.summary["mpc/reacher-easy"] == result.summary["mpc/reacher-easy"]
-    joined = list(csv.DictReader((tmp_path / "dmc1000.csv").open()))
+    joined = list(csv.DictReader((tmp_path / "dmc1000.csv").read_text().splitlines()))
     assert {row["task"] for row in joined} == {"reacher-easy", "cup-catch"}
     assert [row for row in joined if row["task"] == "reacher-easy"] == table
 
@@ -169,7 +169,7 @@ def test_a_model_learned_elsewhere_acts_in_the_fields_protocol(tiny_learned, tmp
     assert sorted(returns) == [0, 1] and "random" in result.conditions
     assert list(result.config["models"]) == [TASK] and "learnt" not in result.config
     frames = result.summary[f"environment-frames/{TASK}"]["mean"]
-    table = list(csv.DictReader((tmp_path / "dmc1000.csv").open()))
+    table = list(csv.DictReader((tmp_path / "dmc1000.csv").read_text().splitlines()))
     assert [(row["method"], int(row["frames"])) for row in table] == [("Foresight", frames)]
     assert float(table[0]["return"]) == pytest.approx(sum(returns.values()) / 2, abs=0.01)
     before = (tmp_path / TASK / "rows.jsonl").read_text()

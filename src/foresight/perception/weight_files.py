@@ -153,7 +153,9 @@ def _why(path: Path, error: Exception) -> str:
             f"{path} is a TorchScript program, not a file of weights: save the state_dict of its "
             "module as safetensors."
         )
-    if path.suffix == ".safetensors" and path.open("rb").read(2) in (b"PK", b"\x80\x02"):
+    with path.open("rb") as file:
+        begin = file.read(2)
+    if path.suffix == ".safetensors" and begin in (b"PK", b"\x80\x02"):
         return f"{path} is a PyTorch file under another name: give it the ending .pt."
     return (
         f"{path} cannot be loaded ({first_line(error)}): the file is damaged or cut short, fetch "
