@@ -4,7 +4,7 @@ PYTHON_BIN := .venv/bin
 SHELL := /bin/bash
 # A worker for each core; the tests of a file stay together, and so do what they share.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-PYTEST := $(PYTHON_BIN)/python -m pytest -n $(JOBS) --dist loadscope
+PYTEST := $(PYTHON_BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 .PHONY: help setup demo test test-fast lint bench
 

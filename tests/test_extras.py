@@ -16,6 +16,8 @@ from packaging.requirements import Requirement
 from foresight.core.extras import EXTRAS, explain, install_command
 from requirements import closure
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 

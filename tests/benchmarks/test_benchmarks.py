@@ -5,6 +5,8 @@ import pytest
 from foresight import cli
 from foresight.evaluation.results import load
 
+pytestmark = pytest.mark.slow
+
 COLLECTION = "--size 64 --rounds 1 --episodes 1 --frames 5 --memory-episodes 1 --workers 1"
 WINDOWS = "--episodes 8 --length 40 --dim 16 --batch 16 --rounds 1 --turn 2"
 

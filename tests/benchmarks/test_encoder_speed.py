@@ -99,6 +99,7 @@ def test_torchs_operations_are_a_side_of_their_own_where_ours_are_compiled(quick
     assert found["rounding", "uncompiled"] < 0.05
 
 
+@pytest.mark.slow
 def test_the_verb_prints_and_writes(quick, tmp_path, capsys):
     from foresight.cli import main
     from foresight.evaluation.results import load

@@ -11,6 +11,7 @@ import pytest
 from foresight.cli import doctor, main
 
 
+@pytest.mark.slow
 def test_this_machine_is_healthy(capsys):
     assert main(["doctor", "--json"]) == 0, capsys.readouterr().out
     found = json.loads(capsys.readouterr().out)

@@ -108,6 +108,7 @@ def running_revision(site: Path, cwd: Path) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_names_the_commit_that_it_was_built_from(tmp_path):
     source = tmp_path / "source"
     (source / "src").mkdir(parents=True)

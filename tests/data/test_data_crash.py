@@ -94,6 +94,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_collection_killed_at_random_moments_ends_the_same(folder):
     script = folder / "script.py"
     script.write_text(COLLECT)

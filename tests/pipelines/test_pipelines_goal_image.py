@@ -11,6 +11,8 @@ from foresight import cli
 from foresight.evaluation.results import load
 from foresight.perception.config import EncoderConfig
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def road(tmp_path_factory):

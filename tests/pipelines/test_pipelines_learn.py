@@ -16,6 +16,8 @@ from foresight.pipelines import learn as planning
 from foresight.training.online_changes import OnlineChanges
 from foresight.training.task_settings import task_config
 
+pytestmark = pytest.mark.slow
+
 
 def test_smoke_run_learns_and_measures_beside_baselines(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -16,6 +16,8 @@ from foresight.policies.taught import NearestFactory, TaughtAgent, TaughtFactory
 from foresight.policies.taught.agent import check_shown
 from studies import teach
 
+pytestmark = pytest.mark.slow
+
 TASK = "point_mass-easy"
 
 

@@ -18,6 +18,8 @@ from studies.ensemble_errors import calibration as measured
 from studies.ensemble_errors.held_out import HeldOutConfig
 from studies.learned import find_learned
 
+pytestmark = pytest.mark.slow
+
 TASK = "point_mass-easy"
 SHORT = HeldOutConfig(episodes=2, parallel=2, length=24)
 

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from foresight.experts.feedback import FeedbackLaw
 from studies import experts
+
+pytestmark = pytest.mark.slow
 
 
 def test_laws_are_written_and_not_searched_twice(tmp_path, monkeypatch):

@@ -1,6 +1,10 @@
 """A small version of the faults recipe: every stage killed once, resumed, compared."""
 
+import pytest
+
 from studies.faults import FaultsConfig, run
+
+pytestmark = pytest.mark.slow
 
 
 def test_nothing_finished_is_lost_and_the_end_is_the_same(tmp_path):

@@ -3,12 +3,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+import pytest
 import torch
 
 import foresight
 from foresight import cli
 from foresight.evaluation.results import load, make_result
 from studies import foresight_small
+
+pytestmark = pytest.mark.slow
 
 
 def test_smoke_run_makes_an_encoder_its_card_and_its_record(tmp_path, monkeypatch):

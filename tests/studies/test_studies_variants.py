@@ -30,6 +30,8 @@ from studies.variants import (
     variant,
 )
 
+pytestmark = pytest.mark.slow
+
 SEARCH = MPCConfig(samples=12, elites=4, iterations=2, prior_samples=4)
 
 

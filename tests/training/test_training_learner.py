@@ -71,6 +71,7 @@ def test_the_prior_does_not_move_values_nor_values_the_prior():
         assert all(p.grad is None for p in part.parameters())
 
 
+@pytest.mark.slow
 def test_it_learns_to_predict_and_to_value_a_small_world():
     model, (replay, mix) = tiny(proprio=2), point_world()
     learner = Learner(model, LearnerConfig(batch=24, lr=2e-3, tau=0.05))

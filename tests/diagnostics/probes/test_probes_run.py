@@ -14,6 +14,8 @@ from foresight.diagnostics.probes.fit import FitSettings
 from foresight.evaluation.results import load
 from foresight.report.probes import probe_chart, probe_table
 
+pytestmark = pytest.mark.slow
+
 TINY = probes.ProbeSettings(
     tasks=("point_mass-easy", "scenes"),
     episodes=8,

@@ -259,6 +259,7 @@ def under_torchrun(data, folder, name):
     return [load_file(folder / f"{name}-{rank}.safetensors") for rank in (0, 1)]
 
 
+@pytest.mark.slow
 def test_two_processes_end_alike_save_once_and_resume(data, tmp_path):
     one, two = under_torchrun(data, tmp_path, "whole")
     assert equal(one, two)

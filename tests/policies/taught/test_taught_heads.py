@@ -17,6 +17,8 @@ from foresight.policies.taught.space import Space, latent_axes, place_axes
 from foresight.training.run_data import FeatureFiles
 from foresight.training.taught import lived_through, taught_heads, to_latents, train_heads
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind", ["latent", "places"])
 def test_a_space_is_white_on_the_states_it_was_fitted_on(kind):

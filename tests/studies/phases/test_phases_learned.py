@@ -9,6 +9,8 @@ from foresight.evaluation.results import load, make_result
 from studies import command
 from studies.phases import PHASES, learned
 
+pytestmark = pytest.mark.slow
+
 TASK = "reacher-easy"
 
 

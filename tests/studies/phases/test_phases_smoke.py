@@ -14,6 +14,8 @@ from studies.phases.multistep import starved_updates
 from studies.phases.search import shooting
 from studies.sources import SOURCES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
