@@ -4,6 +4,7 @@ import hypothesis
 import jaxtyping
 import pytest
 import torch
+
 from made_once import made_once
 
 # A slow machine is no fault of the code.
