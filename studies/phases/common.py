@@ -17,7 +17,7 @@ from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.statistics import Row, Summary
 from foresight.perception.bundled import FORESIGHT_SMALL
 from foresight.perception.config import EncoderConfig
-from foresight.pipelines.planners import PlannerConfig, PlannerFactory
+from foresight.pipelines.planners import GOAL_SEARCH, PlannerConfig, PlannerFactory
 from foresight.pipelines.stages import DataPlan, gather, learn
 from foresight.training.experience import Experience
 from foresight.training.loop import FitConfig
@@ -75,7 +75,9 @@ class PhaseConfig:
     """Evaluation episodes."""
     planner: PlannerConfig = field(
         default_factory=lambda: PlannerConfig(
-            samples=64, elites=10, iterations=4, horizon=8, objective="goal", goal="expert"
+            search=replace(GOAL_SEARCH, samples=64, elites=10, iterations=4, horizon=8),
+            objective="goal",
+            goal="expert",
         )
     )
     """The search of all phases; random shooting draws as many sequences at once as CEM draws in all

@@ -19,12 +19,15 @@ from studies.phases.rows import (
 
 def shooting(planner: PlannerConfig) -> PlannerConfig:
     """Random shooting with as many sequences as CEM draws in all of its iterations."""
-    return replace(planner, solver="shooting", samples=planner.samples * planner.iterations)
+    search = planner.search
+    drawn = replace(search, solver="shooting", samples=search.samples * search.iterations)
+    return replace(planner, search=drawn)
 
 
 def phase_4(place: Place) -> Measured:
     """Random shooting towards the best frame of a random exploration, as the sources did first."""
-    planner = replace(shooting(place.config.planner), goal="random", warm_start=False)
+    planner = replace(shooting(place.config.planner), goal="random")
+    planner = replace(planner, search=replace(planner.search, start="none"))
     rows: list[Row] = []
     for view in place.views:
         place.train(view)

@@ -43,14 +43,19 @@ def source_score(planner: PlannerConfig, task: str, seeds: tuple[int, ...]) -> P
 
     Every future is imagined by five members, so a quarter of the usual number has to do.
     """
+    search = planner.search
+    fewer = replace(
+        search,
+        samples=search.samples // 2,
+        elites=max(2, search.elites // 2),
+        iterations=max(1, search.iterations // 2),
+        uncertainty_penalty=DISAGREEMENT,
+    )
     return replace(
         planner,
-        samples=planner.samples // 2,
-        elites=max(2, planner.elites // 2),
-        iterations=max(1, planner.iterations // 2),
+        search=fewer,
         objective="both",
         reward_weight=REWARD_WEIGHT,
-        disagreement=DISAGREEMENT,
         goal="expert" if has_expert("expert", task) else "oracle",
         goal_seeds=seeds,
     )

@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from foresight.core.observation import Observation
-from foresight.planning.objective import GoalDistance, Objective
-from foresight.planning.solvers import CEM
+from foresight.planning.config import MPCConfig
+from foresight.planning.mpc import MPCPlanner
+from foresight.planning.objective import GoalDistance
 from foresight.policies.latent import LatentObserver, NetworkPolicy
 from foresight.policies.planner import PlanningPolicy
 from foresight.worldmodel.config import StateEncoderConfig
 from foresight.worldmodel.state import LinearState
-
-LOW, HIGH = torch.tensor([-1.0, -1.0]), torch.tensor([1.0, 1.0])
 
 
 class ToyEyes:
@@ -50,8 +49,9 @@ def observation(x, y):
 
 
 def agent(goals):
-    solver = CEM(ToyDynamics(), LOW, HIGH, horizon=4, samples=200, elites=20, iterations=6)
-    return PlanningPolicy(toy(), solver, lambda seed: Objective(GoalDistance(goals[seed])))
+    search = MPCConfig(solver="cem", horizon=4, samples=200, elites=20, iterations=6)
+    planner = MPCPlanner(ToyDynamics(), 2, search)
+    return PlanningPolicy(toy(), planner, lambda seed: [GoalDistance(goals[seed])])
 
 
 def test_goes_to_the_goal_of_its_seed_and_encodes_each_frame_once():
@@ -76,16 +76,16 @@ class FailingDynamics:
 
 def failing_agent():
     world = FailingDynamics()
-    solver = CEM(world, LOW, HIGH + 1, horizon=3, samples=50, elites=5, iterations=2)
-    objective = Objective(GoalDistance(torch.tensor([20.0, 20.0])))
-    return PlanningPolicy(toy(), solver, lambda seed: objective), world
+    planner = MPCPlanner(world, 2, MPCConfig(solver="cem", horizon=3, samples=50, elites=5))
+    terms = [GoalDistance(torch.tensor([20.0, 20.0]))]
+    return PlanningPolicy(toy(), planner, lambda seed: terms, lambda a: 1.5 * a + 0.5), world
 
 
 def test_nan_from_the_dynamics_goes_on_with_the_last_good_plan_and_warns_once():
     planner, world = failing_agent()
     planner.reset(observation(0, 0), 0)
     planner.act(observation(0, 0))
-    good = planner.plan.actions[0].numpy()
+    good = planner.scaled(planner.planner.last[0]).numpy()
     world.broken = True
     with pytest.warns(
         RuntimeWarning, match="goes on with its last good plan: .*non-finite"
@@ -99,7 +99,7 @@ def test_nan_from_the_dynamics_goes_on_with_the_last_good_plan_and_warns_once():
         warnings.simplefilter("error")
         planner.act(observation(0, 0))
         planner.reset(observation(0, 0), 0)
-    assert planner.fallbacks == 0 and "planner_fallbacks" not in planner.notes()
+    assert planner.planner.fallbacks == 0 and "planner_fallbacks" not in planner.notes()
 
 
 def test_nan_from_the_start_takes_the_middle_of_the_bounds():

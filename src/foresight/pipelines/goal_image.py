@@ -15,7 +15,7 @@ from foresight.evaluation.cache import EpisodeCache
 from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.results import Result, make_result
 from foresight.perception.config import EncoderConfig
-from foresight.pipelines.planners import PlannerConfig, PlannerFactory
+from foresight.pipelines.planners import GOAL_SEARCH, PlannerConfig, PlannerFactory
 from foresight.pipelines.stages import DataPlan, default_workers, gather, horizon_rows, learn
 from foresight.report.run_page import film_path, road_page, save_films
 from foresight.training.loop import FitConfig
@@ -50,7 +50,9 @@ def presets(task: str) -> dict[str, RoadConfig]:
     demo = RoadConfig(
         data=DataPlan(task, episodes=400, steps=100),
         train=TrainConfig(fit=FitConfig(epochs=20), state=LATENT, horizon=3),
-        planner=PlannerConfig(samples=300, elites=30, iterations=3, horizon=8),
+        planner=PlannerConfig(
+            search=replace(GOAL_SEARCH, samples=300, elites=30, iterations=3, horizon=8)
+        ),
     )
     full = replace(
         demo,
@@ -68,7 +70,9 @@ def presets(task: str) -> dict[str, RoadConfig]:
             dynamics=DynamicsConfig(hidden=32),
             measure_horizon=5,
         ),
-        planner=PlannerConfig(samples=32, elites=8, iterations=2, horizon=5),
+        planner=PlannerConfig(
+            search=replace(GOAL_SEARCH, samples=32, elites=8, iterations=2, horizon=5)
+        ),
         seeds=2,
         baselines=("zero", "random", "expert"),
         film=1,

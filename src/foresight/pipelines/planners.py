@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,50 +14,42 @@ from torch import Tensor
 from foresight.core.spec import Spec
 from foresight.envs.registry import EnvConfig
 from foresight.perception.config import EncoderConfig
-from foresight.perception.encoder import default_dtype
 from foresight.perception.stream import FeatureStream
-from foresight.planning.fast import fast
-from foresight.planning.objective import (
-    Disagreement,
-    Effort,
-    GoalDistance,
-    Objective,
-    PredictedReward,
-    Term,
-)
-from foresight.planning.solvers import CEM, Dynamics, RandomShooting
+from foresight.planning.config import MPCConfig
+from foresight.planning.mpc import MPCPlanner
+from foresight.planning.objective import Effort, GoalDistance, PredictedReward, Term
 from foresight.policies.latent import LatentObserver
 from foresight.policies.mpc import expect_robot
 from foresight.policies.planner import PlanningPolicy
 from foresight.rollout.episode import EpisodeSpec, run_episode
-from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.observation import ObservationEncoder
 from foresight.worldmodel.state import StateEncoder
 
+GOAL_SEARCH = MPCConfig(
+    solver="cem",
+    samples=500,
+    elites=50,
+    iterations=5,
+    horizon=10,
+    spread=0.5,
+    min_std=0.02,
+    prior_samples=0,
+    prior_weight=0.0,
+)
+"""The search of a model that has no prior to begin from and no value at the end."""
+
 
 @dataclass(frozen=True)
 class PlannerConfig:
-    """How the agent searches and what for."""
+    """How the agent of a trained world model searches and what for."""
 
-    solver: Literal["cem", "shooting"] = "cem"
-    """cem refines its samples, shooting draws them once."""
-    samples: int = 500
-    """Candidates per iteration."""
-    elites: int = 50
-    """Candidates that CEM refits to."""
-    iterations: int = 5
-    """Refinements per decision of CEM."""
-    horizon: int = 10
-    """Imagined steps."""
-    warm_start: bool = True
-    """Begin each search from the last plan, one step on."""
+    search: MPCConfig = GOAL_SEARCH
+    """The search."""
     objective: Literal["reward", "goal", "both"] = "reward"
     """Maximise predicted reward, come close to a goal image's latent state, or both at once."""
     reward_weight: float = 1.0
     """Weight of the predicted reward."""
-    disagreement: float = 0.0
-    """Cost of one unit of disagreement between the members of an ensemble (raw latent units)."""
     goal: str = "expert"
     """The policy whose best frame is the goal image."""
     goal_seeds: tuple[int, ...] = ()
@@ -92,36 +83,14 @@ class PlannerFactory:
         encoder, readout = self.eyes.load()
         model.expect_encoder(encoder.fingerprint, readout.fingerprint)
         config = self.planner
-        dtype = default_dtype(torch.device("cpu"))  # candidates are many: the fastest products win
-        dynamics = imagining_form(model.dynamics, model.config.dynamics, dtype)
-        reward = deepcopy(model).to(dtype).reward_of
-        high = torch.ones(model.config.actions)
-        low = -high
-        solver: CEM | RandomShooting
-        if config.solver == "cem":
-            solver = CEM(
-                dynamics,
-                low,
-                high,
-                horizon=config.horizon,
-                samples=config.samples,
-                elites=config.elites,
-                iterations=config.iterations,
-            )
-        else:
-            solver = RandomShooting(dynamics, low, high, config.horizon, config.samples)
+        planner = MPCPlanner.of(model, config.search, terms=[])
         extra: list[Term] = [Effort(config.effort)] if config.effort else []
-        if config.disagreement:
-            extra.append(Disagreement(config.disagreement))
         if config.objective != "goal":
-            extra.append(PredictedReward(reward, config.reward_weight))
+            extra.append(PredictedReward(planner.model.reward_of, config.reward_weight))
         cameras = tuple(camera.name for camera in model.config.cameras)
         observer = LatentObserver(ObservationEncoder(encoder, model.state, readout, cameras))
         if config.objective == "reward":
-            fixed = Objective(*extra)
-            return PlanningPolicy(
-                observer, solver, lambda _: fixed, config.warm_start, model.scaled
-            )
+            return PlanningPolicy(observer, planner, lambda _: extra, model.scaled)
         goal = partial(
             goal_state,
             model.state,
@@ -132,19 +101,11 @@ class PlannerFactory:
         )
         shown = config.goal_seeds
 
-        def objective(seed: int) -> Objective:
+        def terms(seed: int) -> list[Term]:
             from_seed = shown[seed % len(shown)] if shown else seed
-            return Objective(GoalDistance(goal(seed=from_seed)), *extra)
+            return [GoalDistance(goal(seed=from_seed)), *extra]
 
-        return PlanningPolicy(observer, solver, objective, config.warm_start, model.scaled)
-
-
-def imagining_form(dynamics: Any, config: DynamicsConfig, dtype: torch.dtype) -> Dynamics:
-    """A trained dynamics, single or ensemble, for imagining in ``dtype`` only; itself unchanged."""
-    if config.kind == "mlp":
-        return fast(dynamics, dtype)
-    copy: Dynamics = deepcopy(dynamics).to(dtype)
-    return copy
+        return PlanningPolicy(observer, planner, terms, model.scaled)
 
 
 @torch.inference_mode()
