@@ -60,9 +60,8 @@ def presets() -> dict[str, PhaseConfig]:
         seeds=2,
         planner=replace(
             full.planner,
-            search=replace(
-                full.planner.search, samples=16, elites=4, iterations=2, horizon=4, goal_steps=12
-            ),
+            search=replace(full.planner.search, samples=16, elites=4, iterations=2, horizon=4),
+            goal_steps=12,
         ),
         resblock=DynamicsConfig("resblock", hidden=64, layers=2, dropout=0.1),
         steps=14,
