@@ -94,8 +94,8 @@ def test_an_unknown_backend_in_a_fresh_process():
     code = """
 from foresight.core.errors import ForesightError
 try:
-    from foresight.envs.dmc.environment import make
-    make("reacher-easy")
+    from foresight.envs.dmc.environment import DMControlEnv
+    DMControlEnv("reacher-easy")
 except ForesightError as error:
     print(error)
 """
@@ -108,13 +108,13 @@ def test_physics_runs_in_a_process_without_opengl():
     code = """
 from foresight.envs import gl
 gl._loads = lambda library: False
-from foresight.envs.dmc.environment import make
+from foresight.envs.dmc.environment import DMControlEnv
 from foresight.core.errors import ForesightError
-env = make("reacher-easy", render=None)
+env = DMControlEnv("reacher-easy", render=None)
 env.reset(seed=0)
 env.step(env.action_space.sample())
 try:
-    make("reacher-easy")
+    DMControlEnv("reacher-easy")
 except ForesightError as error:
     print(error)
 """
@@ -129,10 +129,10 @@ mujoco.gl_context._MUJOCO_GL = "osmesa"  # as if the variable had been another a
 def broken(*_):
     raise RuntimeError("gladLoadGL error")
 mujoco.Renderer = broken
-from foresight.envs.dmc.environment import make
+from foresight.envs.dmc.environment import DMControlEnv
 from foresight.core.errors import ForesightError
 try:
-    make("reacher-easy")
+    DMControlEnv("reacher-easy")
 except ForesightError as error:
     print(error)
 """
@@ -145,11 +145,11 @@ def test_a_driver_that_fails_is_reported_with_the_packages(monkeypatch):
     gl.choose_gl()
     import mujoco
 
-    from foresight.envs.dmc.environment import make
+    from foresight.envs.dmc.environment import DMControlEnv
 
     def broken(*_):
         raise RuntimeError("Cannot create an EGL context.")
 
     monkeypatch.setattr(mujoco, "Renderer", broken)
     with pytest.raises(ForesightError, match=r"Cannot create an EGL context.*libgl1-mesa-dri"):
-        make("reacher-easy")
+        DMControlEnv("reacher-easy")

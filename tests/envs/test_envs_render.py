@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from foresight.core.errors import ForesightError
-from foresight.envs.dmc.environment import make
+from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.render import RenderSettings
 
 
 def first_frame(task, settings, seed=0):
-    env = make(task, render=settings)
+    env = DMControlEnv(task, render=settings)
     observation, _ = env.reset(seed=seed)
     env.close()
     return observation["images"]["camera"]
@@ -19,7 +19,7 @@ def first_frame(task, settings, seed=0):
 
 @pytest.mark.parametrize("task", ["reacher-easy", "quadruped-escape", "cup-catch"])
 def test_full_quality_is_dm_controls_picture(task):
-    env = make(task, render=RenderSettings(size=48, quality="full"))
+    env = DMControlEnv(task, render=RenderSettings(size=48, quality="full"))
     frame = env.reset(seed=1)[0]["images"]["camera"]
     assert np.array_equal(frame, env.physics.render(48, 48, camera_id=0))
     env.close()
@@ -29,7 +29,7 @@ def test_fast_frames_are_upright_rgb_and_show_the_scene():
     frame = first_frame("reacher-easy", RenderSettings(size=64))
     assert frame.shape == (64, 64, 3)
     assert frame.dtype == np.uint8
-    env = make("reacher-easy", render=None)
+    env = DMControlEnv("reacher-easy", render=None)
     env.reset(seed=0)
     x, y = env.physics.named.data.geom_xpos["target", :2]
     red = (frame[..., 0] > 180) & (frame[..., 2] < 160)  # the target is the one red thing
@@ -49,7 +49,7 @@ def test_a_camera_has_a_number_and_a_name():
 
 
 def test_renderers_in_one_process_leave_each_other_alone():
-    one, two = make("cartpole-swingup"), make("walker-walk")
+    one, two = DMControlEnv("cartpole-swingup"), DMControlEnv("walker-walk")
     one.reset(seed=0)
     frame = two.reset(seed=0)[0]["images"]["camera"]
     theirs = two.physics.render(32, 32)
@@ -63,7 +63,7 @@ def test_renderers_in_one_process_leave_each_other_alone():
 
 
 def test_new_terrain_reaches_the_renderer():
-    env = make("quadruped-escape", render=RenderSettings(size=48))
+    env = DMControlEnv("quadruped-escape", render=RenderSettings(size=48))
     env.reset(seed=1)
     again = env.reset(seed=2)[0]["images"]["camera"]
     env.close()
@@ -72,8 +72,8 @@ def test_new_terrain_reaches_the_renderer():
 
 def test_rendering_leaves_the_model_as_it_was():
     env, plain = (
-        make("reacher-easy", render=RenderSettings(size=800)),
-        make("reacher-easy", render=None),
+        DMControlEnv("reacher-easy", render=RenderSettings(size=800)),
+        DMControlEnv("reacher-easy", render=None),
     )
     for field in ("offwidth", "offheight"):
         ours = getattr(env.physics.model.vis.global_, field)
@@ -99,4 +99,4 @@ def test_other_bad_settings_are_refused():
 @pytest.mark.parametrize("camera", [7, -2, "front"])
 def test_an_unknown_camera_is_refused_with_the_ones_there_are(camera):
     with pytest.raises(ForesightError, match=rf"{camera!r}.*0 \(fixed\), 1 \(hand\)"):
-        make("reacher-easy", render=RenderSettings(camera=camera))
+        DMControlEnv("reacher-easy", render=RenderSettings(camera=camera))

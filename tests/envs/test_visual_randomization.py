@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from foresight.core.errors import ForesightError
-from foresight.envs.dmc.environment import make
+from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.render import RenderSettings
 from foresight.envs.visual_randomization import Looks
 
@@ -21,7 +21,7 @@ CHANGED = {
 
 @pytest.fixture(scope="module")
 def env():
-    found = make("walker-walk", render=VARIED)
+    found = DMControlEnv("walker-walk", render=VARIED)
     yield found
     found.close()
 
@@ -38,7 +38,7 @@ def first(env, seed):
 
 
 def test_a_look_changes_what_is_seen_and_restore_takes_it_back_bit_for_bit():
-    model = make("cheetah-run", render=None).physics.model.ptr
+    model = DMControlEnv("cheetah-run", render=None).physics.model.ptr
     own, looks = arrays(model), Looks(model)
     for seed in (0, 1):
         looks.draw(seed)
@@ -54,7 +54,7 @@ def test_one_seed_is_one_look_and_another_seed_another(env):
     frames = [first(env, seed) for seed in (3, 4, 3)]
     assert np.array_equal(frames[0], frames[2])
     assert (frames[0] != frames[1]).mean() > 0.5
-    plain = make("walker-walk", render=RenderSettings(size=32))
+    plain = DMControlEnv("walker-walk", render=RenderSettings(size=32))
     assert (first(plain, 3) != frames[0]).mean() > 0.5
     plain.close()
 
@@ -62,7 +62,10 @@ def test_one_seed_is_one_look_and_another_seed_another(env):
 @pytest.mark.parametrize("camera", [0, 1])
 def test_the_first_frame_does_not_know_the_episode_before(camera):
     settings = RenderSettings(size=32, camera=camera, look="varied")
-    used, fresh = make("reacher-easy", render=settings), make("reacher-easy", render=settings)
+    used, fresh = (
+        DMControlEnv("reacher-easy", render=settings),
+        DMControlEnv("reacher-easy", render=settings),
+    )
     first(used, 3)
     assert np.array_equal(first(used, 4), first(fresh, 4))
     # Nor does a frame that is drawn once more: the camera has its place at once.
@@ -78,7 +81,7 @@ def test_a_look_lasts_for_the_episode_and_another_renderer_of_it_has_it_too(env)
 
 
 def test_physics_rewards_and_observations_are_those_without_looks(env):
-    blind, action = make("walker-walk", render=None), np.full(6, 0.3)
+    blind, action = DMControlEnv("walker-walk", render=None), np.full(6, 0.3)
     assert np.array_equal(blind.reset(seed=2)[1]["state"], env.reset(seed=2)[1]["state"])
     for _ in range(10):
         (seen, reward, *_, info), (same, as_much, *_, also) = env.step(action), blind.step(action)
@@ -89,7 +92,7 @@ def test_physics_rewards_and_observations_are_those_without_looks(env):
 
 def test_plain_frames_do_not_know_of_looks():
     plain, varied = RenderSettings(size=32), RenderSettings(size=32, look="varied")
-    env = make("cartpole-swingup", render=plain)
+    env = DMControlEnv("cartpole-swingup", render=plain)
     frame = first(env, 1)
     own = arrays(env.physics.model.ptr)
     assert np.array_equal(first(env, 1), frame)
@@ -108,7 +111,7 @@ def test_plain_frames_do_not_know_of_looks():
 def test_moved_cameras_are_as_if_the_model_had_been_made_so(task):
     import mujoco
 
-    model = make(task, render=None).physics.model.ptr
+    model = DMControlEnv(task, render=None).physics.model.ptr
     Looks(model).draw(1)
     made = copy.deepcopy(model)
     mujoco.mj_setConst(made, mujoco.MjData(made))  # derives the three from place and turn
@@ -117,8 +120,8 @@ def test_moved_cameras_are_as_if_the_model_had_been_made_so(task):
 
 
 def test_smooth_frames_are_means_of_four_pixels():
-    smooth = make("walker-walk", render=RenderSettings(size=32, quality="smooth"))
-    double = make("walker-walk", render=RenderSettings(size=64, quality="fast"))
+    smooth = DMControlEnv("walker-walk", render=RenderSettings(size=32, quality="smooth"))
+    double = DMControlEnv("walker-walk", render=RenderSettings(size=64, quality="fast"))
     frame, large = first(smooth, 1), first(double, 1).astype(float)
     assert frame.shape == (32, 32, 3)
     assert frame.dtype == np.uint8

@@ -10,7 +10,7 @@ import pytest
 
 from bodies import begin, play, spec_of_task
 from foresight.core.errors import ForesightError
-from foresight.envs.dmc.environment import make
+from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.dmc.tasks import MEASURED_TASKS
 from foresight.experts.oracle import Oracle
 from foresight.experts.oracle_search import Population, SearchSettings
@@ -38,7 +38,7 @@ def worker_actions(task):
 
 @pytest.mark.parametrize("task", MEASURED_TASKS)
 def test_futures_are_those_of_the_environment(task):
-    env = make(task, "seed200", None)
+    env = DMControlEnv(task, "seed200", None)
     env.reset(seed=10_001)
     generator = np.random.default_rng(0)
     draw = lambda *shape: generator.uniform(-1, 1, (*shape, *env.action_space.shape))  # noqa: E731
@@ -108,7 +108,7 @@ def test_strayed_environment_is_planned_for_anew():
 
 
 def test_a_new_episode_without_reset_of_the_oracle_reads_the_new_target():
-    env = make("reacher-easy", "seed200", None)
+    env = DMControlEnv("reacher-easy", "seed200", None)
     oracle = small("reacher-easy", threads=1)
     observation = begin(oracle, env, 10_000)
     oracle.reset(observation, 5)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from foresight.core.errors import ForesightError
-from foresight.envs.dmc.environment import make
+from foresight.envs.dmc.environment import DMControlEnv
 from foresight.experts.shifts import DONOR, Shift, movable_goal
 
 
 def parts(task, kind, seed=3):
     """Start state and goal of an episode."""
-    env = make(task, render=None)
+    env = DMControlEnv(task, render=None)
     observation, info = Shift(kind)(env, seed)
     state = env.physics.get_state()
     np.testing.assert_array_equal(info["state"], state)
@@ -50,7 +50,7 @@ def test_tasks_without_a_goal_start_as_another_seed_does(task):
 
 
 def test_the_same_seed_begins_alike_and_rewards_follow_the_moved_goal():
-    env = make("point_mass-easy", render=None)
+    env = DMControlEnv("point_mass-easy", render=None)
     shift = Shift("goal-shifted")
     first = shift(env, 5)[0]["state"]
     np.testing.assert_array_equal(shift(env, 5)[0]["state"], first)

@@ -11,13 +11,13 @@ from foresight.core.observation import Observation
 from foresight.core.policy import Policy
 from foresight.core.simulator import Privileged
 from foresight.core.spec import Spec
-from foresight.envs.dmc.environment import make
+from foresight.envs.dmc.environment import DMControlEnv
 from foresight.policies import make_policy
 
 
 def spec_of_task(task: str) -> Spec:
     """Actions and rate of a task."""
-    env = make(task, render=None)
+    env = DMControlEnv(task, render=None)
     try:
         return env.interface
     finally:
@@ -42,7 +42,7 @@ def play(
     policy: Policy, task: str, steps: int, seed: int = 0, protocol: str = "seed200", disturb=None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Actions and rewards of the first steps; ``disturb`` replaces actions by its own."""
-    env = make(task, protocol, None)
+    env = DMControlEnv(task, protocol, None)
     observation = begin(policy, env, seed)
     actions, rewards = [], []
     for step in range(steps):

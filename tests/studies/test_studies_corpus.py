@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from foresight.envs.dmc.environment import make
+from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.dmc.scenes import draw_scene, scene_labels
 from foresight.envs.dmc.tasks import MEASURED_TASKS
 from foresight.rollout.collect import collect
@@ -25,7 +25,7 @@ def test_parts_cover_the_source_tasks_and_six_more_in_every_way():
         own = [part for part in found if part.task == task]
         assert {part.camera for part in own} == {0, 1}
         assert own[0].look == "plain"  # what a running probe reads
-        most = make(task, render=None).physics.model.ncam
+        most = DMControlEnv(task, render=None).physics.model.ncam
         assert all(part.camera < most for part in own)
     behaviours = {name for part in found for name in part.behaviours}
     assert {"random", "ar1:0.9", "expert", "oracle"} <= behaviours

@@ -11,7 +11,7 @@ import torch
 
 from foresight import load_encoder
 from foresight.core.errors import ForesightError
-from foresight.envs.dmc.environment import make
+from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.registry import EnvConfig
 from foresight.planning.config import MPCConfig
 from foresight.planning.mpc import MPCPlanner
@@ -92,7 +92,7 @@ def play(make, protocol, steps):
 
 
 def robot(protocol):
-    return make("point_mass-easy", protocol, None).interface
+    return DMControlEnv("point_mass-easy", protocol, None).interface
 
 
 def test_it_decides_in_the_rhythm_of_the_protocol(parts, tiny_learned, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from foresight.core.errors import ForesightError
 from foresight.diagnostics.probes.state_probe import StateProbe
-from foresight.envs.dmc.environment import make
+from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.dmc.quantities import MEASURES
 from foresight.envs.dmc.tasks import MEASURED_TASKS
 from foresight.envs.registry import EnvConfig
@@ -28,7 +28,7 @@ def measured(task, steps=12, behaviour="ar1:0.9"):
 
 
 def at(task, state):
-    env = make(task, render=None)
+    env = DMControlEnv(task, render=None)
     env.reset(seed=SEED)
     env.set_state(state)
     return env.physics
@@ -53,7 +53,7 @@ def test_names_are_distinct_and_states_give_the_same_numbers_again(task):
 
 def test_reacher_from_its_geometry():
     episode, found = measured("reacher-easy")
-    env = make("reacher-easy", render=None)
+    env = DMControlEnv("reacher-easy", render=None)
     env.reset(seed=SEED)
     target = env.physics.named.data.geom_xpos["target"]
     np.testing.assert_allclose(found["target x"], target[0])
@@ -76,7 +76,7 @@ def test_reacher_from_its_geometry():
 
 @pytest.mark.parametrize("axis", ["x", "y"])
 def test_fingertip_speed_is_the_derivative_of_its_place(axis):
-    env = make("reacher-easy", render=None)
+    env = DMControlEnv("reacher-easy", render=None)
     env.reset(seed=SEED)
     state, step = env.physics.get_state(), 1e-6
     state[2:] = [1.5, -2.0]
@@ -143,7 +143,7 @@ def test_cheetah_and_cup_against_their_accessors():
 
 
 def test_half_a_turn_of_the_spinner_is_invisible_and_changes_no_quantity():
-    env = make("finger-spin", render=RenderSettings(size=64))
+    env = DMControlEnv("finger-spin", render=RenderSettings(size=64))
     env.reset(seed=SEED)
     probe = StateProbe("finger-spin")
     state = env.physics.get_state()

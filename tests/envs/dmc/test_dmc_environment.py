@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 
 from foresight.core.errors import ForesightError
 from foresight.core.simulator import Simulator
-from foresight.envs.dmc.environment import DMControlEnv, make
+from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.dmc.quantities import measure
 from foresight.envs.dmc.tasks import resolve, task_ids
 from foresight.envs.render import RenderSettings
@@ -25,7 +25,7 @@ def test_a_seed_gives_dm_controls_own_episode(task):
     """Also when the environment has lived through another episode before."""
     from dm_control import suite
 
-    env = make(task, render=None)
+    env = DMControlEnv(task, render=None)
     actions = np.random.default_rng(0).uniform(-1, 1, (10, *env.action_space.shape))
     env.reset(seed=3)
     for action in actions:
@@ -52,13 +52,16 @@ def test_gymnasium_finds_nothing_wrong(task, render):
         # An unregistered environment, unbounded proprioception, lqr's unbounded forces are meant.
         for allowed in (".*infinity.*", ".*spec.*", ".*symmetric and normalized.*"):
             warnings.filterwarnings("ignore", allowed)
-        env = make(task, render=render)
+        env = DMControlEnv(task, render=render)
         check_env(env, skip_render_check=render is None)
         env.close()
 
 
 def test_protocols_sum_rewards_and_end_episodes():
-    once, twice = make("cartpole-balance", render=None), make("cartpole-balance", "dmc1000", None)
+    once, twice = (
+        DMControlEnv("cartpole-balance", render=None),
+        DMControlEnv("cartpole-balance", "dmc1000", None),
+    )
     once.reset(seed=1)
     twice.reset(seed=1)
     action = np.array([0.1])
@@ -72,13 +75,15 @@ def test_protocols_sum_rewards_and_end_episodes():
 
 
 def test_the_suites_own_time_limit_does_not_cut_a_protocol_short():
-    env = make("quadruped-run", "dmc1000", None)  # dm_control ends it after 1000 steps of .02 s
+    env = DMControlEnv(
+        "quadruped-run", "dmc1000", None
+    )  # dm_control ends it after 1000 steps of .02 s
     env.reset(seed=0)
     assert env._environment._step_limit == float("inf")
 
 
 def test_a_state_put_back_continues_alike():
-    env = make("walker-walk", render=None)
+    env = DMControlEnv("walker-walk", render=None)
     env.reset(seed=0)
     action = np.full(6, 0.3)
     for _ in range(20):
@@ -92,7 +97,7 @@ def test_a_state_put_back_continues_alike():
 
 
 def test_reset_without_a_seed_goes_on_from_the_last_one():
-    env = make("reacher-easy", render=None)
+    env = DMControlEnv("reacher-easy", render=None)
     states = []
     for _ in range(2):
         env.reset(seed=5)
@@ -102,7 +107,7 @@ def test_reset_without_a_seed_goes_on_from_the_last_one():
 
 
 def test_actions_beyond_the_bounds_count_as_the_bounds():
-    env = make("reacher-easy", render=None)
+    env = DMControlEnv("reacher-easy", render=None)
     ends = []
     for size in (1.0, 50.0):
         env.reset(seed=0)
@@ -123,7 +128,7 @@ def test_actions_beyond_the_bounds_count_as_the_bounds():
     ],
 )
 def test_a_bad_action_is_refused_in_one_sentence(action, words):
-    env = make("reacher-easy", render=None)
+    env = DMControlEnv("reacher-easy", render=None)
     env.reset(seed=0)
     with pytest.raises(ForesightError, match=words) as caught:
         env.step(action)
@@ -133,25 +138,25 @@ def test_a_bad_action_is_refused_in_one_sentence(action, words):
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "one", True])
 def test_a_bad_seed_is_refused(seed):
     with pytest.raises(ForesightError, match="Seed"):
-        make("reacher-easy", render=None).reset(seed=seed)
+        DMControlEnv("reacher-easy", render=None).reset(seed=seed)
 
 
 @pytest.mark.parametrize("state", [np.zeros(3), np.full(4, np.nan)])
 def test_a_bad_state_is_refused(state):
-    env = make("reacher-easy", render=None)
+    env = DMControlEnv("reacher-easy", render=None)
     env.reset(seed=0)
     with pytest.raises(ForesightError, match="4 finite numbers"):
         env.set_state(state)
 
 
 def test_a_step_needs_a_running_episode():
-    env = make("reacher-easy", render=None)
+    env = DMControlEnv("reacher-easy", render=None)
     with pytest.raises(ForesightError, match="call reset"):
         env.step(np.zeros(2))
 
 
 def test_an_unstable_simulation_is_one_sentence(monkeypatch):
-    env = make("reacher-easy", render=None)
+    env = DMControlEnv("reacher-easy", render=None)
     env.reset(seed=0)
     env.physics.data.qvel[:] = 1e30
     with pytest.raises(ForesightError, match="unstable"):
@@ -160,13 +165,13 @@ def test_an_unstable_simulation_is_one_sentence(monkeypatch):
 
 def test_unknown_names_are_refused():
     with pytest.raises(ForesightError, match="Unknown task"):
-        make("reacher-medium")
+        DMControlEnv("reacher-medium")
     with pytest.raises(ForesightError, match="Unknown protocol"):
-        make("reacher-easy", "seed100")
+        DMControlEnv("reacher-easy", "seed100")
 
 
 def test_the_spec_says_what_the_task_shows_feels_and_takes():
-    env = make("reacher-easy", render=RenderSettings(size=(24, 32)))
+    env = DMControlEnv("reacher-easy", render=RenderSettings(size=(24, 32)))
     spec = env.interface
     assert dict(spec.cameras) == {"camera": (24, 32)}
     assert [axis.name for axis in spec.state] == [
@@ -177,14 +182,14 @@ def test_the_spec_says_what_the_task_shows_feels_and_takes():
         ("wrist", -1, 1),
     ]
     assert (spec.fps, spec.tasks) == (50, ("reacher-easy",))
-    assert make("reacher-easy", "dmc1000", None).interface.fps == 25
-    walker = [axis.name for axis in make("walker-walk", render=None).interface.state]
+    assert DMControlEnv("reacher-easy", "dmc1000", None).interface.fps == 25
+    walker = [axis.name for axis in DMControlEnv("walker-walk", render=None).interface.state]
     assert walker[13:16] == ["orientations_13", "height", "velocity_0"]
 
 
 @pytest.mark.parametrize("task", task_ids())
 def test_every_number_of_every_task_has_a_name_of_its_own(task):
-    env = make(task, render=None)
+    env = DMControlEnv(task, render=None)
     spec = env.interface
     for axes, length in (
         (spec.state, env.observation_space["state"].shape[0]),
@@ -202,7 +207,7 @@ def test_several_cameras_show_what_each_alone_shows():
     both = env.reset(seed=2)[0]["images"]
     assert list(both) == ["lookatcart", "camera"]
     for name, camera in (("lookatcart", 1), ("camera", 0)):
-        alone = make("cartpole-swingup", render=RenderSettings(camera=camera))
+        alone = DMControlEnv("cartpole-swingup", render=RenderSettings(camera=camera))
         np.testing.assert_array_equal(alone.reset(seed=2)[0]["images"]["camera"], both[name])
     assert not np.array_equal(both["camera"], both["lookatcart"])
     np.testing.assert_array_equal(env.render(), both["lookatcart"])
@@ -211,14 +216,14 @@ def test_several_cameras_show_what_each_alone_shows():
 
 
 def test_a_picture_that_is_not_square_shows_more_at_its_sides():
-    wide = make("reacher-easy", render=RenderSettings(size=(32, 64))).reset(seed=0)[0]
-    square = make("reacher-easy", render=RenderSettings(size=32)).reset(seed=0)[0]
+    wide = DMControlEnv("reacher-easy", render=RenderSettings(size=(32, 64))).reset(seed=0)[0]
+    square = DMControlEnv("reacher-easy", render=RenderSettings(size=32)).reset(seed=0)[0]
     middle = wide["images"]["camera"][:, 16:48].astype(int)
     assert np.abs(middle - square["images"]["camera"]).mean() < 4
 
 
 def test_it_is_a_simulator_whose_state_goes_in_and_out():
-    env = make("walker-walk", render=None)
+    env = DMControlEnv("walker-walk", render=None)
     assert isinstance(env, Simulator)
     *_, info = env.reset(seed=0)
     np.testing.assert_array_equal(env.get_state(), info["state"])
@@ -234,11 +239,11 @@ def test_it_is_a_simulator_whose_state_goes_in_and_out():
 
 
 def test_tasks_without_written_quantities_tell_their_joints():
-    env = make("manipulator-bring_ball", render=None)
+    env = DMControlEnv("manipulator-bring_ball", render=None)
     env.reset(seed=0)
     found, physics = env.truth(), env.physics
     assert found["ball_x"] == physics.named.data.qpos["ball_x"].item()
     assert found["ball_x speed"] == physics.named.data.qvel["ball_x"].item()
-    dog = make("dog-walk", render=None)
+    dog = DMControlEnv("dog-walk", render=None)
     dog.reset(seed=0)
     assert len(dog.truth()) == dog.physics.model.nq + dog.physics.model.nv

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from foresight.core.errors import ForesightError
-from foresight.envs.dmc.environment import make
+from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.dmc.protocol import Protocol
 from foresight.envs.dmc.quantities import MEASURES, measure
 from foresight.envs.dmc.tasks import MEASURED_TASKS, canonical
@@ -35,7 +35,7 @@ class StateProbe:
                 f"{', '.join(MEASURED_TASKS)}."
             )
         self.task = name
-        self._env = make(name, protocol, render=None)
+        self._env = DMControlEnv(name, protocol, render=None)
         position, velocity = measure(name, self._env.physics)
         self.position = tuple(position)
         self.velocity = tuple(velocity)

@@ -272,15 +272,6 @@ class FilmCamera:
         self._renderer.close()
 
 
-def make(
-    task: str,
-    protocol: str | Protocol = DEFAULT,
-    render: RenderSettings | None = RenderSettings(),  # noqa: B008 (frozen)
-) -> DMControlEnv:
-    """Make the environment of a task; see :class:`DMControlEnv`."""
-    return DMControlEnv(task, protocol, render)
-
-
 def make_task(
     task: str,
     protocol: str = DEFAULT,
