@@ -61,8 +61,8 @@ def test_no_two_episodes_of_a_task_begin_alike(tmp_path, monkeypatch):
     assert {path.parent for path in plans} == {tmp_path}
     assert scenes == [(tmp_path / "scenes", 5000, 32)]
     for specs in plans.values():
-        assert len({spec.render for spec in specs}) == 1
-        assert (specs[0].render.size, specs[0].render.quality) == (32, "smooth")
+        assert len({spec.env for spec in specs}) == 1
+        assert (specs[0].env.size, specs[0].env.quality) == (32, "smooth")
 
 
 def test_a_part_is_collected_with_its_behaviours_in_turn(tmp_path):
@@ -70,9 +70,9 @@ def test_a_part_is_collected_with_its_behaviours_in_turn(tmp_path):
     assert part.name == "cartpole-swingup-camera1-varied"
     store = collect(tmp_path / part.name, part.specs(16, FIRST_SEED), 1)
     assert store.lengths == [4, 4, 4]
-    assert store.render == part.specs(16, 0)[0].render
-    assert [meta.behaviour for meta in store.metas] == ["ar1:0.9", "random", "ar1:0.97"]
-    assert [meta.seed for meta in store.metas] == [FIRST_SEED, FIRST_SEED + 1, FIRST_SEED + 2]
+    assert list(store.spec.cameras.values()) == [(16, 16)]
+    assert [meta.info["policy"] for meta in store.metas] == ["ar1:0.9", "random", "ar1:0.97"]
+    assert [meta.info["seed"] - FIRST_SEED for meta in store.metas] == [0, 1, 2]
     assert not np.array_equal(store.frames(0), store.frames(1))
 
 
@@ -87,6 +87,7 @@ def test_scenes_resume_where_they_stopped(tmp_path):
     for i in range(5):
         episode = whole.episode(i)
         scene = draw_scene(FIRST_SEED, i, corpus.SCENE_FRAMES)
-        assert episode.frames.shape == (8, 32, 32, 3)
-        assert (episode.frames[0] != episode.frames[-1]).any()
-        assert np.allclose(episode.proprio, scene_labels(scene), atol=1e-6)
+        frames = episode.images["camera"]
+        assert frames.shape == (8, 32, 32, 3)
+        assert (frames[0] != frames[-1]).any()
+        assert np.allclose(episode.state, scene_labels(scene), atol=1e-6)
