@@ -24,6 +24,7 @@ import numpy as np
 import psutil
 
 from foresight.envs.dmc.tasks import resolve
+from foresight.envs.gl import choose_gl
 from foresight.envs.registry import EnvConfig
 from foresight.evaluation.results import make_result
 from foresight.rollout.collect import collect, plan_episodes
@@ -95,6 +96,7 @@ class DMControlLoop:
     """dm_control as its own documentation uses it."""
 
     def __init__(self, options: CollectionConfig) -> None:
+        choose_gl()  # before MuJoCo is imported
         from dm_control import suite
 
         self._size = options.size
