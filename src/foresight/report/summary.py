@@ -86,24 +86,12 @@ def write_results(folder: Path, readme: Path | None = None) -> list[Path]:
 
 
 def readme_block(folder: Path) -> str:
-    """What the README shows: agents, eyes and baselines, or what there is of them."""
-    parts = []
-    for name, words in (
-        ("planning.json", "`foresight learn`, agents that see pixels and imagine before they act:"),
-        (
-            "dmc1000.json",
-            "`foresight reproduce dmc1000`, agents in the field's protocol of 1,000 steps; their "
-            "curves stand beside published figures in [results/dmc1000.csv](results/dmc1000.csv):",
-        ),
-        ("teach.json", "`foresight teach`, one video shown, no reward:"),
-        ("road-reacher-easy.json", "`make demo`, the same agent in a shorter run:"),
-        ("probes.json", "`foresight probe`, what the bundled eyes see:"),
-        ("encoder-speed.json", "`foresight bench encoder`, the frozen encoder on a CPU:"),
-        ("baselines.json", "Trivial baselines, experts and the true-simulator oracle:"),
-    ):
-        if (folder / name).exists():
-            parts.append(f"{words}\n\n{headline(load(folder / name))}")
-    return "\n".join(parts).rstrip()
+    """What the README shows of the results: the agents that learn by acting."""
+    name = folder / "planning.json"
+    if not name.exists():
+        return ""
+    words = "`foresight learn`, agents that see pixels and imagine before they act:"
+    return f"{words}\n\n{headline(load(name))}".rstrip()
 
 
 def _last_steps(result: Result) -> Result:
