@@ -1,8 +1,13 @@
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from foresight.core.checkpoint import load_weights, read_header, register_type, save_checkpoint
+from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
 from foresight.core.policy import BatchPolicy, ChunkPolicy, Policy
 from foresight.core.simulator import Privileged, Simulator
@@ -42,3 +47,51 @@ def test_defaults_of_a_policy():
     assert not isinstance(policy, ChunkPolicy)
     assert not isinstance(policy, Privileged)
     assert not isinstance(policy, Simulator)
+    with pytest.raises(ForesightError, match=r"Still cannot be saved"):
+        policy.save("anywhere")
+
+
+class Linear(Policy):
+    """The smallest policy that can be kept: an action that was learned."""
+
+    def __init__(self, action) -> None:
+        self.module = nn.Linear(1, len(action))
+        with torch.no_grad():
+            self.module.bias.copy_(torch.tensor(action))
+
+    def act(self, observation):
+        return self.module.bias.detach().numpy()
+
+    def save(self, folder):
+        save_checkpoint(folder, "test-linear", {"actions": 2}, self.module)
+
+    @classmethod
+    def restore(cls, folder):
+        policy = cls([0.0] * read_header(folder).config["actions"])
+        load_weights(policy.module, folder)
+        return policy
+
+
+class Other(Policy):
+    def act(self, observation):
+        return np.zeros(2, np.float32)
+
+
+def test_a_policy_of_a_folder_and_of_the_hub(tmp_path, monkeypatch):
+    register_type("test-linear", f"{__name__}:Linear.restore", noun="a test policy")
+    policy = Linear([0.5, -1.0])
+    policy.save(tmp_path / "kept")
+    again = Linear.from_pretrained(tmp_path / "kept")
+    np.testing.assert_array_equal(again.act(Observation()), [0.5, -1.0])
+    with pytest.raises(ForesightError, match="holds a Linear and a Other was expected"):
+        Other.from_pretrained(tmp_path / "kept")
+
+    sent = {}
+
+    def pushed(folder, hub_id, private, message):
+        sent[hub_id] = (read_header(folder).type, private, message)
+        return "https://somewhere"
+
+    monkeypatch.setattr("foresight.core.policy.push", pushed)
+    assert policy.push_to_hub("somebody/arm") == "https://somewhere"
+    assert sent == {"somebody/arm": ("test-linear", True, "Upload")}

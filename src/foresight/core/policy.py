@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
 from torch import Tensor
 
+from foresight.core.checkpoint import load
+from foresight.core.errors import ForesightError
+from foresight.core.hub import fetch, push
 from foresight.core.observation import Observation
 
 Action = Float32[np.ndarray, " A"]
@@ -40,6 +45,53 @@ class Policy(ABC):
 
     def close(self) -> None:  # noqa: B027 (optional)
         """Free what the policy holds: processes, simulators, connections."""
+
+    def save(self, folder: Path | str) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            ForesightError: the policy has learned nothing that could be kept.
+        """
+        raise ForesightError(
+            f"{type(self).__name__} cannot be saved: it has no save() that writes a checkpoint."
+        )
+
+    @classmethod
+    def from_pretrained(cls, name: Path | str, revision: str | None = None) -> Self:
+        """Load the policy of a checkpoint, from a folder or from the Hugging Face hub.
+
+        Args:
+            name: a folder, or a hub id such as ``somebody/reacher``.
+            revision: branch, tag or commit on the hub.
+
+        Raises:
+            ForesightError: no such checkpoint, or one of another kind.
+        """
+        found = load(fetch(name, revision=revision))
+        if not isinstance(found, cls):
+            raise ForesightError(
+                f"{name} holds a {type(found).__name__} and a {cls.__name__} was expected: give "
+                f"another checkpoint, or load it with {type(found).__name__}."
+            )
+        return found
+
+    def push_to_hub(self, hub_id: str, private: bool = True, message: str = "Upload") -> str:
+        """Save the policy and send it to the Hugging Face hub.
+
+        Args:
+            hub_id: OWNER/NAME; made if need be.
+            private: of a repository that is made.
+            message: of the commit.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            ForesightError: as :meth:`save` and `foresight.core.hub.push`.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(folder)
+            return push(folder, hub_id, private, message)
 
 
 class BatchPolicy(Policy):
