@@ -1,0 +1,165 @@
+"""What one does with Foresight, as functions: the front door of ``import foresight``.
+
+Each is a few calls into the rooms, and the verb of the same name does no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from foresight.core.errors import ForesightError
+from foresight.core.policy import Policy
+from foresight.core.spec import Spec
+from foresight.data.dataset import Dataset
+from foresight.envs.registry import EnvConfig
+from foresight.evaluation.assess import assess_policy
+from foresight.evaluation.baselines import paired_baselines
+from foresight.evaluation.cache import EpisodeCache
+from foresight.evaluation.config import EvalConfig
+from foresight.evaluation.results import Result, make_result
+from foresight.policies.registry import MakePolicy, NamedPolicy
+from foresight.rollout.collect import collect as run_plan
+from foresight.rollout.episode import EpisodeSpec
+
+FIRST_DATA_SEED = 20_000
+"""Recorded episodes start here: evaluation uses the seeds 0, 1, ..."""
+
+
+def load_dataset(path: Path | str) -> Dataset:
+    """Open a folder of episodes: any LeRobot dataset, v2.1 or v3.0, recorded by whatever program.
+
+    >>> import foresight
+    >>> dataset = foresight.load_dataset("recordings/cart")
+    >>> len(dataset), dataset.spec.cameras
+    (2, {'front': (32, 48), 'wrist': (24, 40)})
+    >>> dataset.episode(0).action.shape[1]
+    2
+
+    Args:
+        path: the folder, with ``meta/info.json`` in it.
+
+    Raises:
+        ForesightError: there is no dataset, or it is damaged; the sentence says how.
+    """
+    return Dataset.open(path)
+
+
+def collect(
+    env: str | EnvConfig,
+    policy: str | Sequence[str],
+    episodes: int,
+    out: Path | str,
+    *,
+    seed: int = FIRST_DATA_SEED,
+    max_steps: int | None = None,
+    workers: int = 1,
+) -> Dataset:
+    """Record episodes into a LeRobot dataset; run again after a stop, it goes on where it was.
+
+    >>> import foresight
+    >>> dataset = foresight.collect("fake_robot:FakeRobot", "ar1:0.9", 2, "recordings/cart")
+    >>> len(dataset)
+    2
+
+    Args:
+        env: an id, MODULE:ENV, or a configuration.
+        policy: a name such as ``random`` or ``eps:0.3:expert``; several take turns.
+        episodes: how many.
+        out: folder of the dataset.
+        seed: of the first episode; the others follow.
+        max_steps: cut episodes after so many decisions.
+        workers: processes; the data do not depend on it.
+
+    Raises:
+        ForesightError: an unknown environment or policy, or a folder that holds other episodes.
+    """
+    if episodes < 1:
+        raise ForesightError(f"{episodes} episodes were asked for: collect at least 1.")
+    names = [policy] if isinstance(policy, str) else list(policy)
+    config = _config(env)
+    specs = [
+        EpisodeSpec(config, seed + index, names[index % len(names)], max_steps)
+        for index in range(episodes)
+    ]
+    return run_plan(out, specs, workers)
+
+
+def evaluate(
+    policy: Policy | MakePolicy | Path | str,
+    env: str | EnvConfig,
+    *,
+    episodes: int = 20,
+    baselines: Sequence[str] = ("zero", "random"),
+    name: str = "policy",
+    out: Path | str | None = None,
+    max_steps: int | None = None,
+    workers: int = 1,
+) -> Result:
+    """Let a policy act on the seeds 0, 1, ... beside its baselines on the same seeds.
+
+    >>> import foresight
+    >>> result = foresight.evaluate("ar1:0.9", "fake_robot:FakeRobot", episodes=2)
+    >>> sorted(result.conditions)
+    ['policy', 'random', 'zero']
+
+    Args:
+        policy: a :class:`foresight.Policy`; a name such as ``random``; or a function of the
+            robot's spec that makes one (a class will do), which more than one worker needs.
+        env: an id, MODULE:ENV, or a configuration.
+        episodes: how many.
+        baselines: any of ``zero``, ``random``, ``constant``, ``expert``, ``oracle``; the last two
+            only where a simulator's task has them.
+        name: of the policy in tables.
+        out: a JSON file for the result, if it is to be kept.
+        max_steps: cut episodes after so many decisions.
+        workers: processes; the numbers do not depend on it.
+
+    Raises:
+        ForesightError: no episodes, an unknown environment, policy or baseline, or a policy that
+            does not fit the robot.
+    """
+    if episodes < 1:
+        raise ForesightError(f"{episodes} episodes were asked for: evaluate on at least 1.")
+    config = EvalConfig(_config(env), tuple(range(episodes)), max_steps, workers)
+    cache = EpisodeCache()
+    rows = assess_policy(config, name, _maker(policy, config.env, workers), cache).rows
+    rows += paired_baselines(config, baselines, cache)
+    settings = {"policy": str(policy), "env": config.env, "episodes": episodes}
+    result = make_result("evaluation", settings, config.protocol, rows)
+    if out is not None:
+        result.save(Path(out))
+    return result
+
+
+class _Ready:
+    """A policy that exists already, for those who ask for one to be made."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def __call__(self, spec: Spec) -> Policy:
+        return self.policy
+
+
+def _maker(policy: Any, env: EnvConfig, workers: int) -> MakePolicy:
+    if isinstance(policy, Policy):
+        if workers != 1:
+            raise ForesightError(
+                f"A {type(policy).__name__} that exists cannot act in {workers} processes: give "
+                "what makes it (its class, say), or one worker."
+            )
+        return _Ready(policy)
+    if isinstance(policy, str | Path):
+        return NamedPolicy(str(policy), env.id)
+    if not callable(policy):
+        raise ForesightError(
+            f"{policy!r:.80} is no policy: give a name, a Policy, or a function of a spec that "
+            "makes one."
+        )
+    return policy
+
+
+def _config(env: str | EnvConfig) -> EnvConfig:
+    return env if isinstance(env, EnvConfig) else EnvConfig(env)

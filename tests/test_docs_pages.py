@@ -1,0 +1,54 @@
+"""The pages about a user's own robot, data and policy do what they say, from top to bottom.
+
+Python blocks of a page are one program, in order; lines that begin with ``foresight`` are run where
+they stand, after the Python before them. Everything happens in an empty folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("your-environment", "your-dataset", "your-policy")
+RECORDINGS = {"your-dataset": {"recordings/two-cameras": "tests/data/lerobot/two-cameras"}}
+"""What lies in the folder before a page is read."""
+
+
+def program(page: str) -> str:
+    """A page as one script; commands become calls that end it when they fail."""
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    parts = ["import shlex", "from foresight.cli import main as _verb"]
+    for language, code in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.M):
+        if language == "python":
+            parts.append(code)
+        elif language in ("", "sh"):
+            lines = [line for line in code.splitlines() if line.startswith("foresight ")]
+            parts += [f"assert not _verb(shlex.split({line!r}, comments=True)[1:])" for line in lines]
+    return "\n".join(parts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_runs(page: str, tmp_path: Path) -> None:
+    for name, source in RECORDINGS.get(page, {}).items():
+        shutil.copytree(ROOT / source, tmp_path / name)
+    script = tmp_path / "page.py"
+    script.write_text(program(page))
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{tmp_path}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
