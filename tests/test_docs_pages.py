@@ -1,4 +1,4 @@
-"""The pages about a user's own robot, data and policy do what they say, from top to bottom.
+"""The pages about a user's own data and policy do what they say, from top to bottom.
 
 Python blocks of a page are one program, in order; lines that begin with ``foresight`` are run where
 they stand, after the Python before them. Everything happens in an empty folder.
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("your-environment", "your-dataset", "your-policy")
+PAGES = ("your-dataset", "your-policy")
 RECORDINGS = {"your-dataset": {"recordings/two-cameras": "tests/data/lerobot/two-cameras"}}
 """What lies in the folder before a page is read."""
 
@@ -28,9 +28,11 @@ def program(page: str) -> str:
     for language, code in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.M):
         if language == "python":
             parts.append(code)
-        elif language in ("", "sh"):
+        elif language in ("", "bash"):
             lines = [line for line in code.splitlines() if line.startswith("foresight ")]
-            parts += [f"assert not _verb(shlex.split({line!r}, comments=True)[1:])" for line in lines]
+            parts += [
+                f"assert not _verb(shlex.split({line!r}, comments=True)[1:])" for line in lines
+            ]
     return "\n".join(parts)
 
 

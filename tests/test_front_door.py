@@ -12,8 +12,17 @@ import pytest
 import foresight
 from foresight import api
 
-FUNCTIONS = ("collect", "load_dataset", "evaluate", "train", "make", "wrap", "register_env",
-             "load_encoder", "load")
+FUNCTIONS = (
+    "collect",
+    "load_dataset",
+    "evaluate",
+    "train",
+    "make",
+    "wrap",
+    "register_env",
+    "load_encoder",
+    "load",
+)
 
 
 def test_what_one_sees():

@@ -6,8 +6,9 @@ Each is a few calls into the rooms, and the verb of the same name does no more.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from foresight.core.errors import ForesightError
 from foresight.core.policy import Policy
@@ -19,9 +20,17 @@ from foresight.evaluation.baselines import paired_baselines
 from foresight.evaluation.cache import EpisodeCache
 from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.results import Result, make_result
+from foresight.perception.config import EncoderConfig
+from foresight.perception.encode import encode_cameras
+from foresight.pipelines.stages import clone, learn
+from foresight.policies.cloned import ClonedPolicy
 from foresight.policies.registry import MakePolicy, NamedPolicy
 from foresight.rollout.collect import collect as run_plan
 from foresight.rollout.episode import EpisodeSpec
+from foresight.training.cloning import CloningTraining
+from foresight.training.loop import FitConfig
+from foresight.training.offline import TrainConfig
+from foresight.worldmodel.model import WorldModel
 
 FIRST_DATA_SEED = 20_000
 """Recorded episodes start here: evaluation uses the seeds 0, 1, ..."""
@@ -84,6 +93,57 @@ def collect(
         for index in range(episodes)
     ]
     return run_plan(out, specs, workers)
+
+
+def train(
+    dataset: Dataset | Path | str,
+    kind: Literal["world-model", "bc"],
+    out: Path | str,
+    *,
+    encoder: str = "foresight-small",
+    cameras: Sequence[str] = (),
+    epochs: int | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+) -> WorldModel | ClonedPolicy:
+    """Encode a dataset and learn from it; run again after a stop, it goes on where it was.
+
+    The defaults of ``foresight train``, which can set everything else, too.
+
+    >>> import foresight
+    >>> model = foresight.train("recordings/cart", "world-model", "runs/cart", epochs=1)
+    >>> [axis.name for axis in model.config.spec.action]
+    ['action_0', 'action_1']
+
+    Args:
+        dataset: of any robot, or its folder; features are cached beside it.
+        kind: ``world-model`` (what actions change) or ``bc`` (behaviour cloning).
+        out: folder of the checkpoint, which :func:`foresight.load` opens again.
+        encoder: a bundled encoder's name, a folder, file or hub id.
+        cameras: to see with; all of the dataset's if none is named.
+        epochs: passes over the training episodes, if not the usual number.
+        device: where encoder and networks run.
+        seed: of weights, split and order.
+
+    Raises:
+        ForesightError: an unknown kind, too few episodes, or another training's folder.
+    """
+    data = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
+    eyes = EncoderConfig(encoder, device=device)
+    loaded, readout = eyes.load()
+    caches = encode_cameras(data, loaded, readout, data.path.parent / "cache", cameras or None)
+
+    def fitted(fit: FitConfig) -> FitConfig:
+        return replace(fit, device=device, seed=seed, epochs=epochs or fit.epochs)
+
+    config, folder = TrainConfig(), Path(out)
+    if kind == "world-model":
+        return learn(data, caches, eyes, replace(config, fit=fitted(config.fit)), folder).model
+    if kind == "bc":
+        cloning = CloningTraining()
+        cloning = replace(cloning, fit=fitted(cloning.fit))
+        return clone(data, caches, eyes, config.state, cloning, folder)[0]
+    raise ForesightError(f"There is no training {kind!r}: choose world-model or bc.")
 
 
 def evaluate(
