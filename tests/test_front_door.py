@@ -7,10 +7,11 @@ import inspect
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import foresight
-from foresight import api
+from foresight.core.errors import ForesightError
 
 FUNCTIONS = (
     "collect",
@@ -61,14 +62,14 @@ def test_every_function_has_an_example_that_runs(tmp_path, monkeypatch):
     ],
 )
 def test_mistakes_are_sentences(call, words):
-    with pytest.raises(foresight.core.errors.ForesightError, match=words):
+    with pytest.raises(ForesightError, match=words):
         call()
 
 
 def test_a_policy_that_exists_acts_alone():
     class Still(foresight.Policy):
         def act(self, observation):
-            return api.np.zeros(2, "float32")
+            return np.zeros(2, "float32")
 
-    with pytest.raises(foresight.core.errors.ForesightError, match="one worker"):
+    with pytest.raises(ForesightError, match="one worker"):
         foresight.evaluate(Still(), "fake_robot:FakeRobot", workers=2)

@@ -22,9 +22,10 @@ from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.results import Result, make_result
 from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_cameras
+from foresight.pipelines.acting import Acting, policy_of
 from foresight.pipelines.stages import clone, learn
 from foresight.policies.cloned import ClonedPolicy
-from foresight.policies.registry import MakePolicy, NamedPolicy
+from foresight.policies.registry import MakePolicy
 from foresight.rollout.collect import collect as run_plan
 from foresight.rollout.episode import EpisodeSpec
 from foresight.training.cloning import CloningTraining
@@ -156,6 +157,7 @@ def evaluate(
     out: Path | str | None = None,
     max_steps: int | None = None,
     workers: int = 1,
+    device: str = "cpu",
 ) -> Result:
     """Let a policy act on the seeds 0, 1, ... beside its baselines on the same seeds.
 
@@ -165,8 +167,9 @@ def evaluate(
     ['policy', 'random', 'zero']
 
     Args:
-        policy: a :class:`foresight.Policy`; a name such as ``random``; or a function of the
-            robot's spec that makes one (a class will do), which more than one worker needs.
+        policy: a name such as ``random``; the folder of a checkpoint; a :class:`foresight.Policy`;
+            or a function of the robot's spec that makes one (a class will do), which more than one
+            worker needs.
         env: an id, MODULE:ENV, or a configuration.
         episodes: how many.
         baselines: any of ``zero``, ``random``, ``constant``, ``expert``, ``oracle``; the last two
@@ -175,6 +178,7 @@ def evaluate(
         out: a JSON file for the result, if it is to be kept.
         max_steps: cut episodes after so many decisions.
         workers: processes; the numbers do not depend on it.
+        device: where a checkpoint's networks run.
 
     Raises:
         ForesightError: no episodes, an unknown environment, policy or baseline, or a policy that
@@ -182,11 +186,12 @@ def evaluate(
     """
     if episodes < 1:
         raise ForesightError(f"{episodes} episodes were asked for: evaluate on at least 1.")
-    config = EvalConfig(_config(env), tuple(range(episodes)), max_steps, workers)
+    acting = _acting(policy, _config(env), name, workers, device)
+    config = EvalConfig(acting.env, tuple(range(episodes)), max_steps, workers)
     cache = EpisodeCache()
-    rows = assess_policy(config, name, _maker(policy, config.env, workers), cache).rows
+    rows = assess_policy(config, name, acting.maker, cache).rows
     rows += paired_baselines(config, baselines, cache)
-    settings = {"policy": str(policy), "env": config.env, "episodes": episodes}
+    settings = {"policy": str(policy), "evaluation": config}
     result = make_result("evaluation", settings, config.protocol, rows)
     if out is not None:
         result.save(Path(out))
@@ -203,22 +208,22 @@ class _Ready:
         return self.policy
 
 
-def _maker(policy: Any, env: EnvConfig, workers: int) -> MakePolicy:
+def _acting(policy: Any, env: EnvConfig, name: str, workers: int, device: str) -> Acting:
+    if isinstance(policy, str | Path):
+        return policy_of(str(policy), env, device=device)
     if isinstance(policy, Policy):
         if workers != 1:
             raise ForesightError(
                 f"A {type(policy).__name__} that exists cannot act in {workers} processes: give "
                 "what makes it (its class, say), or one worker."
             )
-        return _Ready(policy)
-    if isinstance(policy, str | Path):
-        return NamedPolicy(str(policy), env.id)
+        return Acting(_Ready(policy), env, name)
     if not callable(policy):
         raise ForesightError(
-            f"{policy!r:.80} is no policy: give a name, a Policy, or a function of a spec that "
-            "makes one."
+            f"{policy!r:.80} is no policy: give a name, a checkpoint's folder, a Policy, or a "
+            "function of a spec that makes one."
         )
-    return policy
+    return Acting(policy, env, name)
 
 
 def _config(env: str | EnvConfig) -> EnvConfig:

@@ -233,6 +233,10 @@ def load_weights(module: nn.Module, folder: Path | str) -> None:
 def load(folder: Path | str) -> Any:
     """The model or policy of any checkpoint, whatever its type, ready for use.
 
+    >>> import foresight
+    >>> type(foresight.load("runs/cart")).__name__
+    'WorldModel'
+
     Args:
         folder: what a training wrote.
 

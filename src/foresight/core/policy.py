@@ -6,7 +6,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -18,6 +18,7 @@ from foresight.core.hub import fetch, push
 from foresight.core.observation import Observation
 
 Action = Float32[np.ndarray, " A"]
+P = TypeVar("P", bound="Policy")
 
 
 class Policy(ABC):
@@ -57,7 +58,7 @@ class Policy(ABC):
         )
 
     @classmethod
-    def from_pretrained(cls, name: Path | str, revision: str | None = None) -> Self:
+    def from_pretrained(cls: type[P], name: Path | str, revision: str | None = None) -> P:
         """Load the policy of a checkpoint, from a folder or from the Hugging Face hub.
 
         Args:

@@ -38,6 +38,11 @@ _registered: dict[str, Factory] = {}
 def register_env(env_id: str, factory: Factory) -> None:
     """Give an environment an id, for `make`, for every verb and for ``gymnasium.make``.
 
+    >>> import foresight
+    >>> from fake_robot import FakeRobot  # any Gymnasium environment
+    >>> foresight.register_env("lab/cart", FakeRobot)
+    >>> env = foresight.make("lab/cart", limit=10)
+
     Args:
         env_id: ``NAMESPACE/NAME`` in letters, digits, ``_``, ``.`` and ``-``.
         factory: a class or function; its keyword arguments are the environment's options. What it

@@ -119,6 +119,12 @@ class EnvConfig:
 def make(env_id: str, **options: Any) -> gymnasium.Env[Any, Any]:
     """Make an environment.
 
+    >>> import foresight
+    >>> env = foresight.make("fake_robot:FakeRobot", time_limit=20, action_delay=1)
+    >>> observation, info = env.reset(seed=0)
+    >>> observation["images"]["front"].shape
+    (32, 48, 3)
+
     Args:
         env_id: see `env_ids`; the bare ``reacher-easy`` is short for ``dmc/reacher-easy``.
         options: the fields of :class:`EnvConfig`, and the environment's own.

@@ -112,6 +112,13 @@ def wrap(
 ) -> gymnasium.Env[Any, Any]:
     """Give a Gymnasium environment Foresight's observations, actions and spec.
 
+    >>> import foresight
+    >>> from fake_robot import FakeRobot  # any Gymnasium environment
+    >>> env = foresight.wrap(FakeRobot(), cameras={"table": "front"}, fps=10)
+    >>> observation, info = env.reset(seed=0)
+    >>> sorted(observation["images"]), observation["state"].shape
+    (['table'], (4,))
+
     Observations become ``{"images": {camera: uint8 [H, W, 3]}, "state": float32 [P]}``. Keys of
     nested dicts are written with dots: ``pixels.top``.
 

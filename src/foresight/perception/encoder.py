@@ -212,6 +212,13 @@ def load_encoder(
 ) -> Encoder:
     """Load a frozen V-JEPA 2 encoder.
 
+    >>> import numpy as np
+    >>> import foresight
+    >>> encoder = foresight.load_encoder("foresight-small")
+    >>> frames = np.zeros((1, 8, 64, 64, 3), np.uint8)
+    >>> tuple(encoder.encode(frames).shape)  # clips, tubelets, rows, columns, channels
+    (1, 4, 8, 8, 192)
+
     Args:
         path_or_id: a ``save_pretrained`` folder, a hub id such as
             ``facebook/vjepa2-vitl-fpc64-256``, one of Meta's ``.pt`` files, a safetensors file

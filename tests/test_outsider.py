@@ -1,0 +1,66 @@
+"""A stranger's road by public names alone: their robot or their recordings, from raw to judged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import foresight
+from foresight import cli
+
+ROOT = Path(__file__).parents[1]
+RECORDINGS = ROOT / "tests" / "data" / "lerobot"
+ENV = "fake_robot:FakeRobot"
+"""Two cameras, early endings, no simulator to look into: see tests/helpers/fake_robot.py."""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_a_robot_of_ones_own(here, capsys):
+    assert cli.main(["envs", "check", ENV]) == 0
+    recorded = foresight.collect(ENV, ["ar1:0.9", "random"], 4, "recordings")
+    assert recorded.spec.difference(foresight.Spec(**vars(recorded.spec))) is None
+    assert set(recorded.spec.cameras) == {"front", "wrist"}
+    assert any(recorded.episode(i).terminated for i in range(4)) or max(recorded.lengths) == 40
+    assert cli.main(["data", "check", "recordings"]) == 0
+    assert cli.main(["encode", "recordings"]) == 0
+    model = foresight.train("recordings", "world-model", "runs/model", epochs=1)
+    assert {camera.name for camera in model.config.cameras} == {"front", "wrist"}
+    foresight.train(recorded, "bc", "runs/cloned", epochs=1)
+    assert cli.main(["drift", "recordings", "--model", "runs/model"]) == 0
+    result = foresight.evaluate("runs/cloned", ENV, episodes=2, out="runs/result.json", name="mine")
+    assert {"mine", "zero", "random"} <= set(result.conditions)
+    assert np.isfinite([row["return"] for row in result.rows]).all()
+    kept = json.loads(Path("runs/result.json").read_text())
+    assert kept["summary"][f"mine/{result.tasks[0]}"]["n"] == 2
+    planned = foresight.evaluate("runs/model", ENV, episodes=1, baselines=(), max_steps=2)
+    assert len(planned.rows) == 1
+    capsys.readouterr()
+    assert cli.main(["evaluate", "runs/cloned", "--env", "reacher-easy"]) == 2
+    assert "do not fit" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["two-cameras", "many-short-episodes", "images-in-parquet"])
+def test_recordings_of_the_real_recorder(name, here):
+    shutil.copytree(RECORDINGS / name, here / name)
+    expected = json.loads((RECORDINGS / f"{name}.expected.json").read_text())
+    dataset = foresight.load_dataset(name)
+    assert len(dataset) == expected["episodes"]
+    assert cli.main(["data", "check", name]) == 0
+    foresight.train(dataset, "bc", "runs/cloned", epochs=1)
+    model = foresight.train(dataset, "world-model", "runs/model", epochs=1)
+    assert model.config.spec.difference(dataset.spec) is None
+    assert cli.main(["drift", name, "--model", "runs/model", "--episodes", "2"]) == 0
+    before = {p: p.read_bytes() for p in (RECORDINGS / name).rglob("*") if p.is_file()}
+    for path, data in before.items():  # nothing of the user's has changed
+        assert (here / name / path.relative_to(RECORDINGS / name)).read_bytes() == data
