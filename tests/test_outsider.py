@@ -27,10 +27,11 @@ def here(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_robot_of_ones_own(here, capsys):
     assert cli.main(["envs", "check", ENV]) == 0
-    recorded = foresight.collect(ENV, ["ar1:0.9", "random"], 4, "recordings")
+    recorded = foresight.collect(ENV, ["ar1:0.9", "zero"], 10, "recordings")
     assert recorded.spec.difference(foresight.Spec(**vars(recorded.spec))) is None
     assert set(recorded.spec.cameras) == {"front", "wrist"}
-    assert any(recorded.episode(i).terminated for i in range(4)) or max(recorded.lengths) == 40
+    assert max(recorded.lengths) == 40
+    assert any(recorded.episode(i).terminated for i in range(10))
     assert cli.main(["data", "check", "recordings"]) == 0
     assert cli.main(["encode", "recordings"]) == 0
     model = foresight.train("recordings", "world-model", "runs/model", epochs=1)

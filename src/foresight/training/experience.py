@@ -92,7 +92,7 @@ class Experience:
                 f"{dataset.path} has no actions, so nothing can be learned of what they do: record "
                 "them."
             )
-        train, held_out = split_episodes(len(dataset), validation, seed)
+        train, held_out = _split(dataset.lengths, validation, seed)
         actions = _column(dataset, "action")
         assert actions is not None
         rewards = _column(dataset, "next.reward")
@@ -120,3 +120,16 @@ def _column(dataset: Dataset, name: str) -> Float[Tensor, "N k"] | None:
         return None
     values = np.array(dataset.column(name), dtype=np.float32)
     return torch.from_numpy(values.reshape(len(values), -1))
+
+
+def _split(lengths: Sequence[int], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Training and held-out episodes; one of a single step holds nothing to be measured on."""
+    long = [index for index, length in enumerate(lengths) if length > 1]
+    if len(long) < 2:
+        raise ForesightError(
+            f"{len(long)} of {len(lengths)} episodes are longer than one step: training needs 2."
+        )
+    train, held_out = (
+        [long[place] for place in part] for part in split_episodes(len(long), fraction, seed)
+    )
+    return train, held_out
