@@ -10,14 +10,17 @@ import torch
 
 from foresight import load_encoder
 from foresight.core.errors import ForesightError
+from foresight.core.observation import Observation
+from foresight.core.policy import BatchPolicy
+from foresight.core.spec import Spec, numbered_axes
 from foresight.planning.config import MPCConfig
 from foresight.planning.mpc import MPCPlanner
-from foresight.rollout.arena import Arena
+from foresight.rollout.vector import VectorRollout
 from foresight.training.run_data import load_replay
 from foresight.worldmodel.model import WorldModel
 from studies.ensemble_errors import calibration
 from studies.ensemble_errors.calibration import calibrate
-from studies.ensemble_errors.held_out import HeldOutConfig, Shaky, collect_held_out
+from studies.ensemble_errors.held_out import HeldOutConfig, NoisyAgent, collect_held_out
 from studies.latent_stats import grounds_of
 from studies.penalty import planning_beta
 
@@ -40,14 +43,14 @@ def parts(tiny_learned, tmp_path_factory):
 
 def test_held_out_episodes_are_whole_and_kept(parts, monkeypatch):
     model, eyes, folder, episodes = parts
-    assert [tuple(e.z.shape) for e in episodes] == [(13, 32)] * 3
+    assert [tuple(e.z.shape) for e in episodes] == [(12, 32)] * 3
     assert all(e.actions.shape == (12, 2) and len(e.rewards) == 12 for e in episodes)
     assert len(list(folder.iterdir())) == 2
 
     def refuse(*_):
         raise AssertionError("rolled again")
 
-    monkeypatch.setattr(Arena, "roll", refuse)
+    monkeypatch.setattr(VectorRollout, "run", refuse)
     fewer = collect_held_out(model, eyes, SEARCH, replace(HELD, episodes=2), folder)
     torch.testing.assert_close(fewer[1].z, episodes[1].z)
     again = collect_held_out(model, eyes, SEARCH, HELD, folder)
@@ -67,18 +70,23 @@ def test_a_damaged_file_is_named(parts, tmp_path):
 
 
 def test_noise_and_chance_are_where_they_were_asked_for():
-    class Still:
-        def __init__(self):
-            self.model = type("M", (), {"config": type("C", (), {"actions": 2})})
+    class Still(BatchPolicy):
+        def reset_batch(self, observations, seeds):
+            pass
 
-        def act(self, features):
-            return torch.full((len(features), 2), 0.9)
+        def act_batch(self, observations, active=None):
+            return np.full((len(observations), 2), 0.9, np.float32)
 
-    shaky = Shaky(Still(), (0.0, 0.2, None), seed=0)
-    taken = torch.stack([shaky(torch.zeros(3, 1)) for _ in range(400)])
-    assert float((taken[:, 0] - 0.9).abs().max()) < 1e-6
-    assert 0.05 < float(taken[:, 1].std()) < 0.2 and float(taken.abs().max()) <= 1
-    assert abs(float(taken[:, 2].mean())) < 0.2 and float(taken[:, 2].std()) > 0.5
+    spec = Spec(action=numbered_axes("motor", 2, [-1, -1], [1, 1]))
+    noisy = NoisyAgent(Still(), (0.0, 0.2, None), spec)
+    seen = [Observation()] * 3
+    noisy.reset_batch(seen, [0, 1, 2])
+    taken = np.stack([noisy.act_batch(seen) for _ in range(400)])
+    assert float(np.abs(taken[:, 0] - 0.9).max()) < 1e-6
+    assert 0.05 < float(taken[:, 1].std()) < 0.2
+    assert float(np.abs(taken).max()) <= 1
+    assert abs(float(taken[:, 2].mean())) < 0.2
+    assert float(taken[:, 2].std()) > 0.5
 
 
 def test_beta_equals_a_naive_loop(parts, tiny_learned):

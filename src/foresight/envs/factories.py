@@ -117,26 +117,13 @@ def register_with_gymnasium() -> None:
         _tell_gymnasium(env_id)
 
 
-def make_for_gymnasium(
-    foresight_id: str, render_mode: str | None = None, **options: Any
-) -> gymnasium.Env[Any, Any]:
-    """What ``gymnasium.make("foresight/...")`` calls."""
-    from foresight.envs.registry import make
-
-    if render_mode not in (None, "rgb_array"):
-        raise ForesightError(
-            f"{foresight_id} has no render mode {render_mode!r}: choose rgb_array."
-        )
-    return make(foresight_id, **options)
-
-
 def _tell_gymnasium(env_id: str) -> None:
     name = "foresight/" + env_id.replace("/", "-")
     if name in gymnasium.registry:
         return
     gymnasium.register(
         name,
-        entry_point="foresight.envs.factories:make_for_gymnasium",
+        entry_point="foresight.envs.registry:make_for_gymnasium",
         kwargs={"foresight_id": env_id},
     )
 

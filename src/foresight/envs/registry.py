@@ -135,6 +135,17 @@ def make(env_id: str, **options: Any) -> gymnasium.Env[Any, Any]:
     return EnvConfig.of(env_id, **options).make()
 
 
+def make_for_gymnasium(
+    foresight_id: str, render_mode: str | None = None, **options: Any
+) -> gymnasium.Env[Any, Any]:
+    """What ``gymnasium.make("foresight/...")`` calls."""
+    if render_mode not in (None, "rgb_array"):
+        raise ForesightError(
+            f"{foresight_id} has no render mode {render_mode!r}: choose rgb_array."
+        )
+    return make(foresight_id, **options)
+
+
 def _base(config: EnvConfig) -> gymnasium.Env[Any, Any]:
     """The environment with its own options, its cameras and their size, nothing around it."""
     env_id, factory = full_id(config.id), find_factory(config.id)
