@@ -73,7 +73,7 @@ def test_world_model_on_a_dataset(place, tmp_path, capsys):
 
 def test_world_model_on_a_video(place, tmp_path, capsys):
     result = run(place, tmp_path, "clip.mp4", "--model", str(place / "model"))
-    assert "zero actions are assumed" in capsys.readouterr().out
+    assert "the middle of their range is assumed" in capsys.readouterr().out
     assert result.summary["cosine-raw-open/h5"]["n"] == 1
 
 

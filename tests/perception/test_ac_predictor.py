@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-import foresight
 from foresight.core.errors import ForesightError
 from foresight.perception.ac_checkpoint import load_ac_predictor, random_ac_predictor
 from foresight.perception.ac_layers import ACConfig, frame_tables
@@ -216,11 +213,3 @@ def test_a_rollout_knows_its_limits(predictor, sequence):
         predictor.new_cache(1).fork(0)
     with pytest.raises(ForesightError, match="cache is for 1 rollouts"):
         predictor.step(tokens[:, :N], actions[:, 0], states[:, 0], predictor.new_cache(1))
-
-
-def test_foresight_exports_it_and_stays_light():
-    assert foresight.load_ac_predictor is load_ac_predictor
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = foresight.nonsense
-    script = "import sys, foresight; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -14,6 +14,7 @@ from tiny_vjepa import save_tiny
 
 import foresight
 from foresight.core.errors import ForesightError
+from foresight.perception.ac_checkpoint import load_ac_predictor
 
 REFERENCE = Path(__file__).parents[1] / "data" / "vjepa2-reference"
 WEIGHTS = REFERENCE / "meta_vjepa2_encoder_small.safetensors"
@@ -275,13 +276,13 @@ def test_2_1_by_metas_configuration_part_and_file_name(tmp_path):
 def test_ac_files_are_told_the_same(tmp_path):
     (tmp_path / "v.pt").write_text(POINTER)
     with pytest.raises(ForesightError, match="git lfs pull"):
-        foresight.load_ac_predictor(tmp_path / "v.pt")
+        load_ac_predictor(tmp_path / "v.pt")
     weights = load_file(REFERENCE / "meta_vjepa2_ac_predictor_small.safetensors")
     save_file({f"_orig_mod.{k}": v for k, v in weights.items()}, tmp_path / "fine.safetensors")
-    foresight.load_ac_predictor(tmp_path / "fine.safetensors")
+    load_ac_predictor(tmp_path / "fine.safetensors")
     save_file({k: v * torch.nan for k, v in weights.items()}, tmp_path / "nan.safetensors")
     with pytest.raises(ForesightError, match="not finite"):
-        foresight.load_ac_predictor(tmp_path / "nan.safetensors")
+        load_ac_predictor(tmp_path / "nan.safetensors")
 
 
 def test_without_the_hubs_client_a_hub_id_is_explained(monkeypatch):

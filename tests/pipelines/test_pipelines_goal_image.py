@@ -1,6 +1,7 @@
 """The whole road on the real path with small sizes, through the command line."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -132,9 +133,12 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_2(
 
 def test_an_agent_of_another_encoder_is_refused(road, tmp_path, capsys):
     folder, _ = road
-    words = ["evaluate", str(folder / "model"), "--readout", "mean", "--seeds", "1"]
-    assert cli.main(words) == 2
-    assert "trained on readout tubelet" in " ".join(capsys.readouterr().err.split())
+    model = shutil.copytree(folder / "model", tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    config["config"]["readout"] = "mean"  # of the same encoder, and not what it was trained on
+    (model / "config.json").write_text(json.dumps(config))
+    assert cli.main(["evaluate", str(model), "--seeds", "1", "--workers", "1"]) == 2
+    assert "was trained on readout mean" in " ".join(capsys.readouterr().err.split())
 
 
 def test_ctrl_c_leaves_a_resumable_run(tmp_path):

@@ -30,13 +30,13 @@ def test_tables_come_from_the_files_and_stand_beside_the_sources(tmp_path):
     source = {"return (one episode)": 6.0}
     phase = result("phase-4b", {"cem": [10.0, 20.0]}, source=source, headline="cem")
     phase.save(tmp_path / "phase-4b.json")
-    result("baselines", {"zero": [1.0, 3.0]}).save(tmp_path / "baselines.json")
+    result("planning", {"zero": [1.0, 3.0]}).save(tmp_path / "planning.json")
     readme = tmp_path / "page.md"
     readme.write_text(f"before\n{BEGIN}\nSTALE\n{END}\nafter\n")
     write_results(tmp_path, readme)
     page = (tmp_path / "README.md").read_text()
     assert "## phase-4b.json" in page and "15.0 [10.0, 20.0]" in page
-    assert "The source documents report: return (one episode) 6." in page
+    assert "To compare with: return (one episode) 6." in page
     text = readme.read_text()
     assert "STALE" not in text and "2.00 [1.00, 3.00]" in text
     assert text.startswith("before\n") and text.endswith("after\n")
