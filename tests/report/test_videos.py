@@ -7,9 +7,11 @@ import io
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from foresight.core.errors import ForesightError
-from foresight.report.videos import encode_mp4, side_by_side, upscale
+from foresight.report.run_page import film_gif, save_films
+from foresight.report.videos import encode_gif, encode_mp4, side_by_side, upscale
 
 
 def clip(length: int, height: int, width: int) -> np.ndarray:
@@ -66,3 +68,27 @@ def test_mistakes_are_named() -> None:
         encode_mp4(clip(2, 4, 4), fps=0)
     with pytest.raises(ForesightError, match="at least one"):
         side_by_side([])
+
+
+def test_a_gif_repeats_and_shows_the_same() -> None:
+    frames = clip(6, 20, 30)
+    with Image.open(io.BytesIO(encode_gif(frames, fps=20))) as film:
+        assert (film.n_frames, film.size, film.info["duration"], film.info["loop"]) == (
+            6,
+            (30, 20),
+            50,
+            0,
+        )
+        film.seek(5)
+        shown = np.asarray(film.convert("RGB")).astype(int)
+    assert np.abs(shown - frames[5]).mean() < 8
+    with pytest.raises(ForesightError, match="positive rate"):
+        encode_gif(frames, fps=0)
+
+
+def test_the_last_film_of_a_run_as_a_gif(tmp_path) -> None:
+    with pytest.raises(ForesightError, match="holds no films"):
+        film_gif(tmp_path, tmp_path / "film.gif")
+    save_films(tmp_path, {"a": clip(30, 32, 32), "b": clip(20, 48, 32)})
+    with Image.open(film_gif(tmp_path, tmp_path / "film.gif")) as film:
+        assert (film.size, film.n_frames) == ((32, 48), 4)

@@ -23,15 +23,20 @@ class Config:
     """With result files, in a checkout: also write the page that holds the conclusions of the
     studies against them, for example docs/findings.md."""
 
+    film: Path | None = None
+    """With a run: also write its last film as a GIF, for pages that play no video."""
+
 
 def main(config: Config) -> None:
     """Write the page or the tables and say where."""
-    from foresight.report.run_page import road_page
+    from foresight.report.run_page import film_gif, road_page
     from foresight.report.summary import write_results
 
     is_run = (config.folder / "result.json").exists() or not config.folder.is_dir()
     if is_run:
         print(f"report: {road_page(config.folder)}")
+        if config.film is not None:
+            print(f"film: {film_gif(config.folder, config.film)}")
         return
     for path in write_results(config.folder, config.readme):
         print(f"written: {path}")

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from foresight.core.errors import ForesightError
 from foresight.core.files import write_bytes
 from foresight.core.metrics import read_metrics
+from foresight.data.clip import read_video
 from foresight.evaluation.results import load
 from foresight.report.page import Video, write_result_page
-from foresight.report.videos import encode_mp4
+from foresight.report.videos import encode_gif, encode_mp4
+
+GIF_RATE = 10
+"""Frames a second of a GIF, about; an MP4 keeps all of them."""
 
 
 def film_path(folder: Path, name: str) -> Path:
@@ -35,3 +40,18 @@ def road_page(folder: Path) -> Path:
     videos = [Video(film.read_bytes(), film.stem.replace("-", " ")) for film in films]
     metrics = read_metrics(folder / "model" / "metrics.jsonl")
     return write_result_page(folder / "report.html", result, metrics, videos)
+
+
+def film_gif(folder: Path, out: Path) -> Path:
+    """Write the last of a run's films, by name, as a GIF.
+
+    Raises:
+        ForesightError: the run has no films.
+    """
+    films = sorted((folder / "videos").glob("*.mp4"))
+    if not films:
+        raise ForesightError(f"{folder} holds no films: finish its `foresight run` first.")
+    clip = read_video(films[-1])
+    every = max(1, round(clip.rate / GIF_RATE))
+    write_bytes(out, encode_gif(clip.frames[::every], clip.rate / every))
+    return out

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from PIL import Image
 
 from foresight.core.errors import ForesightError
 
@@ -40,6 +41,26 @@ def encode_mp4(frames: np.ndarray, fps: float = 50, quality: int = 20) -> bytes:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def encode_gif(frames: np.ndarray, fps: float = 10) -> bytes:
+    """Encode frames as a GIF that repeats, for pages that play no video.
+
+    Args:
+        frames: uint8 RGB ``[T, H, W, 3]``.
+        fps: frames per second; a GIF counts in hundredths of a second.
+
+    Raises:
+        ForesightError: wrong shape or dtype, no frames, or a rate that is not positive.
+    """
+    if not fps > 0:
+        raise ForesightError(f"A film of {fps} frames per second: expected a positive rate.")
+    pictures = [Image.fromarray(frame) for frame in _checked(frames)]
+    buffer = io.BytesIO()
+    pictures[0].save(
+        buffer, "GIF", save_all=True, append_images=pictures[1:], duration=1000 / fps, loop=0
+    )
     return buffer.getvalue()
 
 
