@@ -10,7 +10,12 @@ from foresight.core.errors import ForesightError
 from foresight.training.experience import Experience
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig, horizon_errors, train_world_model
-from foresight.worldmodel.config import CameraInput, StateEncoderConfig, WorldModelConfig
+from foresight.worldmodel.config import (
+    CameraInput,
+    HeadsConfig,
+    StateEncoderConfig,
+    WorldModelConfig,
+)
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.model import WorldModel
 
@@ -140,6 +145,18 @@ def test_checkpoint_round_trip_and_its_errors(tmp_path):
 def test_horizon_longer_than_the_episodes_is_one_sentence(tmp_path):
     with pytest.raises(ForesightError, match="No episode is longer"):
         train_world_model(experience(), BASE, config(1, horizon=60), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"state": StateEncoderConfig("adapter", dim=16)}, "adapter is learned by acting"),
+        ({"heads": HeadsConfig(values=2)}, "2 values, a prior"),
+    ],
+)
+def test_what_only_acting_teaches_is_refused(tmp_path, change, words):
+    with pytest.raises(ForesightError, match=words):
+        train_world_model(experience(), BASE, dataclasses.replace(config(1), **change), tmp_path)
 
 
 def small(**kwargs) -> DynamicsConfig:

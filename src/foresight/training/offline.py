@@ -211,13 +211,18 @@ def _heads(config: TrainConfig, experience: Experience) -> HeadsConfig:
     """The heads that can be learned from this experience.
 
     Raises:
-        ForesightError: values or a prior, which this training does not learn.
+        ForesightError: an adapter, values or a prior, which this training does not learn.
     """
     heads = config.heads
+    if config.state.kind == "adapter":
+        raise ForesightError(
+            "The state adapter is learned by acting (`foresight learn`) and not from a dataset yet: "
+            "choose --train.state.kind pca, standardise or raw."
+        )
     if heads.values or heads.prior or heads.proprio:
         raise ForesightError(
-            f"{heads.values} values, a prior or a readout of proprioception are learned with the "
-            "state adapter only: choose --train.state.kind adapter, or leave them out."
+            f"{heads.values} values, a prior or a readout of proprioception are learned by acting "
+            "(`foresight learn`) and not from a dataset yet: leave them out."
         )
     return replace(heads, reward="none") if experience.rewards is None else heads
 
