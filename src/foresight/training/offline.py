@@ -216,8 +216,8 @@ def _heads(config: TrainConfig, experience: Experience) -> HeadsConfig:
     heads = config.heads
     if config.state.kind == "adapter":
         raise ForesightError(
-            "The state adapter is learned by acting (`foresight learn`) and not from a dataset yet: "
-            "choose --train.state.kind pca, standardise or raw."
+            "The state adapter is learned by acting (`foresight learn`) and not from a dataset "
+            "yet: choose --train.state.kind pca, standardise or raw."
         )
     if heads.values or heads.prior or heads.proprio:
         raise ForesightError(
