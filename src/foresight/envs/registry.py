@@ -100,7 +100,7 @@ class EnvConfig:
             ForesightError: an unknown id or option, or an environment that does not fit.
         """
         env = _base(self)
-        if self.action_repeat != 1:
+        if self.action_repeat != 1 and not _holds(self):
             env = wrappers.ActionRepeat(env, self.action_repeat)
         if self.time_limit is not None:
             env = wrappers.TimeLimit(env, self.time_limit)
@@ -154,6 +154,8 @@ def _base(config: EnvConfig) -> gymnasium.Env[Any, Any]:
     wanted.update(config.options)
     takes = _parameters(factory)
     taken = {name: wanted.pop(name) for name in list(wanted) if _takes(takes, name)}
+    if config.action_repeat != 1 and _holds(config):
+        taken["action_repeat"] = config.action_repeat
     made = _called(env_id, factory, taken)
     if not isinstance(made, gymnasium.Env):
         raise ForesightError(
@@ -173,6 +175,11 @@ def _base(config: EnvConfig) -> gymnasium.Env[Any, Any]:
             f"{env_id} has no option {next(iter(wanted))!r}: its own options are {listed}."
         )
     return env
+
+
+def _holds(config: EnvConfig) -> bool:
+    """Whether the environment holds actions itself: so no picture is drawn that nobody sees."""
+    return "action_repeat" in _parameters(find_factory(config.id))
 
 
 def _parameters(factory: Factory) -> set[str]:

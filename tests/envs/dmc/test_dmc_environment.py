@@ -13,7 +13,9 @@ from foresight.core.simulator import Simulator
 from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.dmc.quantities import measure
 from foresight.envs.dmc.tasks import resolve, task_ids
+from foresight.envs.registry import EnvConfig, spec_of
 from foresight.envs.render import RenderSettings
+from foresight.envs.wrappers import ActionRepeat, TimeLimit
 
 
 def flat(observation):
@@ -247,3 +249,23 @@ def test_tasks_without_written_quantities_tell_their_joints():
     dog = DMControlEnv("dog-walk", render=None)
     dog.reset(seed=0)
     assert len(dog.truth()) == dog.physics.model.nq + dog.physics.model.nv
+
+
+def test_a_held_action_draws_one_picture_and_earns_the_same():
+    held = EnvConfig("reacher-easy", size=32, action_repeat=3, time_limit=7).make()
+    plain = EnvConfig("reacher-easy", size=32).make()
+    around = TimeLimit(ActionRepeat(plain, 3), 7)
+    drawn = []
+    inside = held.unwrapped
+    view = inside._view
+    inside._view = lambda name: (drawn.append(name), view(name))[1]
+    assert spec_of(held).difference(spec_of(around)) is None
+    for env in (held, around):
+        env.reset(seed=3)
+    drawn.clear()
+    for step in range(7):
+        action = np.array([0.4, -0.7]) * (-1) ** step
+        one, other = held.step(action), around.step(action)
+        np.testing.assert_array_equal(one[0]["images"]["camera"], other[0]["images"]["camera"])
+        assert one[1:4] == other[1:4]
+    assert len(drawn) == 7 and one[3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import gymnasium
@@ -280,6 +281,7 @@ def make_task(
     quality: Literal["fast", "smooth", "full"] = "fast",
     look: Literal["plain", "varied"] = "plain",
     camera: int | str = 0,
+    action_repeat: int = 1,
 ) -> DMControlEnv:
     """Make the environment of a task from plain options, as the registry does.
 
@@ -291,13 +293,19 @@ def make_task(
         quality: see `foresight.envs.render.RenderSettings`.
         look: see there.
         camera: number or name of what is called ``camera``.
+        action_repeat: steps of the protocol for which an action is held.
 
     Raises:
-        ForesightError: unknown task, protocol or camera, or no OpenGL where frames are wanted.
+        ForesightError: unknown task, protocol or camera, an action held for less than a step, or no
+            OpenGL where frames are wanted.
     """
+    if action_repeat < 1:
+        raise ForesightError(f"An action held for {action_repeat} steps: hold it for 1 or more.")
+    base = get_protocol(protocol)
+    held = replace(base, repeat=base.repeat * action_repeat)
     bare = cameras is not None and len(cameras) == 0
     render = None if bare else RenderSettings(size=size, camera=camera, quality=quality, look=look)
-    return DMControlEnv(task, protocol, render, cameras)
+    return DMControlEnv(task, held, render, cameras)
 
 
 def _camera_map(render: RenderSettings | None, names: Sequence[str]) -> dict[str, int | str]:

@@ -24,7 +24,7 @@ class Protocol:
     @property
     def decisions(self) -> int:
         """Actions an agent chooses in one episode."""
-        return self.steps // self.repeat
+        return -(-self.steps // self.repeat)  # the last one may be held for less
 
 
 PROTOCOLS = {
