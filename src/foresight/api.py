@@ -27,7 +27,7 @@ from foresight.pipelines.stages import clone, learn
 from foresight.policies.cloned import ClonedPolicy
 from foresight.policies.registry import MakePolicy
 from foresight.rollout.collect import collect as run_plan
-from foresight.rollout.episode import EpisodeSpec
+from foresight.rollout.collect import plan_episodes
 from foresight.training.cloning import CloningTraining
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig
@@ -85,14 +85,8 @@ def collect(
     Raises:
         ForesightError: an unknown environment or policy, or a folder that holds other episodes.
     """
-    if episodes < 1:
-        raise ForesightError(f"{episodes} episodes were asked for: collect at least 1.")
-    names = [policy] if isinstance(policy, str) else list(policy)
-    config = _config(env)
-    specs = [
-        EpisodeSpec(config, seed + index, names[index % len(names)], max_steps)
-        for index in range(episodes)
-    ]
+    names = (policy,) if isinstance(policy, str) else tuple(policy)
+    specs = plan_episodes(_config(env), episodes, names, seed, max_steps)
     return run_plan(out, specs, workers)
 
 
