@@ -192,7 +192,7 @@ def test_the_written_encoder_is_the_target(bank, tmp_path):
     assert equal(target.state_dict(), held)
     save_encoder(tmp_path, target.state_dict(), target.config)
     encoder = load_encoder(tmp_path, dtype="float32")
-    clip = torch.from_numpy(bank.frames[:8].reshape(2, 4, 16, 16, 3))
+    clip = torch.from_numpy(bank.frames[:8].reshape(2, 4, 16, 16, 3).copy())
     tokens = encoder.encode(clip).flatten(1, 3)
     torch.testing.assert_close(tokens, target(normalise(clip)), atol=2e-5, rtol=1e-4)
 
