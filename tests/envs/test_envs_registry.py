@@ -243,6 +243,24 @@ print(config.make().reset(seed=4)[0]["state"].tolist())
     assert done.stdout.strip() == str(here)
 
 
+def test_an_id_that_a_script_registers_is_known_to_its_workers(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(f"""
+import multiprocessing, sys
+sys.path[:] = {sys.path!r}
+from fake_robot import FakeRobot
+from foresight.envs import EnvConfig, register_env
+def arm(): return FakeRobot(limit=7)
+def limit(config): return config.make().unwrapped.limit
+if __name__ == "__main__":
+    register_env("acme/arm", arm)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        print(pool.map(limit, [EnvConfig("acme/arm")]))
+""")
+    done = subprocess.run([sys.executable, path], check=False, capture_output=True, text=True)
+    assert done.stdout == "[7]\n", done.stderr
+
+
 def test_a_spec_is_asked_of_ours_only():
     assert isinstance(spec_of(make(ROBOT)), Spec)
     with pytest.raises(ForesightError, match="pass it to foresight"):

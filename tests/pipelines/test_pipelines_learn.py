@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import av
 import pytest
 
 from foresight import cli
 from foresight.core.errors import ForesightError
 from foresight.core.files import read_json
+from foresight.data.dataset import Dataset
+from foresight.envs import env_ids, register_env
 from foresight.envs.registry import EnvConfig
 from foresight.evaluation.cache import EpisodeCache
 from foresight.evaluation.config import EvalConfig
@@ -14,7 +18,9 @@ from foresight.evaluation.statistics import returns_by_seed
 from foresight.pipelines import demonstrations
 from foresight.pipelines import learn as planning
 from foresight.training.online_changes import OnlineChanges
+from foresight.training.online_config import OnlineConfig
 from foresight.training.task_settings import task_config
+from tripping_robot import TrippingRobot
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +39,35 @@ def test_smoke_run_learns_and_measures_beside_baselines(tmp_path, monkeypatch, c
     assert (tmp_path / "runs/planning/point_mass-easy/rows.jsonl").read_text() == before
     assert cli.main(["learn", "juggle"]) == 2
     assert "juggle" in capsys.readouterr().err
+
+
+def test_a_registered_robot_without_a_simulator_to_look_into(tmp_path, capsys):
+    """Two cameras, early ends, no time limit of its own, nobody who knows the task."""
+    if "lab/cart" not in env_ids():
+        register_env("lab/cart", TrippingRobot)
+    words = ["learn", "lab/cart", "--preset", "smoke", "--workers", "1", "--run", str(tmp_path)]
+    words += ["--baselines", "zero", "oracle", "--length", "30", "--steps", "90", "--seeds", "1"]
+    assert cli.main(words) == 0
+    assert "has no oracle" in capsys.readouterr().err
+    run, result = tmp_path / "lab-cart", load(tmp_path / "planning.json")
+    assert set(result.conditions) == {"mpc", "zero"}
+    assert result.protocol == "own"
+    learned = Dataset.open(run / "data")
+    assert set(learned.spec.cameras) == {"front", "wrist"}
+    assert min(learned.lengths) < max(learned.lengths) <= 15
+    rows = (run / "rows.jsonl").read_bytes()
+    assert cli.main(words) == 0  # it goes on, and nothing is run twice
+    assert (run / "rows.jsonl").read_bytes() == rows
+    model = str(run / "model")
+    assert cli.main(["drift", str(run / "data"), "--model", model, "--out", str(run)]) == 0
+    assert cli.main(["evaluate", model, "--seeds", "1", "--steps", "3", "--baselines"]) == 0
+
+
+def test_it_is_measured_for_as_long_as_it_learned_where_nothing_else_ends_an_episode():
+    robot = OnlineConfig("fake_robot:FakeRobot", length=24)
+    assert planning.evaluated_in(robot).time_limit == 24
+    limited = replace(robot, task="gym/Pendulum-v1")
+    assert planning.evaluated_in(limited).time_limit is None
 
 
 def test_the_inverse_model_is_a_rival_on_the_same_seeds(tmp_path, monkeypatch, capsys):

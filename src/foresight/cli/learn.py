@@ -59,7 +59,8 @@ def main(config: Config) -> None:
     if config.measured is not None:
         sizes = replace(sizes, measured=config.measured)
     out = config.out or config.run / "planning.json"
-    before = earlier(out, "planning", sizes.online.protocol)
+    learned = planning.to_learn(sizes, config.tasks, config.online)
+    before = earlier(out, "planning", planning.protocol_of(*learned.values()))
     result = planning.run(
         sizes, config.tasks, config.run, config.workers or default_workers(), config.online
     )

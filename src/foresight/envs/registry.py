@@ -219,7 +219,7 @@ def _frozen(value: Any) -> Any:
 def _address(factory: Factory | None) -> tuple[str, str] | None:
     """Module and name of a factory that another process can import, else None."""
     module, name = getattr(factory, "__module__", None), getattr(factory, "__qualname__", None)
-    if factory is None or module in (None, "__main__") or name is None or "<" in name:
+    if factory is None or module is None or name is None or "<" in name:
         return None
     return str(module), str(name)
 
@@ -229,8 +229,8 @@ def _revived(values: tuple[Any, ...], address: tuple[str, str] | None) -> EnvCon
     if address is not None and registered_factory(config.id) is None:
         found: Any = importlib.import_module(address[0])
         for part in address[1].split("."):
-            found = getattr(found, part)
-        if registered_factory(config.id) is None:  # the import may have registered it
+            found = getattr(found, part, None)  # what was typed in no process has but that one
+        if found is not None and registered_factory(config.id) is None:  # the import may do it
             register_env(config.id, found)
     return config
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from foresight.core.metrics import read_metrics
 from foresight.core.progress import console
 from foresight.core.stopwatch import Stopwatch
 from foresight.envs.dmc.tasks import MEASURED_TASKS
-from foresight.envs.registry import EnvConfig
+from foresight.envs.registry import EnvConfig, limit_of
 from foresight.evaluation.assess import assess_policy, seen_by
 from foresight.evaluation.baselines import (
     CONDITIONS,
@@ -21,7 +22,7 @@ from foresight.evaluation.baselines import (
     paired_baselines,
 )
 from foresight.evaluation.cache import EpisodeCache
-from foresight.evaluation.config import EvalConfig
+from foresight.evaluation.config import OWN, EvalConfig, blind
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.pipelines import teach as teach_play
@@ -159,14 +160,13 @@ def learn_task(config: LearnConfig, folder: Path, workers: int = 1) -> list[Row]
     Raises:
         ForesightError: whatever a stage has to say about its input.
     """
-    task = task_name(config.online.task)
     if config.inverse:
-        teacher_of(task)  # refused now, not after hours of learning
-    watch = Stopwatch()
+        teacher_of(task_name(config.online.task))  # refused now, not after hours of learning
+    watch, env = Stopwatch(), evaluated_in(config.online)
+    trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
+    task = trial.task
     console.print(f"[bold]{task}[/]: learn for {config.online.steps:,} steps")
     OnlineTrainer(config.online, folder).run()
-    env = evaluated_in(config.online)
-    trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
     book = EpisodeCache(folder / "rows.jsonl")
     if config.measured is not None:
         borrow_baselines(book, env, config.measured)
@@ -188,14 +188,19 @@ def learn_task(config: LearnConfig, folder: Path, workers: int = 1) -> list[Row]
 
 
 def protocol_of(*learned: OnlineConfig) -> str:
-    """What a result says of its episodes' length; ``none`` where the environments end them."""
-    return next((online.protocol for online in learned if online.of_dmc), "none")
+    """What a result says of its episodes' length; ``own`` where the environments end them."""
+    return next((online.protocol for online in learned if online.of_dmc), OWN)
 
 
 def evaluated_in(online: OnlineConfig) -> EnvConfig:
-    """Where an agent is measured: whole episodes, decided at the environment's own rate."""
+    """Where an agent is measured: whole episodes, decided at the environment's own rate.
+
+    Episodes of an environment that names no time limit last as long as those that it learned from.
+    """
     if not online.of_dmc:
-        return EnvConfig(online.task, cameras=online.cameras)
+        env = EnvConfig(online.task, cameras=online.cameras)
+        with closing(blind(env).make()) as made:
+            return env if limit_of(made) else replace(env, time_limit=online.length)
     env = EnvConfig(online.task, protocol=online.protocol, cameras=online.cameras)
     return seen_by(online.encoder, env)
 
@@ -281,12 +286,23 @@ def run(
         ForesightError: as `learn_task`.
     """
     rows: list[Row] = []
-    names = [task_name(task) for task in tasks] or list(MEASURED_TASKS)
-    learned = {name: changes.applied(online_of(config, name)) for name in names}
+    learned = to_learn(config, tasks, changes)
     for name, online in learned.items():
         rows += learn_task(replace(config, online=online), folder / folder_name(name), workers)
-    settings = {**asdict(config), "tasks": names, "learned": learned}
+    settings = {**asdict(config), "tasks": list(learned), "learned": learned}
     return make_result("planning", settings, protocol_of(*learned.values()), rows)
+
+
+def to_learn(
+    config: LearnConfig, tasks: Sequence[str], changes: OnlineChanges = NO_CHANGES
+) -> dict[str, OnlineConfig]:
+    """How each task is learned, by its name; arguments as of `run`.
+
+    Raises:
+        ForesightError: there is no such task.
+    """
+    names = [task_name(task) for task in tasks] or MEASURED_TASKS
+    return {name: changes.applied(online_of(config, name)) for name in names}
 
 
 def _first_seconds(path: Path, seconds: dict[str, float]) -> dict[str, float]:

@@ -181,7 +181,8 @@ class Collector:
         limit = limit_of(self.rollout.envs[0])
         if limit is None:
             raise ForesightError(
-                f"Episodes of {self.config.task} have no time limit: give them a length."
+                f"Episodes of {self.config.task} have no time limit: give them a length "
+                "(--length), in environment steps."
             )
         return limit
 

@@ -47,7 +47,8 @@ class OnlineConfig:
     """Read proprioception off the state while training: a dense lesson in where things are."""
     length: int | None = None
     """Environment steps of a training episode, the environment's own if not given. Short ones show
-    more goals and starts for the same steps, and what has many goals cannot be learnt by heart."""
+    more goals and starts for the same steps, and what has many goals cannot be learnt by heart. An
+    environment that names no time limit needs one, and is measured for as long."""
     parallel: int = 8
     """Episodes side by side; a round."""
     repeat: int = 2
