@@ -17,9 +17,8 @@ from foresight.planning.native_dynamics import linears
 from foresight.planning.objective import (
     Disagreement,
     GoalDistance,
+    ImaginedReturn,
     Objective,
-    PredictedReward,
-    TerminalValue,
 )
 from foresight.planning.solvers import imagine
 from foresight.worldmodel.dynamics.residual import ResidualDynamics
@@ -95,8 +94,7 @@ class Bench:
             # A value is a reward without an action: the same network with one number of input.
             value = RewardModel(LATENT, 1).requires_grad_(False).to(heads)
         return Objective(
-            PredictedReward(reward, discount=0.99),
-            TerminalValue(lambda z: value(z, torch.zeros_like(z[..., :1])), discount=0.99),
+            ImaginedReturn(reward, lambda z: value(z, torch.zeros_like(z[..., :1])), 0.99),
             Disagreement(0.1),
         )
 

@@ -7,8 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.planning.objective import Cost
-from foresight.worldmodel.whitening import Whitening
+from foresight.planning.objective import Cost, Units
 
 
 class NearestGoal:
@@ -17,7 +16,7 @@ class NearestGoal:
     Args:
         goals: one or more states.
         weight: factor on the distance.
-        whitening: measure in whitened units; raw if left out.
+        units: maps states to the units to measure in; raw if left out.
 
     Raises:
         ForesightError: there are no goals.
@@ -27,7 +26,7 @@ class NearestGoal:
         self,
         goals: Float[Tensor, "K Z"],
         weight: float = 1.0,
-        whitening: Whitening | None = None,
+        units: Units | None = None,
     ) -> None:
         if goals.ndim != 2 or not len(goals):
             raise ForesightError(
@@ -36,15 +35,15 @@ class NearestGoal:
             )
         # Terms are also differentiated, which tensors made in inference mode do not allow.
         with torch.inference_mode(False):
-            self.goals = (goals if whitening is None else whitening(goals)).detach().clone()
-        self.weight, self.whitening = weight, whitening
+            self.goals = (goals if units is None else units(goals)).detach().clone()
+        self.weight, self.units = weight, units
 
     def cost(
         self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]
     ) -> Cost:
         """Distance `[B, S]`."""
         end = imagined[..., -1, :]
-        if self.whitening is not None:
-            end = self.whitening(end)
+        if self.units is not None:
+            end = self.units(end)
         far = torch.cdist(end.flatten(0, 2), self.goals.to(end)).amin(-1)
         return self.weight * far.view(end.shape[:-1]).mean(0)

@@ -14,7 +14,7 @@ from torch import Tensor
 from foresight.core.errors import ForesightError
 from foresight.core.files import atomic_write
 from foresight.training.replay import Replay
-from foresight.worldmodel.whitening import whitening_matrix
+from studies.whitening import whitening_matrix
 
 STATES = 20_000
 """Training states that the spread is taken from, evenly chosen."""

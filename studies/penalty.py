@@ -11,10 +11,10 @@ from torch import Tensor
 from foresight.core.errors import ForesightError
 from foresight.evaluation.statistics import Interval
 from foresight.planning.mpc import MPCPlanner
-from foresight.planning.objective import Disagreement, Objective, PredictedReward, TerminalValue
-from foresight.worldmodel.whitening import Whitening
+from foresight.planning.objective import Disagreement, ImaginedReturn
 from studies.ensemble_errors.calibration import worth_of_doubt
 from studies.ensemble_errors.imagined_errors import HeldOut, imagined_windows
+from studies.whitening import Whitening
 
 
 @torch.inference_mode()
@@ -53,16 +53,16 @@ def planning_beta(
         raise ForesightError("β is set in units of reward and an episode has none: give rewards.")
     model, horizon = imaginer.model, imaginer.config.horizon
     discount = model.config.discount
-    end = TerminalValue(model.value_of, discount=discount)
-    judge = Objective(PredictedReward(model.reward_of, discount=discount), end)
-    doubt = Disagreement(1.0, whitening=None if whiten is None else Whitening(whiten))
+    judge = ImaginedReturn(model.reward_of, model.value_of, discount)
+    doubt = Disagreement(1.0, None if whiten is None else Whitening(whiten))
     powers = discount ** torch.arange(horizon)
     errors, penalties, owner = [], [], []
     for index, run in enumerate(imagined_windows(model.dynamics, episodes, horizon)):
         assert run.rewards is not None
         futures, actions = run.states[:, None], run.actions[None]  # one scene, many candidates
         promised = -judge.cost(futures, actions)[0]
-        kept = (run.rewards * powers).sum(-1) - end.cost(run.truth[None, None], actions)[0]
+        end = model.value_of(run.truth[:, -1]).mean(0)
+        kept = (run.rewards * powers).sum(-1) + discount**horizon * end
         errors.append((promised - kept).abs())
         penalties.append(doubt.cost(futures, actions)[0])
         owner.append(torch.full((len(kept),), index))

@@ -20,15 +20,14 @@ from foresight.planning.mpc import MPCPlanner
 from foresight.planning.objective import (
     Disagreement,
     GoalDistance,
-    PredictedReward,
+    ImaginedReturn,
     Term,
-    TerminalValue,
 )
 from foresight.policies.mpc import MPCPolicy, hold_of
 from foresight.worldmodel.model import WorldModel
-from foresight.worldmodel.whitening import Whitening
 from studies.goals import NearestGoal
 from studies.latent_stats import Grounds
+from studies.whitening import Whitening
 
 
 @dataclass(frozen=True)
@@ -93,21 +92,17 @@ def terms_of(chosen: Variant, model: WorldModel, grounds: Grounds, beta: float) 
         beta: reward that one unit of whitened disagreement stands for; see
             `studies.penalty.planning_beta`.
     """
-    discount = model.config.discount
     units = Whitening(grounds.whiten.to(next(model.parameters()).device))
     terms: list[Term] = []
     if chosen.reward:
-        terms += [
-            PredictedReward(model.reward_of, discount=discount),
-            TerminalValue(model.value_of, discount=discount),
-        ]
+        terms.append(ImaginedReturn(model.reward_of, model.value_of, model.config.discount))
     goals = grounds.goals.to(units.matrix.device)
     if chosen.goal == "nearest":
-        terms.append(NearestGoal(goals, whitening=units))
+        terms.append(NearestGoal(goals, units=units))
     elif chosen.goal == "mean":
-        terms.append(GoalDistance(goals.mean(0), whitening=units))
+        terms.append(GoalDistance(goals.mean(0), units=units))
     if chosen.doubt:
-        terms.append(Disagreement(chosen.doubt * beta, whitening=units))
+        terms.append(Disagreement(chosen.doubt * beta, units=units))
     return terms
 
 

@@ -24,13 +24,13 @@ from foresight.worldmodel.dynamics.build import AnyDynamics
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.ranks import spearman
-from foresight.worldmodel.whitening import deviation, disagreement, whitening_matrix
 from studies.ensemble_errors.imagined_errors import (
     Ensemble,
     HeldOut,
     imagined_windows,
     over_episodes,
 )
+from studies.whitening import deviation, disagreement, whitening_matrix
 
 __all__ = ["HeldOut", "calibrate", "calibrated_beta", "held_out", "weight_cosine"]
 

@@ -15,10 +15,10 @@ from foresight.training.experience import Experience
 from foresight.training.offline import Trained
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.state import encode_latents
-from foresight.worldmodel.whitening import whitening_matrix
 from studies.ensemble_errors.calibration import calibrate, held_out, weight_cosine
 from studies.phases.common import EXPLORATION, SOURCE_MLP, Measured, Place, View
 from studies.phases.rows import beside_persistence, error_rows, measurement, persistence_rows
+from studies.whitening import whitening_matrix
 
 BEHAVIOURS = {
     "reacher-easy": (EXPLORATION,),

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foresight.core.errors import ForesightError
-from foresight.planning.objective import Effort, GoalDistance, Objective, PredictedReward
+from foresight.planning.objective import Effort, GoalDistance, ImaginedReturn, Objective
 from foresight.planning.solvers import CEM, RandomShooting, imagine, shift
 
 LOW, HIGH = torch.tensor([-1.0, -1.0]), torch.tensor([1.0, 1.0])
@@ -97,7 +97,7 @@ def test_shift_drops_the_first_and_repeats_the_last():
 
 def test_predicted_reward_equals_a_naive_sum_and_uses_the_state_acted_in():
     imagined, actions = torch.randn(1, 2, 3, 5, 2), torch.randn(2, 3, 4, 2)
-    cost = PredictedReward(lambda z, a: (z * a).sum(-1), weight=2.0, discount=0.9).cost(
+    cost = ImaginedReturn(lambda z, a: (z * a).sum(-1), weight=2.0, discount=0.9).cost(
         imagined, actions
     )
     for b in range(2):
@@ -106,19 +106,6 @@ def test_predicted_reward_equals_a_naive_sum_and_uses_the_state_acted_in():
                 0.9**t * float((imagined[0, b, s, t] * actions[b, s, t]).sum()) for t in range(4)
             )
             assert float(cost[b, s]) == pytest.approx(-2 * total, rel=1e-4)
-
-
-@pytest.mark.parametrize("over", ["final", "sum", "closest"])
-def test_goal_distance_equals_a_naive_loop(over):
-    imagined, actions = torch.randn(2, 1, 3, 5, 4), torch.randn(1, 3, 4, 2)
-    goal = torch.randn(4)
-    cost = GoalDistance(goal, over).cost(imagined, actions)
-    for s in range(3):
-        members = []
-        for e in range(2):
-            d = [float((imagined[e, 0, s, t] - goal).norm()) for t in range(1, 5)]
-            members.append({"final": d[-1], "sum": sum(d) / 4, "closest": min(d)}[over])
-        assert float(cost[0, s]) == pytest.approx(sum(members) / 2, rel=1e-4)
 
 
 def test_non_finite_candidates_lose_and_all_non_finite_is_an_error():

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from foresight.core.errors import ForesightError
 from foresight.planning.objective import GoalDistance
-from foresight.worldmodel.whitening import Whitening
 from studies.goals import NearestGoal
+from studies.whitening import Whitening
 
 
 @settings(max_examples=25, deadline=None)
@@ -18,9 +18,9 @@ from studies.goals import NearestGoal
 def test_the_distance_equals_a_loop(members, scenes, samples, goals, whitened):
     torch.manual_seed(members + 7 * goals)
     imagined, many = torch.randn(members, scenes, samples, 3, 4), torch.randn(goals, 4)
-    units = Whitening(torch.rand(4) + 0.5) if whitened else None
+    scale = torch.rand(4) + 0.5 if whitened else torch.ones(4)
+    units = Whitening(torch.diag(scale)) if whitened else None
     cost = NearestGoal(many, 2.0, units).cost(imagined, torch.zeros(scenes, samples, 2, 1))
-    scale = units.matrix if units else torch.ones(4)
     for b in range(scenes):
         for s in range(samples):
             ends = [imagined[e, b, s, -1] for e in range(members)]

@@ -15,7 +15,7 @@ from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.registry import EnvConfig
 from foresight.planning.config import MPCConfig
 from foresight.planning.mpc import MPCPlanner
-from foresight.planning.objective import Disagreement, GoalDistance, PredictedReward, TerminalValue
+from foresight.planning.objective import Disagreement, GoalDistance, ImaginedReturn
 from foresight.policies.mpc import MPCFactory, MPCPolicy, hold_of
 from foresight.rollout import run_episodes
 from foresight.training.run_data import load_replay
@@ -48,11 +48,11 @@ def kinds(imaginer):
 def test_each_variant_is_made_of_what_it_says(parts):
     model, grounds = parts
     made = {n: imaginer_of(v, model, SEARCH, grounds, 0.7) for n, v in VARIANTS.items()}
-    return_terms = [PredictedReward, TerminalValue]
+    return_terms = [ImaginedReturn]
     assert kinds(made["FULL"]) == [*return_terms, Disagreement]
     assert made["FULL"].terms[-1].weight == pytest.approx(0.7)
     assert made["CAUTIOUS"].terms[-1].weight == pytest.approx(1.4)
-    torch.testing.assert_close(made["FULL"].terms[-1].whitening.matrix, grounds.whiten)
+    torch.testing.assert_close(made["FULL"].terms[-1].units.matrix, grounds.whiten)
     assert kinds(made["NO_UNCERT"]) == kinds(made["SINGLE"]) == return_terms
     assert (
         made["SINGLE"].model.config.dynamics.members == 1

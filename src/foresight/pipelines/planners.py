@@ -17,7 +17,7 @@ from foresight.perception.config import EncoderConfig
 from foresight.perception.stream import FeatureStream
 from foresight.planning.config import MPCConfig
 from foresight.planning.mpc import MPCPlanner
-from foresight.planning.objective import Effort, GoalDistance, PredictedReward, Term
+from foresight.planning.objective import Effort, GoalDistance, ImaginedReturn, Term
 from foresight.policies.latent import LatentObserver
 from foresight.policies.mpc import expect_robot
 from foresight.policies.planner import PlanningPolicy
@@ -86,7 +86,7 @@ class PlannerFactory:
         planner = MPCPlanner.of(model, config.search, terms=[])
         extra: list[Term] = [Effort(config.effort)] if config.effort else []
         if config.objective != "goal":
-            extra.append(PredictedReward(planner.model.reward_of, config.reward_weight))
+            extra.append(ImaginedReturn(planner.model.reward_of, weight=config.reward_weight))
         cameras = tuple(camera.name for camera in model.config.cameras)
         observer = LatentObserver(ObservationEncoder(encoder, model.state, readout, cameras))
         if config.objective == "reward":

@@ -12,7 +12,6 @@ from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.ranks import spearman
-from foresight.worldmodel.whitening import deviation, disagreement, whitening_matrix
 from studies.ensemble_errors import calibration
 from studies.ensemble_errors.calibration import (
     HeldOut,
@@ -21,6 +20,7 @@ from studies.ensemble_errors.calibration import (
     held_out,
     weight_cosine,
 )
+from studies.whitening import deviation, disagreement, whitening_matrix
 
 Z, A, E = 3, 2, 4
 
