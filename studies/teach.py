@@ -25,13 +25,12 @@ from foresight.experts.shifts import Kind, Shift, movable_goal
 from foresight.pipelines import learn as planning
 from foresight.pipelines.demonstrations import RIVALS, TeachConfig, presets, record
 from foresight.policies import MakePolicy, NamedPolicy
-from foresight.policies.taught import (
-    ReplayFactory,
-    TaughtFactory,
-)
+from foresight.policies.taught import TaughtFactory
 from foresight.policies.taught.heads import heads_identity
+from foresight.training.online import OnlineTrainer
 from foresight.training.taught import taught_heads
 from studies.registry import Request
+from studies.replay import ReplayFactory
 
 TASKS = ("reacher-easy", "point_mass-easy", "cartpole-swingup", "walker-walk", "cup-catch")
 """What is measured if no task is named."""
@@ -165,7 +164,8 @@ def reproduce(request: Request) -> Result:
         return beside(result, before)
     tasks = request.tasks or ("point_mass-easy",)
     for task in tasks:
-        planning.tiny_model(task, folder / "models")
+        online = replace(planning.presets()["smoke"].online, task=canonical(task))
+        OnlineTrainer(online, folder / "models" / online.task).run()
     return run(sizes, tasks, folder / "models", folder, request.processes)
 
 

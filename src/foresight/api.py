@@ -26,15 +26,12 @@ from foresight.pipelines.acting import Acting, policy_of
 from foresight.pipelines.stages import clone, learn
 from foresight.policies.cloned import ClonedPolicy
 from foresight.policies.registry import MakePolicy
+from foresight.rollout.collect import FIRST_SEED, plan_episodes
 from foresight.rollout.collect import collect as run_plan
-from foresight.rollout.collect import plan_episodes
 from foresight.training.cloning import CloningTraining
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig
 from foresight.worldmodel.model import WorldModel
-
-FIRST_DATA_SEED = 20_000
-"""Recorded episodes start here: evaluation uses the seeds 0, 1, ..."""
 
 
 def load_dataset(path: Path | str) -> Dataset:
@@ -62,7 +59,7 @@ def collect(
     episodes: int,
     out: Path | str,
     *,
-    seed: int = FIRST_DATA_SEED,
+    seed: int = FIRST_SEED,
     max_steps: int | None = None,
     workers: int = 1,
 ) -> Dataset:

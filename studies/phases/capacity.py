@@ -10,7 +10,6 @@ from foresight.pipelines.stages import model_base
 from foresight.training.loop import FitConfig
 from foresight.training.offline import Trained, train_world_model
 from foresight.worldmodel.dynamics.config import DynamicsConfig
-from foresight.worldmodel.model import count_parameters
 from studies.phases.common import EXPLORATION, SOURCE_MLP, TASK, Measured, Place, View
 from studies.phases.rows import (
     beside_persistence,
@@ -128,7 +127,7 @@ def _described(condition: str, trained: Trained) -> list[Row]:
     best = min(trained.history, key=lambda record: record["validation/loss"])
     last = trained.history[-1]
     numbers = {
-        "parameters": count_parameters(trained.model.dynamics),
+        "parameters": sum(p.numel() for p in trained.model.dynamics.parameters()),
         "validation-smooth-l1": best["validation/dynamics"],
         "last-training-smooth-l1": last["train/dynamics"],
         "last-validation-smooth-l1": last["validation/dynamics"],

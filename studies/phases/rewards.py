@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
-from foresight.evaluation.statistics import Interval, Row, Summary, ratio_interval
+from foresight.core.errors import ForesightError
+from foresight.evaluation.statistics import LEVEL, RESAMPLES, Interval, Row, Summary
 from foresight.worldmodel.heads.scalar import ScalarConfig, ScalarHead
 from foresight.worldmodel.heads.training import HeadTraining, Latents, episode_rows
 from foresight.worldmodel.state import encode_latents
@@ -144,6 +146,30 @@ def totals(latents: Latents) -> np.ndarray:
     assert latents.rewards is not None
     rows = episode_rows(latents.offsets, latents.train)
     return _sums(latents, (latents.rewards - latents.rewards[rows].mean()).double().square())
+
+
+def ratio_interval(
+    above: Float[np.ndarray, " n"], below: Float[np.ndarray, " n"], resamples: int = RESAMPLES
+) -> Interval:
+    """``Σ above / Σ below`` with its bootstrap interval; pairs are resampled together.
+
+    For ratios of sums over episodes, such as R² with a sum of squares for each (the ratio estimator
+    of Cochran 1977, chapter 6). Draws whose denominator is zero are left out.
+
+    Raises:
+        ForesightError: the lengths differ, or the denominators sum up to nothing.
+    """
+    count = len(above)
+    if count != len(below) or not below.sum() > 0:
+        raise ForesightError(
+            f"A ratio of {count} to {len(below)} values that sum up to {below.sum():g} is "
+            "undefined: give one pair for each episode and a positive denominator."
+        )
+    draws = np.random.default_rng(0).integers(0, count, size=(resamples, count))
+    sums = below[draws].sum(axis=1)
+    found = above[draws].sum(axis=1)[sums > 0] / sums[sums > 0]
+    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(above.sum() / below.sum()), float(low), float(high), count)
 
 
 def one_minus(errors: np.ndarray, total: np.ndarray) -> Interval:

@@ -12,7 +12,6 @@ from foresight.evaluation.statistics import (
     bootstrap_interval,
     condition_difference,
     paired_difference,
-    ratio_interval,
     summarise,
     wilson_interval,
 )
@@ -162,27 +161,3 @@ def test_summary_of_measurements() -> None:
     assert summary["model:error@2/t"]["mean"] == 3
     assert summary["model:error@2/t"]["n"] == 3
     assert summary["frames_per_second/all"]["n"] == 1
-
-
-def test_a_ratio_of_sums_and_its_interval():
-    rng = np.random.default_rng(0)
-    above, below = rng.exponential(2, 40), rng.exponential(4, 40)
-    found = ratio_interval(above, below, resamples=2000)
-    assert found.mean == pytest.approx(above.sum() / below.sum())
-    draws = np.random.default_rng(1).integers(0, 40, (4000, 40))
-    low, high = np.quantile(above[draws].sum(1) / below[draws].sum(1), [0.025, 0.975])
-    assert found.low == pytest.approx(low, rel=0.05)
-    assert found.high == pytest.approx(high, rel=0.05)
-    assert found.n == 40
-    assert ratio_interval(below, below).low == pytest.approx(1)
-
-
-@pytest.mark.parametrize(("above", "below"), [([1.0], [1.0, 2.0]), ([1.0], [0.0])])
-def test_a_ratio_that_is_undefined_is_refused(above, below):
-    with pytest.raises(ForesightError, match="ratio of"):
-        ratio_interval(above, below)
-
-
-def test_episodes_without_variance_are_no_reason_to_fail():
-    found = ratio_interval([0.0, 1.0], [0.0, 2.0])  # half of the draws of two have no denominator
-    assert found.mean == found.low == found.high == 0.5

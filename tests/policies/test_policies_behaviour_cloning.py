@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from counted import count_parameters
 from foresight.core.errors import ForesightError
 from foresight.policies.cloned import ClonedPolicy, CloningConfig
 from foresight.worldmodel.config import CameraInput
-from foresight.worldmodel.model import count_parameters
 
 
 def policy(features: int = 1024, low: float = -1, high: float = 1) -> ClonedPolicy:

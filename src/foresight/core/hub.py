@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from foresight.core.errors import ForesightError
+from foresight.core.errors import ForesightError, first_line
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 CHECKPOINT_FILES = ("*.json", "*.safetensors", "*.md")
@@ -42,7 +42,7 @@ def fetch(
     except Exception as error:  # http, hub and file errors of many kinds
         raise ForesightError(
             f"{name} is neither a folder here nor could it be fetched from the Hugging Face hub "
-            f"({_first_line(error)}): check the name and the network."
+            f"({first_line(error)}): check the name and the network."
         ) from error
 
 
@@ -79,7 +79,7 @@ def push(folder: Path | str, hub_id: str, private: bool = True, message: str = "
     except Exception as error:  # http, hub and file errors of many kinds
         raise ForesightError(
             f"{folder} could not be sent to {hub_id} on the Hugging Face hub "
-            f"({_first_line(error)}): log in with `hf auth login`, and check the name and "
+            f"({first_line(error)}): log in with `hf auth login`, and check the name and "
             "the network."
         ) from error
     return str(done.commit_url)
@@ -93,7 +93,3 @@ def _hub(purpose: str) -> Any:
             f'To {purpose}, install the hub\'s client: pip install "foresight-robotics[hub]".'
         ) from error
     return huggingface_hub
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -166,15 +166,6 @@ def decode_video(
     return frames
 
 
-def count_frames(source: bytes | Path) -> int:
-    """How many frames a video holds, without decoding them.
-
-    Raises:
-        ForesightError: as :func:`frame_times`.
-    """
-    return len(frame_times(source))
-
-
 def _opened(source: bytes | Path) -> InputContainer:
     try:
         container = av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), "r")

@@ -12,11 +12,10 @@ import gymnasium
 import numpy as np
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 
-from foresight.core.errors import ForesightError
+from foresight.core.errors import ForesightError, first_line
 from foresight.core.observation import Observation
 from foresight.core.spec import Spec
 from foresight.envs import interface
-from foresight.envs.interface import first_line
 from foresight.envs.pictures import Seen, picture_findings, upside_down
 from foresight.envs.registry import EnvConfig
 from foresight.envs.wrap import WrappedEnv

@@ -20,9 +20,8 @@ from typing import Any
 
 import gymnasium
 
-from foresight.core.errors import ForesightError
+from foresight.core.errors import ForesightError, first_line
 from foresight.envs.dmc.tasks import canonical, task_ids
-from foresight.envs.interface import first_line
 
 Factory = Callable[..., "gymnasium.Env[Any, Any]"]
 

@@ -58,11 +58,6 @@ def name_of(env: Any) -> str:
     return str(spec.id) if spec is not None else type(inner).__name__
 
 
-def first_line(error: Exception) -> str:
-    """An error's first line, without a full stop."""
-    return (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
-
-
 def observation_space(spec: Spec) -> spaces.Dict:
     """``{"images": {camera: uint8 [H, W, 3]}, "state": float32 [P]}``.
 

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from foresight.core.errors import ForesightError
+from foresight.core.errors import ForesightError, first_line
 from foresight.core.observation import Observation
 from foresight.core.spec import Axis, Spec
 from foresight.envs import interface
@@ -251,7 +251,7 @@ def _size(
         picture: Any = env.render()
     except gymnasium.error.Error as error:
         raise ForesightError(
-            f"render() of {name} cannot be a camera ({interface.first_line(error)}): make it work, "
+            f"render() of {name} cannot be a camera ({first_line(error)}): make it work, "
             "or pass cameras=[] to do without pictures."
         ) from error
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.ndim != 3:

@@ -77,48 +77,6 @@ def bootstrap_interval(
     return Interval(float(data.mean()), float(low), float(high), data.size)
 
 
-def ratio_interval(
-    above: ArrayLike,
-    below: ArrayLike,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval:
-    """``Σ above / Σ below`` with its bootstrap interval; pairs are resampled together.
-
-    For ratios of sums over episodes, such as R² with a sum of squares for each (the ratio estimator
-    of Cochran 1977, chapter 6).
-
-    Args:
-        above: [n] one number for each episode.
-        below: [n] the same, with a positive sum.
-        level: coverage of the interval.
-        resamples: number of bootstrap draws; those whose denominator is zero are left out.
-        seed: of the draws.
-
-    Raises:
-        ForesightError: the lengths differ, the values are not finite, or they sum up to nothing.
-    """
-    top, bottom = _vector(above), _vector(below)
-    _check_level(level)
-    if top.size != bottom.size or not bottom.sum() > 0:
-        raise ForesightError(
-            f"A ratio of {top.size} to {bottom.size} values that sum up to {bottom.sum():g} is "
-            "undefined: give one pair for each episode and a positive denominator."
-        )
-    generator = np.random.default_rng(seed)
-    block = max(1, _BLOCK // top.size)
-    found = []
-    for start in range(0, resamples, block):
-        count = min(block, resamples - start)
-        draws = generator.integers(0, top.size, size=(count, top.size))
-        sums = bottom[draws].sum(axis=1)
-        found.append(top[draws].sum(axis=1)[sums > 0] / sums[sums > 0])
-    tail = (1 - level) / 2
-    low, high = np.quantile(np.concatenate(found), [tail, 1 - tail])
-    return Interval(float(top.sum() / bottom.sum()), float(low), float(high), top.size)
-
-
 def wilson_interval(k: int, n: int, level: float = LEVEL) -> Interval:
     """Rate k/n with Wilson's score interval (Wilson 1927), sound also for k = 0 and k = n.
 

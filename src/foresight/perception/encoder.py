@@ -25,7 +25,6 @@ from foresight.perception.preprocess import (
 from foresight.perception.trunk import Trunk
 from foresight.perception.vit import VisionTransformer, initialise
 
-DEFAULT_HUB_ENCODER = "facebook/vjepa2-vitl-fpc64-256"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CPU_TOKENS = 2048
 """Tokens per pass on a CPU core: the activations of about so many stay in its caches."""

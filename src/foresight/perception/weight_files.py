@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foresight.core.errors import ForesightError
+from foresight.core.errors import ForesightError, first_line
 from foresight.core.files import read_json
 
 WEIGHTS = "model.safetensors"
@@ -122,14 +122,6 @@ def read_config(path: Path) -> Any:
     return read_json(path)
 
 
-def first_line(error: Exception) -> str:
-    """Kind and first line of an error of another library, short."""
-    text = str(error).strip().splitlines()
-    return (
-        f"{type(error).__name__}: {text[0][:160].rstrip('.: ')}" if text else type(error).__name__
-    )
-
-
 def _read(path: Path, read: Callable[[], Any]) -> Any:
     expect_file(path)
     try:
@@ -158,8 +150,8 @@ def _why(path: Path, error: Exception) -> str:
     if path.suffix == ".safetensors" and begin in (b"PK", b"\x80\x02"):
         return f"{path} is a PyTorch file under another name: give it the ending .pt."
     return (
-        f"{path} cannot be loaded ({first_line(error)}): the file is damaged or cut short, fetch "
-        "or make it again."
+        f"{path} cannot be loaded ({type(error).__name__}: {first_line(error)}): the file is "
+        "damaged or cut short, fetch or make it again."
     )
 
 

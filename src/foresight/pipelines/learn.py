@@ -260,12 +260,6 @@ def _say(sentence: str) -> None:
     console.print(sentence, soft_wrap=True, markup=False)
 
 
-def tiny_model(task: str, models: Path) -> None:
-    """Learn the smallest model of a task into ``models``, as ``foresight learn --preset smoke``."""
-    online = replace(presets()["smoke"].online, task=task_name(task))
-    OnlineTrainer(online, models / online.task).run()
-
-
 def run(
     config: LearnConfig,
     tasks: Sequence[str],

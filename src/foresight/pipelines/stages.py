@@ -17,7 +17,7 @@ from foresight.evaluation.statistics import Row
 from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_dataset
 from foresight.policies.cloned import ClonedPolicy, CloningConfig
-from foresight.rollout.collect import collect, plan_episodes
+from foresight.rollout.collect import FIRST_SEED, collect, plan_episodes
 from foresight.rollout.episode import EpisodeSpec
 from foresight.training.cloning import CloningTraining, train_cloning
 from foresight.training.experience import Experience
@@ -25,9 +25,6 @@ from foresight.training.loop import Record
 from foresight.training.offline import HorizonError, TrainConfig, Trained, train_world_model
 from foresight.worldmodel.actions import action_bounds
 from foresight.worldmodel.config import CameraInput, StateEncoderConfig, WorldModelConfig
-
-FIRST_SEED = 20_000
-"""Data seeds start here: evaluation uses 0 and up, the search of constants 10,000 and up."""
 
 
 @dataclass(frozen=True)

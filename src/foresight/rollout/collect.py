@@ -27,6 +27,8 @@ from foresight.rollout.episode import EpisodeSpec, judged
 from foresight.rollout.recorder import ISSUED
 from foresight.rollout.run import run_episodes
 
+FIRST_SEED = 20_000
+"""Recorded episodes start here: evaluation uses 0 and up, the search of constants 10,000 and up."""
 PLANNED = ("environment", "seed", "policy", "steps", "options")
 """What of an episode's info tells it from others of a plan."""
 
@@ -35,7 +37,7 @@ def plan_episodes(
     env: EnvConfig,
     episodes: int,
     policies: Sequence[str] = (),
-    first_seed: int = 20_000,
+    first_seed: int = FIRST_SEED,
     max_steps: int | None = None,
 ) -> list[EpisodeSpec]:
     """Episodes of one environment, policies taken in turn.

@@ -211,11 +211,6 @@ def initialise(model: WorldModel) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def count_parameters(module: nn.Module) -> int:
-    """Number of trainable scalars."""
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
 def _reward(config: WorldModelConfig, latent: int) -> ScalarHead | RewardModel | None:
     heads = config.heads
     if heads.reward == "none":

@@ -8,14 +8,11 @@ import torch
 from taught_worlds import glide, line, line_heads, numbers_of, pictures, tiny_model
 from torch import nn
 
-from foresight.core.errors import ForesightError
-from foresight.core.observation import Observation
 from foresight.policies.taught.demonstration import Shown
 from foresight.policies.taught.heads import TaughtConfig, TaughtHeads
 from foresight.policies.taught.objective import FollowStates
 from foresight.policies.taught.planner import FOLLOWING, FollowConfig, Follower, propose
 from foresight.policies.taught.progress import Progress, ProgressConfig
-from foresight.policies.taught.rivals import ReplayPolicy
 
 SEARCH = FollowConfig(
     search=replace(FOLLOWING, samples=48, elites=8, prior_samples=8, prior_weight=0.0), reach=0.0
@@ -137,21 +134,6 @@ def test_proposals_ask_for_the_sub_goal_in_time(world):
     found = propose(heads, progress, z)
     wanted = heads.action(z, progress.shown.z[3], heads.config.longest)  # it seems far away
     torch.testing.assert_close(found, wanted)
-
-
-def test_a_replay_repeats_actions_and_then_the_last_one():
-    class Shown:
-        actions = np.arange(6, dtype=np.float32).reshape(3, 2)
-        source = "it"
-
-    agent, blank = ReplayPolicy(lambda seed: Shown), Observation()
-    for _ in range(2):
-        agent.reset(blank, 1)
-        found = np.stack([agent.act(blank) for _ in range(5)])
-        np.testing.assert_array_equal(found, Shown.actions[[0, 1, 2, 2, 2]])
-    Shown.actions = None
-    with pytest.raises(ForesightError, match="holds no actions"):
-        agent.reset(blank, 2)
 
 
 def test_heads_learned_from_random_walks_find_the_way_without_a_planner():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foresight.core.errors import ForesightError
 from foresight.worldmodel.heads.training import Latents
-from studies.phases.rewards import one_minus, split_by_frame, squared_errors, totals
+from studies.phases.rewards import one_minus, ratio_interval, split_by_frame, squared_errors, totals
 
 
 def latents(lengths, seed=0):
@@ -53,3 +55,27 @@ def test_a_split_by_frame_leaves_neighbours_on_both_sides():
     assert not set(steps.train) & set(steps.validation)
     owners = {step // 50 for step in steps.validation}
     assert owners == {step // 50 for step in steps.train} == set(range(8))
+
+
+def test_a_ratio_of_sums_and_its_interval():
+    rng = np.random.default_rng(0)
+    above, below = rng.exponential(2, 40), rng.exponential(4, 40)
+    found = ratio_interval(above, below, resamples=2000)
+    assert found.mean == pytest.approx(above.sum() / below.sum())
+    draws = np.random.default_rng(1).integers(0, 40, (4000, 40))
+    low, high = np.quantile(above[draws].sum(1) / below[draws].sum(1), [0.025, 0.975])
+    assert found.low == pytest.approx(low, rel=0.05)
+    assert found.high == pytest.approx(high, rel=0.05)
+    assert found.n == 40
+    assert ratio_interval(below, below).low == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("above", "below"), [([1.0], [1.0, 2.0]), ([1.0], [0.0])])
+def test_a_ratio_that_is_undefined_is_refused(above, below):
+    with pytest.raises(ForesightError, match="ratio of"):
+        ratio_interval(np.array(above), np.array(below))
+
+
+def test_episodes_without_variance_are_no_reason_to_fail():
+    found = ratio_interval(np.array([0.0, 1.0]), np.array([0.0, 2.0]))  # half the draws divide by 0
+    assert found.mean == found.low == found.high == 0.5

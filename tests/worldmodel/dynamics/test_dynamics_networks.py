@@ -2,9 +2,9 @@
 
 import torch
 
+from counted import count_parameters
 from foresight.worldmodel.dynamics.residual import ResidualDynamics
 from foresight.worldmodel.heads.mlp_reward import RewardModel
-from foresight.worldmodel.model import count_parameters
 
 
 def test_source_dynamics_has_the_layers_that_the_sources_name():

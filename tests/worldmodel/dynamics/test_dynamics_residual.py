@@ -5,13 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from counted import count_parameters
 from foresight.core.errors import ForesightError
 from foresight.worldmodel.dynamics.config import (
     DynamicsConfig,
     build_single,
 )
 from foresight.worldmodel.dynamics.residual import ResBlockDynamics, ResidualDynamics
-from foresight.worldmodel.model import count_parameters
 
 
 def test_source_sizes():

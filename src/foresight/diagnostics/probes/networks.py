@@ -1,13 +1,13 @@
-"""Small networks that read tokens: by attention, place by place, and an MLP for plain vectors."""
+"""Small networks that read tokens: by attention, place by place, and an MLP for plain vectors.
+
+A probe shall read what is there, not learn to see: each has less than half a million parameters.
+"""
 
 from __future__ import annotations
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-
-MOST_PARAMETERS = 500_000
-"""A probe shall read what is there, not learn to see."""
 
 
 class AttentiveProbe(nn.Module):
@@ -127,11 +127,6 @@ class MlpProbe(nn.Module):
     def forward(self, features: Float[Tensor, "b f"]) -> Float[Tensor, "b o"]:
         """Outputs ``[B, O]`` of vectors ``[B, F]``."""
         return self.layers(features)
-
-
-def parameters(network: nn.Module) -> int:
-    """How many numbers a network learns."""
-    return sum(weight.numel() for weight in network.parameters())
 
 
 def _position_start(grid: tuple[int, int], width: int) -> Tensor:

@@ -14,7 +14,6 @@ from foresight.policies.taught.demonstration import (
 from foresight.policies.taught.heads import TaughtConfig, TaughtHeads, load_heads
 from foresight.policies.taught.planner import FollowConfig, Follower
 from foresight.policies.taught.progress import Progress, ProgressConfig
-from foresight.policies.taught.rivals import ReplayFactory, ReplayPolicy
 
 __all__ = [
     "Album",
@@ -25,8 +24,6 @@ __all__ = [
     "Progress",
     "ProgressConfig",
     "Recorded",
-    "ReplayFactory",
-    "ReplayPolicy",
     "Shown",
     "TaughtAgent",
     "TaughtConfig",

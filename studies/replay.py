@@ -1,4 +1,4 @@
-"""What needs no world model: repeating a demonstration's actions."""
+"""A rival that needs no world model: it repeats a demonstration's actions."""
 
 from __future__ import annotations
 
