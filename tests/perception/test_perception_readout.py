@@ -67,8 +67,10 @@ def test_refusals(tiny_encoder):
         Readout(2, "max")
     with pytest.raises(ForesightError, match="grid of 0"):
         Readout(2, "grid", 0)
+    with pytest.raises(ForesightError, match="stride of -1"):
+        Readout(2, "grid", stride=-1)
     with pytest.raises(ForesightError, match="stride of 0"):
-        Readout(2, "grid", stride=0)
+        Readout(4, "difference", stride=0)
     with pytest.raises(ForesightError, match="'first'"):
         Readout(2, "tokens", tubelets="first")
     with pytest.raises(ForesightError, match="over 2 frames has no earlier"):

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from foresight.pipelines.planners import PlannerConfig
+from foresight.policies.chunk.policy import ChunkActing
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Config:
     policy's name."""
     planner: PlannerConfig = field(default_factory=PlannerConfig)
     """Of world models that were trained offline."""
+    chunk: ChunkActing = field(default_factory=ChunkActing)
+    """Of policies that decide chunks of actions."""
     seeds: int = 20
     """Evaluation episodes, seeds 0, 1, …"""
     protocol: str | None = None
@@ -73,7 +76,7 @@ def main(config: Config) -> None:
         observation_lag=config.observation_lag,
         jitter=config.jitter,
     )
-    found = policy_of(config.policy, base, config.planner, config.device)
+    found = policy_of(config.policy, base, config.planner, config.device, config.chunk)
     seeds, workers = tuple(range(config.seeds)), config.workers or default_workers()
     trial = EvalConfig(found.env, seeds, config.steps, workers, config.parallel)
     cache = EpisodeCache(None if found.folder is None else found.folder / "rows.jsonl")

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from foresight.perception.config import EncoderConfig
+from foresight.training.chunk.train import ChunkTraining
 from foresight.training.cloning import CloningTraining
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig
 
+if TYPE_CHECKING:
+    from foresight.data.dataset import Dataset
+
 
 @dataclass(frozen=True)
 class Config:
-    """Train on a dataset: a world model (what actions change) or a cloned policy (what was done).
+    """Train on a dataset: a world model (what actions change) or a policy (what was done).
 
     Encodes the dataset first if need be, and resumes where it stopped. To learn by acting, see
     `foresight learn`; from one video, `foresight teach`.
@@ -26,16 +30,19 @@ class Config:
     """Folder of a LeRobot dataset."""
     out: Path
     """Folder of the checkpoint."""
-    policy: Literal["world-model", "bc"] = "world-model"
-    """world-model: state, dynamics and reward, to plan with; bc: behaviour cloning."""
+    policy: Literal["world-model", "bc", "chunk"] = "world-model"
+    """world-model: state, dynamics and reward, to plan with; bc: behaviour cloning of one action;
+    chunk: a transformer that decides many actions at once, for demonstrations."""
     eyes: tyro.conf.OmitArgPrefixes[EncoderConfig] = field(default_factory=EncoderConfig)
     cameras: tuple[str, ...] = ()
     """Cameras to see with, side by side; all of the dataset if none is named."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """Of the world model; its state is that of a cloned policy, too."""
     bc: CloningTraining = field(default_factory=CloningTraining)
+    chunk: ChunkTraining = field(default_factory=ChunkTraining)
+    """Of a policy of action chunks."""
     seed: int | None = None
-    """Of weights, split and order, short for --train.fit.seed and --bc.fit.seed."""
+    """Of weights, split and order, short for --train.fit.seed, --bc.fit.seed, --chunk.fit.seed."""
     latent: int | None = None
     """Width of the latent state of the kinds pca and adapter, short for --train.state.dim."""
     horizon: int | None = None
@@ -55,6 +62,9 @@ def main(config: Config) -> None:
     from foresight.pipelines.stages import clone, learn
 
     dataset = Dataset.open(config.dataset)
+    if config.policy == "chunk":
+        _chunk(config, dataset)
+        return
     encoder, readout = config.eyes.load()
     root = config.cache or config.dataset.parent / "cache"
     caches = encode_cameras(dataset, encoder, readout, root, config.cameras or None)
@@ -76,6 +86,21 @@ def main(config: Config) -> None:
             model, still = (sum(v) / len(v) for v in (row.model, row.persistence))
             print(f"{row.horizon:7d}  {model:.4f}   {still:.4f}")
     print(f"checkpoint: {config.out}")
+
+
+def _chunk(config: Config, dataset: Dataset) -> None:
+    """Train a policy of action chunks and show its errors beside those of baselines."""
+    from foresight.perception.encoder import find_device
+    from foresight.pipelines.imitation import learn_chunks
+    from foresight.report.tables import print_held_out
+    from foresight.training.chunk.train import ERRORS
+
+    fit = _fit(config.chunk.fit, config, str(find_device(config.eyes.device)))
+    root = config.cache or config.dataset.parent / "cache"
+    training = replace(config.chunk, fit=fit)
+    _, errors = learn_chunks(dataset, config.eyes, training, config.out, root, config.cameras)
+    print_held_out(errors)
+    print(f"all steps of the chunk: {config.out / ERRORS}\ncheckpoint: {config.out}")
 
 
 def _fit(fit: FitConfig, config: Config, device: str) -> FitConfig:

@@ -46,6 +46,9 @@ _TYPES: dict[str, CheckpointType] = {
     "cloned-policy": CheckpointType(
         "foresight.policies.cloned:ClonedPolicy.load", 1, "a cloned policy"
     ),
+    "chunk-policy": CheckpointType(
+        "foresight.policies.chunk.policy:ChunkPolicy.load", 1, "an action-chunk policy"
+    ),
     "taught-heads": CheckpointType(
         "foresight.policies.taught.heads:load_heads", 1, "heads for teaching"
     ),

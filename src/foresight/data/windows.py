@@ -58,7 +58,7 @@ class WindowLoader:
         reuse: bool = True,
     ) -> None:
         offsets = np.asarray(offsets, dtype=np.int64)
-        self.arrays = {name: _as_tensor(array) for name, array in arrays.items()}
+        self.arrays = {name: as_tensor(array) for name, array in arrays.items()}
         _check(self.arrays, offsets, episodes, window, batch)
         self.window, self.batch, self.shuffle, self.seed, self.reuse = (
             window,
@@ -196,7 +196,8 @@ def _pieces(row: int) -> int | None:
     return next((k for k in range(1, 257) if row % k == 0 and row // k < GRAIN), None)
 
 
-def _as_tensor(array: Tensor | np.ndarray) -> Tensor:
+def as_tensor(array: Tensor | np.ndarray) -> Tensor:
+    """A tensor of the same memory; a read-only one must not be written."""
     if isinstance(array, np.ndarray):
         with warnings.catch_warnings():
             # A read-only memory map: torch warns of writes, and none happen here.

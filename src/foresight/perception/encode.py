@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
 from foresight.core.errors import ForesightError
+from foresight.core.files import fingerprint
 from foresight.core.progress import track
 from foresight.data.cache import FeatureCache
 from foresight.data.dataset import Dataset
 from foresight.perception.encoder import Encoder
+from foresight.perception.preprocess import Shift
 from foresight.perception.readout import Readout
 from foresight.perception.stream import FeatureStream
 
@@ -31,6 +33,8 @@ def encode_dataset(
     cache_root: Path | str,
     camera: str | None = None,
     episodes: Sequence[int] | None = None,
+    dtype: str = "float32",
+    shift: Shift | None = None,
 ) -> FeatureCache:
     """Encode every episode of one camera that the cache does not hold yet.
 
@@ -44,9 +48,11 @@ def encode_dataset(
         cache_root: folder of all caches.
         camera: its name; the dataset's first one if not given.
         episodes: the ones that are needed; all if None. Others stay as they are in the cache.
+        dtype: of the cache; ``float16`` takes half of the disk.
+        shift: encode a shifted copy, which has a cache of its own.
 
     Returns:
-        The cache of float32 features ``[N, F]``, complete but for episodes not asked for.
+        The cache of features ``[N, F]``, complete but for episodes not asked for.
 
     Raises:
         ForesightError: no such camera, the dataset is empty or damaged, the disk is full. Episodes
@@ -56,6 +62,7 @@ def encode_dataset(
     height, width = dataset.spec.cameras[camera]
     stream = FeatureStream(encoder, readout)
     stream.expect_size(height, width)
+    preparation = stream.prepare.fingerprint(height, width)
     cache = FeatureCache.open_or_create(
         cache_root,
         dataset.fingerprint,
@@ -63,8 +70,9 @@ def encode_dataset(
         readout.fingerprint,
         dataset.lengths,
         (stream.dim,),
+        dtype,
         camera=camera,
-        preparation=stream.prepare.fingerprint(height, width),
+        preparation=preparation if shift is None else fingerprint([preparation, asdict(shift)]),
     )
     done = cache.done
     wanted = range(len(done)) if episodes is None else episodes
@@ -72,7 +80,9 @@ def encode_dataset(
     pieces = _pieces(dataset.lengths, missing, height * width * 3, stream.reach)
     label = f"encode with {encoder.name}" + (f", {camera}" if len(dataset.spec.cameras) > 1 else "")
     parts: list[np.ndarray] = []
-    for piece, frames in track(_read_ahead(dataset, camera, stream, pieces), label, len(pieces)):
+    for piece, frames in track(
+        _read_ahead(dataset, camera, stream, pieces, shift), label, len(pieces)
+    ):
         parts.append(stream.episode(frames)[piece.start - piece.first :])
         if piece.last:
             cache.write_episode(piece.episode, np.concatenate(parts))
@@ -87,6 +97,8 @@ def encode_cameras(
     cache_root: Path | str,
     cameras: Sequence[str] | None = None,
     episodes: Sequence[int] | None = None,
+    dtype: str = "float32",
+    shift: Shift | None = None,
 ) -> dict[str, FeatureCache]:
     """`encode_dataset` for several cameras, each with a cache of its own.
 
@@ -97,6 +109,8 @@ def encode_cameras(
         cache_root: folder of all caches.
         cameras: their names; all of the dataset if not given.
         episodes: as in `encode_dataset`.
+        dtype: of the caches.
+        shift: encode shifted copies.
 
     Returns:
         Camera name to cache, in the order of ``cameras``.
@@ -105,7 +119,9 @@ def encode_cameras(
         ForesightError: as `encode_dataset`; names are checked before anything is encoded.
     """
     return {
-        camera: encode_dataset(dataset, encoder, readout, cache_root, camera, episodes)
+        camera: encode_dataset(
+            dataset, encoder, readout, cache_root, camera, episodes, dtype, shift
+        )
         for camera in chosen_cameras(dataset, cameras, everything=True)
     }
 
@@ -175,12 +191,17 @@ def _pieces(
 
 
 def _read_ahead(
-    dataset: Dataset, camera: str, stream: FeatureStream, pieces: list[_Piece]
+    dataset: Dataset,
+    camera: str,
+    stream: FeatureStream,
+    pieces: list[_Piece],
+    shift: Shift | None,
 ) -> Iterator[tuple[_Piece, UInt8[np.ndarray, "t s s 3"]]]:
     """Prepared frames of each piece, decoded while the one before is encoded."""
 
     def read(piece: _Piece) -> np.ndarray:
-        return stream.prepare(dataset.frames(piece.episode, camera, piece.first, piece.stop))
+        frames = stream.prepare(dataset.frames(piece.episode, camera, piece.first, piece.stop))
+        return frames if shift is None else shift(frames, piece.episode)
 
     if not pieces:
         return

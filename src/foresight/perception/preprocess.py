@@ -94,6 +94,31 @@ class PicturePreparation:
             out[top : top + rows, left : left + columns] = small
 
 
+@dataclass(frozen=True)
+class Shift:
+    """A random shift for each episode, to learn from pictures that are never quite the same.
+
+    Pictures move by whole pixels of the encoder's square; what comes in repeats the border. One
+    shift holds for a whole episode, so that what moves is the scene and not the camera.
+
+    Attributes:
+        pixels: farthest shift to any side.
+        seed: another seed is another copy of the dataset.
+    """
+
+    pixels: int
+    seed: int
+
+    def __call__(
+        self, frames: UInt8[np.ndarray, "t s s 3"], episode: int
+    ) -> UInt8[np.ndarray, "t s s 3"]:
+        """Prepared pictures of an episode, moved."""
+        size, most = frames.shape[1], self.pixels
+        down, right = np.random.default_rng([self.seed, episode]).integers(-most, most + 1, 2)
+        rows, columns = (np.clip(np.arange(size) - by, 0, size - 1) for by in (down, right))
+        return np.ascontiguousarray(frames[:, rows][:, :, columns])
+
+
 def check_pictures(frames: UInt8[np.ndarray, "t h w 3"]) -> None:
     """Refuse what is no array of pictures.
 

@@ -34,7 +34,8 @@ class Readout:
             (F = g²·D); ``difference``, the cells of the last tubelet and their difference to
             those ``lag`` steps ago (F = 2·g²·D); ``tokens``, all tokens as they are.
         grid: cells per side; ignored by ``mean`` and ``tokens``.
-        stride: steps between neighbouring frames of the window.
+        stride: steps between neighbouring frames of the window; 0 repeats the present frame, a
+            still picture.
         tubelets: which tubelets ``tokens`` keeps: ``all``, or the ``last``.
         zoom: a second look at a part of the frame; its features follow those of the whole.
 
@@ -63,9 +64,10 @@ class Readout:
             )
         if self.grid < 1:
             raise ForesightError(f"A grid of {self.grid} cells is refused: choose at least 1.")
-        if self.stride < 1:
+        if self.stride < (1 if self.pool == "difference" else 0):
             raise ForesightError(
-                f"A readout stride of {self.stride} steps is refused: choose at least 1."
+                f"A readout stride of {self.stride} steps is refused: choose at least 1, or 0 for "
+                "a still picture, in which there is no difference."
             )
         if self.tubelets not in ("all", "last"):
             raise ForesightError(f"Unknown tubelets {self.tubelets!r}: choose all or last.")

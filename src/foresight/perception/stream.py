@@ -125,21 +125,37 @@ class FeatureStream:
             ForesightError: no uint8 RGB frame, one of another size than those before, or features
                 not finite.
         """
-        frame = np.array(frame)  # a copy: renderers reuse their buffers
-        if self._shape is not None and frame.shape != self._shape:
-            raise ForesightError(
-                f"A frame of shape {frame.shape} follows frames of shape {self._shape}: call "
-                "reset() between episodes and keep one size."
-            )
-        seen = [*self._recent, self._views(frame[None])[:, 0]]
+        seen = [*self._recent, self._look(frame)]
         newest = len(seen) - 1
         clip = np.stack([seen[max(0, newest + int(back))] for back in self.readout.back], axis=1)
         moment = self._encode(clip, self.live_batch)
         # Only now: a frame that was refused leaves no trace.
         self._recent.append(seen[-1])
         self._pooled.append(moment)
-        self._shape = frame.shape
+        self._shape = np.shape(frame)
         return self._feature(moment[None], self._pooled[0][None])[0]
+
+    def skip(self, frame: UInt8[np.ndarray, "h w 3"]) -> None:
+        """Take in a step whose feature nobody asks for: only what later ones look back on is kept.
+
+        Raises:
+            ForesightError: as `push`.
+        """
+        if self.readout.lag:
+            self.push(frame)
+            return
+        self._recent.append(self._look(frame))
+        self._shape = np.shape(frame)
+
+    def _look(self, frame: UInt8[np.ndarray, "h w 3"]) -> np.ndarray:
+        """The views ``[V, h, w, 3]`` of a live frame."""
+        frame = np.array(frame)  # a copy: renderers reuse their buffers
+        if self._shape is not None and frame.shape != self._shape:
+            raise ForesightError(
+                f"A frame of shape {frame.shape} follows frames of shape {self._shape}: call "
+                "reset() between episodes and keep one size."
+            )
+        return self._views(frame[None])[:, 0]
 
     @property
     def default_batch(self) -> int:

@@ -13,6 +13,8 @@ from foresight.envs.registry import EnvConfig
 from foresight.evaluation.config import is_dmc
 from foresight.perception.config import EncoderConfig
 from foresight.pipelines.planners import PlannerConfig, PlannerFactory
+from foresight.policies.chunk.policy import TYPE as CHUNKS
+from foresight.policies.chunk.policy import ChunkActing, ChunkFactory
 from foresight.policies.latent import ClonedFactory
 from foresight.policies.mpc import MPCFactory
 from foresight.policies.registry import MakePolicy, NamedPolicy
@@ -59,6 +61,7 @@ def policy_of(
     env: EnvConfig,
     planner: PlannerConfig | None = None,
     device: str = "cpu",
+    chunk: ChunkActing | None = None,
 ) -> Acting:
     """The policy of a checkpoint's folder or of a name.
 
@@ -67,6 +70,7 @@ def policy_of(
         env: where; an empty id stands for the one that a checkpoint was trained in.
         planner: of world models that were trained offline.
         device: where networks run.
+        chunk: of policies that decide chunks.
 
     Raises:
         ForesightError: no such folder or policy, no environment for a policy's name, or a
@@ -74,8 +78,8 @@ def policy_of(
     """
     folder = Path(what)
     if folder.is_dir():
-        return _of_checkpoint(folder, env, planner or PlannerConfig(), device)
-    if "/" in what or not env.id:
+        return _of_checkpoint(folder, env, planner or PlannerConfig(), device, chunk)
+    if "/" in what.partition(":")[0] or not env.id:
         raise ForesightError(
             f"{what!r} does not exist: give a checkpoint's folder, or the name of a policy and "
             "where it acts, for example `random --env reacher-easy`."
@@ -83,7 +87,13 @@ def policy_of(
     return Acting(NamedPolicy(what, env.id), replace(env, cameras=()), what.partition(":")[0])
 
 
-def _of_checkpoint(folder: Path, env: EnvConfig, planner: PlannerConfig, device: str) -> Acting:
+def _of_checkpoint(
+    folder: Path,
+    env: EnvConfig,
+    planner: PlannerConfig,
+    device: str,
+    chunk: ChunkActing | None,
+) -> Acting:
     header = read_header(folder)
     task = header.config.get("task") if isinstance(header.config, dict) else None
     if not env.id:
@@ -94,6 +104,8 @@ def _of_checkpoint(folder: Path, env: EnvConfig, planner: PlannerConfig, device:
         env = replace(env, id=str(task))
     if header.type in ("world-model", "cloned-policy"):
         return _of_ours(header, folder, env, planner, device)
+    if header.type == CHUNKS:
+        return _of_chunks(header, folder, env, device, chunk or ChunkActing())
     if not isinstance(load(folder), Policy):
         raise ForesightError(
             f"{folder} holds {checkpoint_types()[header.type].noun}, which cannot act by itself: "
@@ -116,6 +128,18 @@ def _of_ours(
         return Acting(MPCFactory(str(folder), device=device), env, "mpc", folder)
     maker = PlannerFactory(str(folder), eyes, planner, env)
     return Acting(maker, env, f"planner:{name.replace('/', ':')}", folder)
+
+
+def _of_chunks(
+    header: Header, folder: Path, env: EnvConfig, device: str, acting: ChunkActing
+) -> Acting:
+    """A policy of action chunks, named by its head, or as blind where it does not see."""
+    network = header.config["network"]
+    name = {"l1": "chunk"}.get(network["head"], str(network["head"]))
+    name = "blind" if network["blind"] or acting.blind else name
+    sizes = set(header.spec.cameras.values()) if header.spec else set()
+    env = replace(env, size=sizes.pop() if len(sizes) == 1 else None)
+    return Acting(ChunkFactory(str(folder), acting, device), env, name, folder)
 
 
 def _size(header: Header, eyes: EncoderConfig) -> int | tuple[int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -123,6 +124,29 @@ def turned(table: Table) -> Table:
     return replace(table, columns=("", *names), rows=rows)
 
 
+def held_out_table(errors: Mapping[str, Any]) -> Table:
+    """Errors of action chunks on held-out episodes: joints down, methods across."""
+    methods: Mapping[str, Mapping[str, Any]] = errors["methods"]
+    steps = {name: found["steps"] for name, found in methods.items()}
+    longest = max((i for i, v in enumerate(steps["policy"]) if v is not None), default=0)
+    lines = {"all (σ)": {name: found["mean"] for name, found in methods.items()}}
+    for place in dict.fromkeys((0, longest)):
+        lines[f"action {place + 1} (σ)"] = {n: found[place] for n, found in steps.items()}
+    for joint in methods["policy"]["joints"]:
+        lines[joint] = {name: found["joints"][joint] for name, found in methods.items()}
+    rows = []
+    for label, values in lines.items():
+        best = min(values.values())
+        tones = {name: "good" if value == best else "" for name, value in values.items()}
+        cells = (Cell(number(value), tones[name]) for name, value in values.items())
+        rows.append([Cell(label), *cells])
+    note = (
+        f"Mean absolute error of {errors['windows']} chunks of {len(errors['episodes'])} held-out "
+        "episodes; σ: in deviations of the actions, joints in their own units."
+    )
+    return Table("Held-out actions", ("", *methods), rows, 1, note)
+
+
 def provenance_table(result: Result) -> Table:
     """Where the numbers come from."""
     simulators = sorted({str(row["simulator"]) for row in result.rows if "simulator" in row})
@@ -153,6 +177,11 @@ def print_result(result: Result, console: Console | None = None) -> None:
     for table in (episode_table(result), measurement_table(result)):
         if table.rows:
             console.print(to_rich(table))
+
+
+def print_held_out(errors: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print what a policy of action chunks does on held-out episodes."""
+    (console or Console()).print(to_rich(held_out_table(errors)))
 
 
 def to_rich(table: Table) -> RichTable:

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from foresight.core.errors import ForesightError
+from foresight.core.files import late
 from foresight.core.metrics import MetricsLog
 from foresight.core.progress import track
 from foresight.core.training_state import load_training, save_training
@@ -47,6 +49,12 @@ class FitConfig:
     """Seeds initial weights, split and the order of windows."""
     device: str = "cpu"
     """Where the networks learn."""
+    warmup: int = late(0)
+    """Updates in which the learning rate rises to its peak."""
+    ema: float = late(0.0)
+    """Judge and keep an exponential moving average of the weights, of this memory; 0 keeps the
+    weights themselves. Early in training the memory is shorter: (1 + n) / (10 + n) after n
+    updates."""
 
     def steps_per_epoch(self, batches: int) -> int:
         """Updates between two checks, where a pass over the data has so many batches."""
@@ -62,7 +70,7 @@ def fit(
     config: FitConfig,
     folder: Path,
     identity: str,
-    select: str,
+    select: str | None,
     tensorboard: bool = False,
 ) -> list[Record]:
     """Train ``model`` in place and leave it at its best epoch.
@@ -80,7 +88,7 @@ def fit(
         config: length and speed.
         folder: where ``training.safetensors`` and ``metrics.jsonl`` go.
         identity: fingerprint of data and configuration; a state of another identity is refused.
-        select: key of ``validate`` whose minimum is the best epoch.
+        select: key of ``validate`` whose minimum is the best epoch; None takes the last one.
         tensorboard: log there as well.
 
     Returns:
@@ -93,23 +101,25 @@ def fit(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.lr, weight_decay=config.weight_decay
     )
-    state = _State(folder / "training.safetensors", identity, model, optimizer)
+    state = _State(folder / "training.safetensors", identity, model, optimizer, config.ema > 0)
     history = state.resume()
     log = MetricsLog(folder / "metrics.jsonl", tensorboard=tensorboard)
     log.rewind(len(history) - 1)
     total = max(1, config.epochs * steps_per_epoch)
+    average = state.average
     for epoch in track(range(len(history), config.epochs), "train"):
         started = time.perf_counter()
         record = _epoch(
-            model, batches(epoch), loss, optimizer, epoch * steps_per_epoch, total, config
+            model, batches(epoch), loss, optimizer, epoch * steps_per_epoch, total, config, average
         )
         model.eval()
-        with torch.inference_mode():
+        with _shown(model, average), torch.inference_mode():
             record |= validate()
         record |= {"epoch": float(epoch), "seconds": time.perf_counter() - started}
         history.append(record)
         log.write(epoch, **{k: v for k, v in record.items() if k != "epoch"})
-        state.store(history, is_best=record[select] == min(r[select] for r in history))
+        best = select is None or record[select] == min(r[select] for r in history)
+        state.store(history, is_best=best)
     state.load_best()
     model.cpu().eval()
     return history
@@ -123,6 +133,7 @@ def _epoch(
     step: int,
     total: int,
     config: FitConfig,
+    average: dict[str, Tensor] | None = None,
 ) -> Record:
     """One pass of updates; the mean of what ``loss`` logged."""
     model.train()
@@ -132,6 +143,7 @@ def _epoch(
     for found in batches:
         batch = {name: value.to(device) for name, value in found.items()}
         rate = config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
+        rate *= min(1.0, (step + 1) / max(1, config.warmup))
         for group in optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(device, torch.bfloat16, enabled=config.dtype == "bfloat16"):
@@ -147,22 +159,54 @@ def _epoch(
         optimizer.step()
         step += 1
         count += 1
+        if average is not None:
+            _follow(average, model, min(config.ema, (1 + step) / (10 + step)))
         for name, number in logs.items():
             sums[name] = sums.get(name, 0.0) + number
     return {f"train/{name}": number / max(1, count) for name, number in sums.items()}
+
+
+@torch.no_grad()
+def _follow(average: dict[str, Tensor], model: nn.Module, memory: float) -> None:
+    """Move an average towards the present weights; what is no floating number is copied."""
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            average[name].lerp_(value, 1 - memory)
+        else:
+            average[name].copy_(value)
+
+
+@contextmanager
+def _shown(model: nn.Module, average: dict[str, Tensor] | None) -> Iterator[None]:
+    """The model with averaged weights for a while."""
+    if average is None:
+        yield
+        return
+    own = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(average)
+    try:
+        yield
+    finally:
+        model.load_state_dict(own)
 
 
 class _State:
     """Weights, best weights, optimiser moments and history in one safetensors file."""
 
     def __init__(
-        self, path: Path, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer
+        self,
+        path: Path,
+        identity: str,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        averaged: bool = False,
     ) -> None:
         self.path = path
         self.identity = identity
         self.model = model
         self.optimizer = optimizer
         self.best = self._weights()
+        self.average = self._weights() if averaged else None
 
     def _weights(self) -> dict[str, Tensor]:
         return {k: v.detach().clone().contiguous() for k, v in self.model.state_dict().items()}
@@ -170,8 +214,11 @@ class _State:
     def store(self, history: list[Record], is_best: bool) -> None:
         weights = self._weights()
         if is_best:
-            self.best = weights
+            averaged = self.average or weights
+            self.best = {name: value.clone() for name, value in averaged.items()}
         parts = {"now": weights, "best": self.best}
+        if self.average is not None:
+            parts["average"] = self.average
         notes = {"history": json.dumps(history)}
         save_training(self.path, self.identity, parts, self.optimizer, notes)
 
@@ -182,6 +229,9 @@ class _State:
             return []
         self.model.load_state_dict(state.part("now"))
         self.best = state.part("best")
+        if self.average is not None:
+            for name, value in state.part("average").items():
+                self.average[name].copy_(value)
         state.restore(self.optimizer)
         history: list[Record] = json.loads(state.notes["history"])
         return history

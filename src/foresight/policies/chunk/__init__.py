@@ -1,0 +1,1 @@
+"""Policies that decide a chunk of actions at once, learned from demonstrations."""

@@ -1,0 +1,306 @@
+"""A transformer that turns what is seen, felt and wanted into a chunk of actions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from foresight.policies.chunk.config import ChunkConfig, NetworkConfig
+from foresight.policies.chunk.normaliser import Normaliser
+
+Batch = Mapping[str, Tensor]
+
+
+def weighted_mean(
+    error: Float[Tensor, "B K A"],
+    valid: Bool[Tensor, "B K"],
+    weight: Float[Tensor, "B K A"] | None = None,
+) -> Float[Tensor, ""]:
+    """Mean over the steps that an episode has; a chunk may reach beyond its end.
+
+    Args:
+        error: of every number of every action.
+        valid: False beyond the end of the episode.
+        weight: of every number; equal if not given.
+    """
+    share = valid[..., None].expand_as(error).to(error.dtype)
+    if weight is not None:
+        share = share * weight
+    return (error * share).sum() / share.sum().clamp(min=1e-6)
+
+
+class ChunkNetwork(nn.Module):
+    """Context tokens, encoder layers over them, decoder layers from one query for each action.
+
+    The context is, in this order: each camera's tokens, each camera's goal tokens, the robot's own
+    numbers, the task, and for ``cvae`` the latent. Layers normalise first, with GELU.
+
+    A batch holds ``tokens/I`` and ``goal/I`` ``[B, P, D]`` of camera I, ``state [B, history, S]``
+    oldest first, ``task [B]``; and to learn from ``action [B, K, A]`` in the robot's units,
+    ``valid [B, K]``, and if wanted ``weight [B, K, A]``.
+
+    Sources: Vaswani et al. 2017; ACT, Zhao et al. 2023 (queries, CVAE); π0, Black et al. 2024 (flow
+    matching of chunks, times drawn towards noise).
+    """
+
+    def __init__(self, config: ChunkConfig) -> None:
+        super().__init__()
+        self.config = config
+        net, d = config.network, config.network.width
+        self.normaliser = Normaliser(config)
+        self.blind, self.noise, self.state_noise = net.blind, 0.0, 0.0
+        self.video = nn.ModuleList(nn.Linear(camera.dim, d) for camera in config.cameras)
+        patches = sum(camera.patches for camera in config.cameras)
+        count = patches
+        if net.goal:
+            self.goal = nn.ModuleList(nn.Linear(camera.dim, d) for camera in config.cameras)
+            count += patches
+            for index, camera in enumerate(config.cameras):
+                shape = (max(1, len(config.tasks)), config.goals, camera.patches, camera.dim)
+                self.register_buffer(f"goals_{index}", torch.zeros(shape, dtype=torch.float16))
+        if config.states:
+            sizes = (net.state_history * config.states, *net.state_hidden, net.state_tokens * d)
+            self.felt = mlp(sizes)
+            count += net.state_tokens
+        if config.tasks:
+            width, tasks = config.task_width, len(config.tasks)
+            self.register_buffer("task_vectors", torch.zeros(tasks, width))
+            self.task = nn.Linear(width, d) if width else nn.Embedding(tasks, d)
+            count += 1
+        if net.head == "cvae":
+            self.posterior = Posterior(config)
+            self.style = nn.Linear(net.latent, d)
+            count += 1
+        self.place = nn.Parameter(0.02 * torch.randn(count, d))
+        self.queries = nn.Parameter(0.02 * torch.randn(net.chunk, d))
+        self.encoder = nn.ModuleList(_encoder_layer(net) for _ in range(net.encoder_layers))
+        self.decoder = nn.ModuleList(
+            nn.TransformerDecoderLayer(
+                d, net.heads, net.feedforward, net.dropout, "gelu", batch_first=True,
+                norm_first=True,
+            )
+            for _ in range(net.layers)
+        )  # fmt: skip
+        self.last = nn.LayerNorm(d)
+        self.out = mlp((d, d, config.actions))
+        if net.head == "flow":
+            self.noisy = nn.Linear(config.actions, d)
+            self.time = mlp((d, d, d))
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """The loss of a batch, and numbers to log."""
+        head = self.config.network.head
+        target = self.normaliser.action(batch["action"])
+        logs: dict[str, float] = {}
+        if head == "flow":
+            loss = weighted_mean(
+                self.flow_error(batch, target), batch["valid"], batch.get("weight")
+            )
+        elif head == "cvae" and self.training:
+            mean, log_variance = self.posterior(target, batch["valid"], self.felt_now(batch))
+            latent = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+            chunk = self.decode(self.context(batch, latent))
+            divergence = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(-1)
+            logs["kl"] = float(divergence.mean().detach())
+            error = weighted_mean(self.error(chunk, target), batch["valid"], batch.get("weight"))
+            loss = error + self.config.network.kl * divergence.mean()
+        else:
+            chunk = self.decode(self.context(batch))
+            loss = weighted_mean(self.error(chunk, target), batch["valid"], batch.get("weight"))
+        return loss, {"loss": float(loss.detach()), **logs}
+
+    def error(
+        self, chunk: Float[Tensor, "B K A"], target: Float[Tensor, "B K A"]
+    ) -> Float[Tensor, "B K A"]:
+        """Absolute error; cross-entropy where an action is binary."""
+        binary = self.normaliser.binary
+        chunk, target = chunk.float(), target.float()
+        entropy = functional.binary_cross_entropy_with_logits(
+            chunk, target.clamp(0, 1), reduction="none"
+        )
+        return torch.where(binary, entropy, (chunk - target).abs())
+
+    def flow_error(self, batch: Batch, target: Float[Tensor, "B K A"]) -> Float[Tensor, "B K A"]:
+        """Squared error of the velocity from noise to actions, at a random time of the way."""
+        target = self.to_flow(target)
+        noise = torch.randn_like(target)
+        # Time 0 is noise; one less a draw of Beta(1.5, 1), so that noisy chunks come more often.
+        time = 1 - torch.rand(len(target), device=target.device) ** (2 / 3)
+        t = time[:, None, None]
+        noisy = (1 - t) * noise + t * target
+        velocity = self.velocity(self.context(batch), noisy, time, batch["valid"])
+        return (velocity - (target - noise)).square()
+
+    def to_flow(self, target: Float[Tensor, "*n A"]) -> Float[Tensor, "*n A"]:
+        """Binary numbers as -1 and 1, others as they are."""
+        return torch.where(self.normaliser.binary, 2 * target - 1, target)
+
+    def felt_now(self, batch: Batch) -> Float[Tensor, "B S"] | None:
+        """The standardised state of the present step, where it is told."""
+        return self.normaliser.state(batch["state"][:, -1]) if self.config.states else None
+
+    def context(
+        self, batch: Batch, latent: Float[Tensor, "B l"] | None = None
+    ) -> Float[Tensor, "B N W"]:
+        """What the actions attend to; without a latent a ``cvae`` takes 0."""
+        net = self.config.network
+        cameras = range(len(self.config.cameras))
+        parts = [self.video[i](self._visual(i, batch[f"tokens/{i}"])) for i in cameras]
+        if net.goal:
+            parts += [self.goal[i](self._visual(i, batch[f"goal/{i}"])) for i in cameras]
+        count = len(parts[0])
+        if self.config.states:
+            felt = self.normaliser.state(batch["state"])
+            if self.training and self.state_noise:
+                felt = felt + self.state_noise * torch.randn_like(felt)
+            parts.append(self.felt(felt.flatten(1)).view(count, net.state_tokens, net.width))
+        if self.config.tasks:
+            given = batch["task"]
+            told = self.task(self.task_vectors[given] if self.config.task_width else given)
+            parts.append(told[:, None])
+        if net.head == "cvae":
+            if latent is None:
+                latent = parts[0].new_zeros(count, net.latent)
+            parts.append(self.style(latent)[:, None])
+        found = torch.cat(parts, dim=1) + self.place
+        for layer in self.encoder:
+            found = layer(found)
+        return found
+
+    def decode(
+        self,
+        context: Float[Tensor, "B N W"],
+        extra: Float[Tensor, "B K W"] | None = None,
+        valid: Bool[Tensor, "B K"] | None = None,
+    ) -> Float[Tensor, "B K A"]:
+        """One number for each action: standardised, a logit where binary, or a velocity.
+
+        Args:
+            context: of `context`.
+            extra: added to the queries.
+            valid: actions that the others may look at; all if not given.
+        """
+        found = self.queries.expand(len(context), -1, -1)
+        if extra is not None:
+            found = found + extra
+        for layer in self.decoder:
+            found = layer(found, context, tgt_key_padding_mask=None if valid is None else ~valid)
+        chunk: Tensor = self.out(self.last(found))
+        return chunk
+
+    def velocity(
+        self,
+        context: Float[Tensor, "B N W"],
+        chunk: Float[Tensor, "B K A"],
+        time: Float[Tensor, " B"],
+        valid: Bool[Tensor, "B K"] | None = None,
+    ) -> Float[Tensor, "B K A"]:
+        """Where a noisy chunk has to move at a time from 0 (noise) to 1 (actions)."""
+        half = self.config.network.width // 2
+        rates = torch.exp(torch.linspace(0, math.log(1e3), half, device=time.device))
+        angles = time[:, None] * rates
+        told = self.time(torch.cat([angles.sin(), angles.cos()], dim=-1))
+        return self.decode(context, self.noisy(chunk) + told[:, None], valid)
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        batch: Batch,
+        generator: torch.Generator | None = None,
+        frozen: Float[Tensor, "B d A"] | None = None,
+    ) -> Float[Tensor, "B K A"]:
+        """Chunks in the robot's units; binary numbers take one of their two values.
+
+        Args:
+            batch: without actions.
+            generator: of the noise that ``flow`` starts from.
+            frozen: first actions of the chunk that are decided already. ``flow`` keeps them on
+                their way from noise, so that the others go on from them; the other heads replace
+                what they would have decided.
+        """
+        context = self.context(batch)
+        known = None if frozen is None else self.normaliser.action(frozen)
+        if self.config.network.head == "flow":
+            chunk = self._flow(context, generator, None if known is None else self.to_flow(known))
+            bits = chunk > 0
+        else:
+            chunk = self.decode(context).float()
+            bits = chunk > 0  # logits
+        chunk = torch.where(self.normaliser.binary, bits.float(), chunk)
+        if known is not None:
+            chunk = torch.cat([known, chunk[:, known.shape[1] :]], dim=1)
+        return self.normaliser.denormalised(chunk)
+
+    def _flow(
+        self, context: Tensor, generator: torch.Generator | None, frozen: Tensor | None
+    ) -> Tensor:
+        net, count = self.config.network, len(context)
+        noise = torch.randn((count, net.chunk, self.config.actions), generator=generator)
+        noise = chunk = noise.to(context.device)
+        for step in range(net.flow_steps):
+            time = torch.full((count,), step / net.flow_steps, device=context.device)
+            if frozen is not None:
+                d, t = frozen.shape[1], step / net.flow_steps
+                chunk = torch.cat([(1 - t) * noise[:, :d] + t * frozen, chunk[:, d:]], dim=1)
+            chunk = chunk + self.velocity(context, chunk, time).float() / net.flow_steps
+        return chunk
+
+    def _visual(self, index: int, tokens: Float[Tensor, "B P D"]) -> Float[Tensor, "B P D"]:
+        found = self.normaliser.tokens(index, tokens)
+        if self.blind:
+            return torch.zeros_like(found)
+        if self.training and self.noise:
+            scale = self.noise * self.normaliser.noise_scale(index)
+            found = found + scale * torch.randn_like(found)
+        return found
+
+    task_vectors: Tensor
+
+
+class Posterior(nn.Module):
+    """ACT's encoder of a demonstration's style: mean and log variance of the latent."""
+
+    def __init__(self, config: ChunkConfig) -> None:
+        super().__init__()
+        net, d = config.network, config.network.width
+        self.action = nn.Linear(config.actions, d)
+        self.state = nn.Linear(config.states, d) if config.states else None
+        self.place = nn.Parameter(0.02 * torch.randn(net.chunk + 1 + bool(config.states), d))
+        self.layers = nn.ModuleList(_encoder_layer(net) for _ in range(max(1, net.encoder_layers)))
+        self.out = nn.Linear(d, 2 * net.latent)
+
+    def forward(
+        self, target: Float[Tensor, "B K A"], valid: Bool[Tensor, "B K"],
+        state: Float[Tensor, "B S"] | None,
+    ) -> tuple[Float[Tensor, "B l"], Float[Tensor, "B l"]]:  # fmt: skip
+        """Of standardised actions and the state in which they began."""
+        parts = [] if self.state is None or state is None else [self.state(state)[:, None]]
+        parts.append(self.action(target))
+        read = torch.cat([torch.zeros_like(parts[0][:, :1]), *parts], dim=1) + self.place
+        seen = valid.new_ones(len(valid), read.shape[1] - valid.shape[1])
+        hidden = ~torch.cat([seen, valid], dim=1)
+        for layer in self.layers:
+            read = layer(read, src_key_padding_mask=hidden)
+        mean, log_variance = self.out(read[:, 0]).chunk(2, dim=-1)
+        return mean, log_variance
+
+
+def mlp(sizes: tuple[int, ...]) -> nn.Sequential:
+    """Linear layers with GELU between them."""
+    layers: list[nn.Module] = []
+    for one, two in pairwise(sizes):
+        layers += [nn.Linear(one, two), nn.GELU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def _encoder_layer(net: NetworkConfig) -> nn.TransformerEncoderLayer:
+    return nn.TransformerEncoderLayer(
+        net.width, net.heads, net.feedforward, net.dropout, "gelu", batch_first=True,
+        norm_first=True,
+    )  # fmt: skip

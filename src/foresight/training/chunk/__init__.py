@@ -1,0 +1,1 @@
+"""Learn to decide chunks of actions from demonstrations."""
