@@ -1,4 +1,4 @@
-"""V-JEPA 2 checkpoints on disk: find one, read its configuration, name its content.
+"""V-JEPA 2 and 2.1 checkpoints on disk: find one, read its configuration, name its content.
 
 A checkpoint is a folder as ``save_pretrained`` of ``transformers`` writes it, a hub id of one,
 Meta's own ``.pt`` file, or a safetensors file with either kind of names. Every failure that a user
@@ -17,7 +17,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.files import file_fingerprint, fingerprint
 from foresight.core.hub import fetch
 from foresight.perception import bundled
-from foresight.perception.generations import refuse_config, refuse_name
+from foresight.perception.generations import PUBLISHED, SIZE, Hints, read_hints, settled
 from foresight.perception.vit import VisionTransformer, VitConfig
 from foresight.perception.weight_files import (
     INDEX,
@@ -51,6 +51,7 @@ class Checkpoint:
         config: sizes; None until the weights are read where only they can tell.
         size: height and width of frames, None for the checkpoint's own.
         part: which of several encoders in one file; None for the usual one.
+        hints: what name and configuration say of V-JEPA 2.1.
         read: reads the files into weights under Meta's names.
     """
 
@@ -59,6 +60,7 @@ class Checkpoint:
     config: VitConfig | None
     size: tuple[int, int] | None
     part: str | None
+    hints: Hints
     read: Callable[[], EncoderWeights]
 
     @property
@@ -69,12 +71,16 @@ class Checkpoint:
     def load(self) -> tuple[VisionTransformer, str]:
         """The encoder, frozen, in fp32, and in words where in the files it was.
 
+        It is a `vit21.VisionTransformer21` where the names of the weights are those of V-JEPA 2.1.
+
         Raises:
             ForesightError: damaged files, weights missing, unknown, of the wrong shape or without
-                sense, or a frame size that does not fit.
+                sense, a configuration of another generation, or a frame size that does not fit.
         """
         found = self.read()
-        config = self.config or infer_config(found.tensors, self.source, self.size)
+        sizes = self.config or infer_config(found.tensors, self.source, self.size)
+        configured = self.config is not None
+        config = settled(sizes, found.tensors, self.hints, configured, self.source)
         return build(found.tensors, checked_size(config, self.source), self.source), str(found)
 
     def fingerprint(self) -> str:
@@ -86,6 +92,8 @@ class Checkpoint:
         }
         if self.part is not None:
             content["part"] = self.part
+        if self.hints.sign and (self.hints.levels or not self.hints.scaled):
+            content["rotary"] = [self.hints.levels, self.hints.scaled]
         return fingerprint(content)
 
 
@@ -98,10 +106,10 @@ def open_checkpoint(
         path_or_id: a folder, a file, a hub id ``owner/name``, or the name of a bundled encoder.
         image_size: frame size in pixels (one number, or height and width) if other than the
             checkpoint's own: no weight depends on it, but every token's position does.
-        part: ``encoder`` or ``target_encoder`` where a file holds both; None takes the latter.
+        part: one of `weights.PARTS` where a file holds several; None takes the first of them.
 
     Raises:
-        ForesightError: nothing there, not reachable, damaged, or not a V-JEPA 2 (2.0) model.
+        ForesightError: nothing there, not reachable, damaged, or not a V-JEPA 2 or 2.1 model.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     if str(path_or_id) in bundled.NAMES:
@@ -117,7 +125,6 @@ def open_checkpoint(
             "model.safetensors, one of Meta's .pt files, a hub id such as "
             f"facebook/vjepa2-vitl-fpc64-256, or {' or '.join(bundled.NAMES)}."
         )
-    refuse_name(str(path_or_id), str(path_or_id))
     return _folder(_download(str(path_or_id)), str(path_or_id), size, part)
 
 
@@ -137,8 +144,8 @@ def checked_size(config: VitConfig, source: str) -> VitConfig:
 
 
 def _folder(folder: Path, name: str, size: tuple[int, int] | None, part: str | None) -> Checkpoint:
-    refuse_name(folder.name, str(folder))
-    config = transformers_config(read_config(folder / "config.json"), folder / "config.json")
+    values = read_config(folder / "config.json")
+    config = transformers_config(values, folder / "config.json")
     if size is not None:
         config = replace(config, height=size[0], width=size[1])
     checked_size(config, str(folder))
@@ -147,11 +154,10 @@ def _folder(folder: Path, name: str, size: tuple[int, int] | None, part: str | N
     def read() -> EncoderWeights:
         return meta_names(read_safetensors(files), str(folder), part)
 
-    return Checkpoint(name, files, config, size, part, read)
+    return Checkpoint(name, files, config, size, part, read_hints(values, name), read)
 
 
 def _file(path: Path, size: tuple[int, int] | None, part: str | None) -> Checkpoint:
-    refuse_name(path.stem, str(path))
     torch_file = path.suffix in TORCH_FILES
     if not torch_file and path.suffix != ".safetensors":
         raise ForesightError(
@@ -164,46 +170,49 @@ def _file(path: Path, size: tuple[int, int] | None, part: str | None) -> Checkpo
             return encoder_part(read_torch(path), str(path), part)
         return meta_names(read_safetensors((path,)), str(path), part)
 
-    config, size = _beside(path, size)
-    return Checkpoint(path.stem, (path,), config, size, part, read)
+    config, size, hints = _beside(path, size)
+    return Checkpoint(path.stem, (path,), config, size, part, hints, read)
 
 
 def _beside(
     path: Path, size: tuple[int, int] | None
-) -> tuple[VitConfig | None, tuple[int, int] | None]:
+) -> tuple[VitConfig | None, tuple[int, int] | None, Hints]:
     """What a configuration in the folder of a weight file tells: sizes, or the frame size alone."""
     file = path.parent / "config.json"
     values = read_config(file) if file.is_file() else {}
-    if not isinstance(values, dict):
-        return None, size
-    if values.get("model_type") == "vjepa2":
+    values = values if isinstance(values, dict) else {}
+    if _of_transformers(values):
         config = transformers_config(values, file)
-        return (config if size is None else replace(config, height=size[0], width=size[1])), size
-    refuse_config(values, str(file))
-    encoder = values.get("encoder")
-    if isinstance(encoder, dict):  # as Meta's configurations say
-        refuse_config(encoder, str(file))
-        own = encoder.get("img_size")
-        if size is None and own is not None:
-            return None, ((own, own) if isinstance(own, int) else (own[0], own[1]))
-    return None, size
+        config = config if size is None else replace(config, height=size[0], width=size[1])
+        return config, size, read_hints(values, path.stem)
+    encoder = values.get("encoder")  # as Meta's configurations say
+    encoder = encoder if isinstance(encoder, dict) else {}
+    own = encoder.get("img_size")
+    if size is None and own is not None:
+        size = (own, own) if isinstance(own, int) else (own[0], own[1])
+    return None, size, read_hints(values | encoder, path.stem)
+
+
+def _of_transformers(values: dict[str, Any]) -> bool:
+    """Whether a configuration is one of ``transformers``, or of a port of 2.1 to it."""
+    kind = str(values.get("model_type"))
+    return kind == "vjepa2" or PUBLISHED.search(kind) is not None
 
 
 def transformers_config(values: Any, source: Path | str) -> VitConfig:
-    """Sizes from a ``config.json`` of ``transformers``.
+    """Sizes from a ``config.json`` of ``transformers``, or of a port of 2.1 to it.
 
     Raises:
         ForesightError: another kind of model, or values that no V-JEPA 2 has.
     """
-    if isinstance(values, dict):
-        refuse_config(values, str(source))
     kind = values.get("model_type") if isinstance(values, dict) else None
-    if kind != "vjepa2":
+    if not isinstance(values, dict) or not _of_transformers(values):
         raise ForesightError(
             f"{source} describes a model of type {kind!r}, expected 'vjepa2': give a V-JEPA 2 "
             "checkpoint such as facebook/vjepa2-vitl-fpc64-256."
         )
-    own = {**TRANSFORMERS_DEFAULTS, **values}
+    usual = {} if kind == "vjepa2" else {"crop_size": SIZE}
+    own = {**TRANSFORMERS_DEFAULTS, **usual, **values}
     patch = own["patch_size"]
     patch = patch[0] if isinstance(patch, list) and len(set(patch)) == 1 else patch
     numbers = {name: own[name] for name in TRANSFORMERS_DEFAULTS if name in WHOLE} | {

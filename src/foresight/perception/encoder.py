@@ -1,8 +1,9 @@
-"""The frozen V-JEPA 2 encoder: uint8 frames in, tokens out."""
+"""The frozen V-JEPA 2 or 2.1 encoder: uint8 frames in, tokens out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from foresight.perception.preprocess import (
 )
 from foresight.perception.trunk import Trunk
 from foresight.perception.vit import VisionTransformer, initialise
+from foresight.perception.vit21 import Vit21Config
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CPU_TOKENS = 2048
@@ -31,10 +33,11 @@ CPU_TOKENS = 2048
 
 
 class Encoder:
-    """A frozen V-JEPA 2 encoder; made by `load_encoder`.
+    """A frozen V-JEPA 2 or 2.1 encoder; made by `load_encoder`.
 
     Attributes:
         name: folder or file name, hub id, or name of a bundled encoder.
+        generation: ``2.0`` or ``2.1``; the second takes single frames and has levels.
         part: where in its file it was, in words: ``target_encoder, names without module.``.
         fingerprint: hash of weights, configuration, preprocessing and dtype: two encoders with
             one fingerprint give the same tokens (up to rounding between devices).
@@ -80,6 +83,7 @@ class Encoder:
         self.part = part
         self.dtype = dtype
         self.config = config
+        self.generation = "2.1" if isinstance(config, Vit21Config) else "2.0"
         self.patch, self.tubelet, self.dim = config.patch, config.tubelet, config.dim
         self.frame_shape = (config.height, config.width)
         self.image_size = min(self.frame_shape)
@@ -100,7 +104,9 @@ class Encoder:
 
     @torch.no_grad()
     def encode(
-        self, frames: UInt8[Tensor, "b t h w 3"] | UInt8[np.ndarray, "b t h w 3"]
+        self,
+        frames: UInt8[Tensor, "b t h w 3"] | UInt8[np.ndarray, "b t h w 3"],
+        levels: bool = False,
     ) -> Float[Tensor, "b n h/p w/p d"]:
         """Tokens of a batch of clips, in fp32, on the encoder's device.
 
@@ -109,26 +115,34 @@ class Encoder:
 
         Args:
             frames: uint8 RGB ``[B, T, H, W, 3]``, upright, of ``frame_shape``, T a multiple of
-                ``tubelet`` (an odd clip would silently lose its last, present, frame).
+                ``tubelet`` (an odd clip would silently lose its last, present, frame). V-JEPA 2.1
+                takes T = 1 as a still, which has patches and an embedding of its own.
+            levels: V-JEPA 2.1's levels side by side, shallow first, each after its own LayerNorm;
+                the last ``dim`` channels are what is given without.
 
         Returns:
-            Tokens ``[B, T/tubelet, H/patch, W/patch, dim]``, after the final LayerNorm.
+            Tokens ``[B, T/tubelet, H/patch, W/patch, dim]``, after the final LayerNorm; with
+            ``levels`` as many times ``dim`` as there are levels, 4 in Meta's files.
 
         Raises:
-            ForesightError: wrong dtype, shape, size or length, or the tokens are not finite.
+            ForesightError: wrong dtype, shape, size or length, no levels, or the tokens are not
+                finite.
         """
         clips = self._check(frames).to(self.device, non_blocking=True)
-        return self._finished(self._in_parts(self.trunk, clips))
+        return self._encoded(self.trunk, clips, levels)
 
     @torch.no_grad()
-    def tokens(self, clip: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b n h/p w/p d"]:
+    def tokens(
+        self, clip: Float[Tensor, "b t 3 h w"], levels: bool = False
+    ) -> Float[Tensor, "b n h/p w/p d"]:
         """Tokens of clips that are ImageNet-normalised already; else as `encode`.
 
         Args:
             clip: floats ``[B, T, 3, H, W]`` of ``frame_shape``, T a multiple of ``tubelet``.
+            levels: as in `encode`.
 
         Raises:
-            ForesightError: wrong dtype, shape, size or length, or the tokens are not finite.
+            ForesightError: as `encode`.
         """
         if not isinstance(clip, Tensor) or not clip.is_floating_point():
             raise ForesightError(
@@ -143,7 +157,15 @@ class Encoder:
             )
         self._check_size(clip.shape[3], clip.shape[4])
         self._check_time(clip.shape[1])
-        return self._finished(self._in_parts(self.trunk.tokens, clip.float().to(self.device)))
+        return self._encoded(self.trunk.tokens, clip.float().to(self.device), levels)
+
+    def _encoded(self, function: Callable[..., Tensor], clips: Tensor, levels: bool) -> Tensor:
+        if levels and self.generation == "2.0":
+            raise ForesightError(
+                f"The encoder {self.name} has one output, levels are of V-JEPA 2.1: leave them out "
+                "or load a 2.1 checkpoint."
+            )
+        return self._finished(self._in_parts(partial(function, levels=levels), clips))
 
     def _in_parts(self, function: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:
         """The whole batch at once on a GPU; small parts, side by side, on a CPU."""
@@ -151,7 +173,7 @@ class Encoder:
         if whole or len(clips) == 1 or torch.get_num_threads() == 1:
             return function(clips)
         rows, columns = self.grid_shape
-        tokens = clips.shape[1] // self.tubelet * rows * columns
+        tokens = max(1, clips.shape[1] // self.tubelet) * rows * columns
         lanes = -(-len(clips) // torch.get_num_threads())
         parts = clips.split(max(1, min(lanes, CPU_TOKENS // tokens)))
         return torch.cat(run_in_lanes(torch.no_grad()(function), parts))
@@ -162,7 +184,7 @@ class Encoder:
                 f"The encoder {self.name} gave features that are not finite ({self.dtype}): its "
                 "weights are damaged, or use dtype float32."
             )
-        return tokens.view(tokens.shape[0], -1, *self.grid_shape, self.dim)
+        return tokens.view(tokens.shape[0], -1, *self.grid_shape, tokens.shape[-1])
 
     def _check(self, frames: Tensor | np.ndarray) -> Tensor:
         height, width = self.frame_shape
@@ -193,7 +215,7 @@ class Encoder:
             )
 
     def _check_time(self, frames: int) -> None:
-        if frames % self.tubelet:
+        if frames % self.tubelet and (frames > 1 or self.generation == "2.0"):
             raise ForesightError(
                 f"A clip of {frames} frames cannot be encoded: the encoder {self.name} takes "
                 f"multiples of {self.tubelet}, else the present frame would be dropped."
@@ -209,7 +231,7 @@ def load_encoder(
     part: str | None = None,
     fit: Fit = DEFAULT_FIT,
 ) -> Encoder:
-    """Load a frozen V-JEPA 2 encoder.
+    """Load a frozen V-JEPA 2 or 2.1 encoder; the names of its weights tell which it is.
 
     >>> import numpy as np
     >>> import foresight
@@ -227,14 +249,14 @@ def load_encoder(
         image_size: frame size in pixels (one number, or height and width) if other than the
             checkpoint's; multiples of the patch.
         random_weights: a seed; the same architecture untrained, for baselines.
-        part: ``encoder`` or ``target_encoder`` where a file holds both; None takes the latter, and
-            ``Encoder.part`` says what was taken.
+        part: ``ema_encoder``, ``target_encoder`` or ``encoder`` where a file holds several; None
+            takes the first of them, and ``Encoder.part`` says what was taken.
         fit: how pictures of another size or shape become its squares when they are encoded for a
             dataset or live: ``squash`` (everything is seen, proportions change), ``crop`` (the
             middle square) or ``pad`` (between black bars).
 
     Raises:
-        ForesightError: an unknown or damaged checkpoint, one that is not V-JEPA 2 (2.0), weights
+        ForesightError: an unknown or damaged checkpoint, no V-JEPA 2 or 2.1, weights
             that no trained encoder has, a device or dtype that is not there, or a size that does
             not fit.
     """

@@ -14,6 +14,7 @@ from torch.nn import functional
 from foresight.core.errors import ForesightError
 from foresight.native import SIDE, addresses, library, packed
 from foresight.perception.vit import Block, VisionTransformer, VitConfig
+from foresight.perception.vit21 import VisionTransformer21
 
 INNER = 1024
 """Hidden channels at most that are made and used at once, so that they stay in a core's cache."""
@@ -70,13 +71,17 @@ class NativeTrunk:
         self._flops = 2 * config.depth * config.dim * (4 * config.dim + 2 * config.hidden)
         kernel = functional.pad(embedding[0], (0, -embedding[0].shape[1] % SIDE))
         rest = kernel - kernel.to(torch.bfloat16).float()
-        weights: list[Tensor] = [encoder.norm.weight, encoder.norm.bias]
+        weights: list[Tensor] = [*encoder.last_norm.parameters()]
         weights += [packed(kernel), packed(rest), embedding[1]]
         for index in range(len(encoder.blocks)):
             weights += _layer(cast(Block, encoder.blocks[index]), inner)
             encoder.blocks[index] = torch.nn.Identity()
         self._weights = [weight.detach().contiguous() for weight in weights]
         self._addresses = addresses(self._weights)
+        self._ends = {config.depth - 1: (self._sizes, self._addresses)}
+        if isinstance(encoder, VisionTransformer21):
+            for norm, block in zip(encoder.norms_block, encoder.config.levels, strict=True):
+                self._ends[block] = self._up_to(block + 1, [*norm.parameters()])
         self._tables: dict[int, tuple[Tensor, Tensor]] = {}
 
     def encode(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b n d"]:
@@ -89,24 +94,40 @@ class NativeTrunk:
         tubelets = frames.shape[1] // self._encoder.config.tubelet
         return self._run(frames.contiguous(), tubelets * rows * columns, tubelets)
 
-    def blocks(self, x: Float[Tensor, "b n d"], tubelets: int) -> Float[Tensor, "b n d"]:
+    def blocks(
+        self, x: Float[Tensor, "b n d"], tubelets: int, end: int | None = None
+    ) -> Float[Tensor, "b n d"]:
         """The same for patches that are embedded already, in fp32.
+
+        Args:
+            x: of the encoder's own grid.
+            tubelets: of a clip.
+            end: the last block to run: one of V-JEPA 2.1's levels, or None for all.
 
         Raises:
             ForesightError: not enough memory.
         """
-        return self._run(x.contiguous(), x.shape[1], tubelets)
+        return self._run(x.contiguous(), x.shape[1], tubelets, end)
 
-    def _run(self, given: Tensor, tokens: int, tubelets: int) -> Tensor:
+    def _up_to(self, depth: int, norm: list[Tensor]) -> tuple[Sizes, ctypes.Array]:
+        """The first blocks alone, with a norm of their own behind them."""
+        sizes = Sizes.from_buffer_copy(self._sizes)
+        sizes.depth = depth
+        norm = [weight.detach().contiguous() for weight in norm]
+        self._weights += norm
+        return sizes, addresses([*norm, *self._weights[2 : len(self._addresses)]])
+
+    def _run(self, given: Tensor, tokens: int, tubelets: int, end: int | None = None) -> Tensor:
         clips = len(given)
         out = torch.empty(clips, tokens, self._encoder.config.dim)
         cos, sin = self._rotary(tubelets)
         frames = given.data_ptr() if given.dtype == torch.uint8 else None
         embedded = given.data_ptr() if given.dtype == torch.float32 else None
         shared = self._flops * clips * tokens > SHARED
+        sizes, weights = self._ends[self._encoder.config.depth - 1 if end is None else end]
         failed = self._functions.foresight_encode(
-            ctypes.byref(self._sizes),
-            self._addresses,
+            ctypes.byref(sizes),
+            weights,
             *(cos.data_ptr(), sin.data_ptr(), frames, embedded, out.data_ptr()),
             *(clips, tokens, torch.get_num_threads() if shared else 1),
         )

@@ -1,4 +1,5 @@
-"""The frozen encoder's forward pass: the same function as `vit.VisionTransformer`, made fast.
+"""The frozen encoder's forward pass: the same function as `vit.VisionTransformer` and
+`vit21.VisionTransformer21`, made fast.
 
 - The rotation needs queries and keys also with their channel pairs swapped. These come out of the
   same product as the queries, keys and values: a few more rows of one matrix instead of slicing
@@ -16,6 +17,7 @@ rounding of a whole token.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -25,7 +27,8 @@ from torch.nn import functional
 
 from foresight.perception.native_trunk import NativeTrunk, can_run
 from foresight.perception.preprocess import IMAGENET_MEAN, IMAGENET_STD
-from foresight.perception.vit import Block, PatchEmbed, VisionTransformer
+from foresight.perception.vit import Block, PatchEmbed, VisionTransformer, VitConfig
+from foresight.perception.vit21 import VisionTransformer21, Vit21Config
 
 # Small numbers of both signs, so that the folded bias cancels little.
 CENTRE = 128.0
@@ -76,12 +79,13 @@ class PatchEmbedding(nn.Module):
 
     Args:
         embed: the trainable patch embedding, for normalised pixels.
+        modality: what V-JEPA 2.1 adds to every token, ``[1, 1, D]``.
     """
 
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, embed: PatchEmbed) -> None:
+    def __init__(self, embed: PatchEmbed, modality: Tensor | None = None) -> None:
         super().__init__()
         self.tubelet, self.patch, _ = (int(n) for n in embed.proj.kernel_size)
         kernel = embed.proj.weight.detach().double()  # [D, C, tubelet, patch, patch]
@@ -92,6 +96,8 @@ class PatchEmbedding(nn.Module):
         # Channels last, as frames are stored.
         self.register_buffer("weight", kernel.permute(0, 2, 3, 4, 1).flatten(1).float())
         assert embed.proj.bias is not None
+        if modality is not None:
+            shift = shift + modality.detach().double().flatten()
         self.register_buffer("bias", (embed.proj.bias.detach().double() + shift).float())
 
     def forward(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b n d"]:
@@ -158,7 +164,8 @@ class Trunk(nn.Module):
             so that large models are not held twice.
         dtype: dtype of the blocks' products.
         device: where to run.
-        native: run in C++ where that can be (`native_trunk.can_run`).
+        native: run in C++ where that can be (`native_trunk.can_run`, and for V-JEPA 2.1
+            `native_turns_pairs`).
     """
 
     def __init__(
@@ -171,12 +178,15 @@ class Trunk(nn.Module):
         super().__init__()
         self.config = encoder.config
         self.dtype = dtype
-        self.patch_embed = encoder.patch_embed.to(device)
-        self.embedding = PatchEmbedding(encoder.patch_embed.cpu()).to(device)
-        self.patch_embed.to(device)
-        self.norm = encoder.norm.to(device)
+        modality: Tensor | None = None
+        self.still: PatchEmbedding | None = None
+        if isinstance(encoder, VisionTransformer21):
+            modality = encoder.video_mod_embed
+            self.still = PatchEmbedding(encoder.patch_embed_img, encoder.img_mod_embed).to(device)
+        self.embedding = PatchEmbedding(encoder.patch_embed, modality).to(device)
         self.native: NativeTrunk | None = None
-        if native and can_run(encoder.config, dtype, torch.device(device)):
+        fits = native and can_run(encoder.config, dtype, torch.device(device))
+        if fits and (self.still is None or native_turns_pairs()):
             self.native = NativeTrunk(encoder, (self.embedding.weight, self.embedding.bias))
         height, width = encoder.config.grid
         blocks = []
@@ -187,27 +197,47 @@ class Trunk(nn.Module):
                 linear.pack(4 * height * width)
             blocks.append(fast)
         self.blocks = nn.ModuleList(blocks)
-        self._reference = encoder  # its tables
+        self._reference = encoder.to(device)  # its patch embeddings, norms and tables
         self._tables: dict[tuple[int, torch.device], tuple[Tensor, Tensor]] = {}
 
-    def forward(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b n d"]:
-        """Tokens in fp32 of bytes, ordered tubelet-major, then row, then column."""
-        if self.native is not None:
+    def forward(
+        self, frames: UInt8[Tensor, "b t h w 3"], levels: bool = False
+    ) -> Float[Tensor, "b n d"]:
+        """Tokens in fp32 of bytes, ordered tubelet-major, then row, then column.
+
+        Args:
+            frames: of a clip; of V-JEPA 2.1 one frame is a still.
+            levels: give all levels of V-JEPA 2.1 side by side, shallow first, instead of the last.
+        """
+        still = self.still is not None and frames.shape[1] == 1
+        if self.native is not None and not (still or levels):
             return self.native.encode(frames)
-        return self._blocks(self.embedding(frames), frames.shape[1])
+        embedding = self.still if still else self.embedding
+        assert embedding is not None
+        return self._blocks(embedding(frames), frames.shape[1], levels)
 
-    def tokens(self, clip: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b n d"]:
+    def tokens(
+        self, clip: Float[Tensor, "b t 3 h w"], levels: bool = False
+    ) -> Float[Tensor, "b n d"]:
         """Tokens in fp32 of pixels that are normalised already."""
-        return self._blocks(self.patch_embed(clip), clip.shape[1])
+        return self._blocks(self._reference.embed(clip), clip.shape[1], levels)
 
-    def _blocks(self, x: Tensor, frames: int) -> Tensor:
-        tubelets = frames // self.config.tubelet
+    def _blocks(self, x: Tensor, frames: int, levels: bool) -> Tensor:
+        encoder = self._reference
+        tubelets = encoder.tubelets(frames)
+        inner: dict[int, nn.Module] = {}  # norms behind blocks
+        if levels and isinstance(encoder, VisionTransformer21):
+            inner = dict(zip(encoder.config.levels, encoder.norms_block, strict=True))
         if self.native is not None:
-            return self.native.blocks(x, tubelets)
+            native, ends = self.native, [*inner] or [len(encoder.blocks) - 1]
+            return torch.cat([native.blocks(x, tubelets, end) for end in ends], dim=-1)
         cos, sin = self._rotary(tubelets, x.device)
-        for block in self.blocks:
+        found: list[Tensor] = []
+        for index, block in enumerate(self.blocks):
             x = block(x, cos, sin)
-        return self.norm(x)
+            if index in inner:
+                found.append(inner[index](x))
+        return torch.cat(found, dim=-1) if found else encoder.last_norm(x)
 
     def _rotary(self, tubelets: int, device: torch.device) -> tuple[Tensor, Tensor]:
         key = (tubelets, device)
@@ -217,6 +247,35 @@ class Trunk(nn.Module):
             cos, sin = (table.repeat(1, heads).to(device, self.dtype) for table in tables)
             self._tables[key] = (cos, sin)
         return self._tables[key]
+
+
+@cache
+def native_turns_pairs() -> bool:
+    """Whether the C++ blocks compute V-JEPA 2.1's function on this machine, found by trying.
+
+    A small encoder with random weights runs in C++, as torch's operations in bfloat16 and in fp32;
+    the first may be off from the last by no more than twice what the second is, on a clip, on a
+    still and at every level.
+    """
+    sizes = VitConfig(height=32, width=48, patch=8, dim=128, depth=4, heads=2, hidden=192)
+    generator = torch.Generator().manual_seed(0)
+
+    def made() -> VisionTransformer21:
+        module = VisionTransformer21(Vit21Config.of(sizes, range(4))).requires_grad_(False)
+        for weight in module.parameters():
+            weight.normal_(0, 1 / 8, generator=generator.manual_seed(weight.numel()))
+        return module.eval()
+
+    tried = [Trunk(made(), dtype, native=False) for dtype in (torch.float32, torch.bfloat16)]
+    swift, encoder = tried[1], made()
+    ours = Trunk(made(), torch.bfloat16, native=False)
+    ours.native = NativeTrunk(encoder, (swift.embedding.weight, swift.embedding.bias))
+    frames = torch.randint(0, 256, (2, 4, 32, 48, 3), generator=generator).to(torch.uint8)
+    for clip, levels in ((frames, False), (frames, True), (frames[:, :1].contiguous(), True)):
+        exact, rounded, found = (trunk(clip, levels) for trunk in (*tried, ours))
+        if not (found - exact).abs().mean() <= 2 * (rounded - exact).abs().mean():
+            return False
+    return True
 
 
 def with_swapped(qkv: Float[Tensor, " q *d"]) -> Float[Tensor, " r *d"]:

@@ -191,18 +191,35 @@ class VisionTransformer(nn.Module):
         Returns:
             ``[B, N, D]``, or ``[B, K, D]`` in the order of ``keep``.
         """
-        tubelets = clip.shape[1] // self.config.tubelet
-        grid = (clip.shape[3] // self.config.patch, clip.shape[4] // self.config.patch)
-        x = self.patch_embed(clip)
-        cos, sin = self.tables(tubelets, *grid, x.device)
-        if keep is None:
-            cos, sin = cos[None, None], sin[None, None]
-        else:
-            x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
-            cos, sin = cos[keep][:, None], sin[keep][:, None]
+        x, cos, sin = self.start(clip, keep)
         for block in self.blocks:
             x = block(x, cos, sin)
-        return self.norm(x)
+        return self.last_norm(x)
+
+    def start(
+        self, clip: Float[Tensor, "b t 3 h w"], keep: Int[Tensor, "b k"] | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens before any block, and the cosines and sines of their places."""
+        grid = (clip.shape[3] // self.config.patch, clip.shape[4] // self.config.patch)
+        x = self.embed(clip)
+        cos, sin = self.tables(self.tubelets(clip.shape[1]), *grid, x.device)
+        if keep is None:
+            return x, cos[None, None], sin[None, None]
+        x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
+        return x, cos[keep][:, None], sin[keep][:, None]
+
+    def embed(self, clip: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b n d"]:
+        """Tokens of a normalised clip before any block."""
+        return self.patch_embed(clip)
+
+    def tubelets(self, frames: int) -> int:
+        """Tokens along time of so many frames."""
+        return frames // self.config.tubelet
+
+    @property
+    def last_norm(self) -> nn.Module:
+        """The norm behind the last block."""
+        return self.norm
 
     def tables(
         self, tubelets: int, height: int, width: int, device: torch.device
@@ -210,10 +227,13 @@ class VisionTransformer(nn.Module):
         """Rotary cosines and sines of a whole grid in fp32, computed once for each grid."""
         key = (tubelets, height, width, device)
         if key not in self._tables:
-            positions = grid_positions(tubelets, height, width)
-            cos, sin = rotary_tables(positions, self.config.head_dim)
+            cos, sin = self.angles(tubelets, height, width)
             self._tables[key] = (cos.float().to(device), sin.float().to(device))
         return self._tables[key]
+
+    def angles(self, tubelets: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """Cosines and sines ``[N, head_dim]`` of a grid in fp64."""
+        return rotary_tables(grid_positions(tubelets, height, width), self.config.head_dim)
 
 
 def initialise(module: nn.Module, generator: torch.Generator | None = None) -> None:
@@ -232,6 +252,8 @@ def initialise(module: nn.Module, generator: torch.Generator | None = None) -> N
         elif isinstance(child, nn.LayerNorm):
             nn.init.ones_(child.weight)
             nn.init.zeros_(child.bias)
+    for weight in module.parameters(recurse=False):  # of 2.1's modalities
+        nn.init.trunc_normal_(weight, std=INIT_STD, generator=generator)
     blocks = getattr(module, "blocks", ())
     for index, block in enumerate(blocks, start=1):
         with torch.no_grad():

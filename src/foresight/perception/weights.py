@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.perception.generations import refuse_parts, refuse_tensor
+from foresight.perception.generations import SIZE, first_of_21
 from foresight.perception.vit import Attention, VisionTransformer, VitConfig
+from foresight.perception.vit21 import VisionTransformer21, Vit21Config
 
 State = dict[str, Tensor]
 
@@ -26,9 +27,9 @@ HEAD_DIMS = {1280: 80}
 """ViT-H has 16 heads over 1280 channels; all others have heads of 64 channels."""
 
 PUBLISHED_SIZE = 256
-PARTS = ("target_encoder", "encoder")
-"""Copies of an encoder in one file, the one that is taken first: the target is the average that
-is evaluated, and what Meta's own loader reads today."""
+PARTS = ("ema_encoder", "target_encoder", "encoder")
+"""Copies of an encoder in one file, the one that is taken first: averages are what is evaluated,
+and what Meta's own loader reads today (``ema_encoder`` in 2.1's distilled B and L)."""
 CONTAINERS = ("state_dict", "model")
 """What trainers put all weights under."""
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "module", "model", "backbone", "vjepa2")
@@ -36,7 +37,9 @@ WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "module", "model", "backbone", 
 NOT_ENCODER = ("predictor", "pooler", "classifier")
 
 _NAMES = (
-    (re.compile(r"^embeddings\.patch_embeddings\."), "patch_embed."),
+    (re.compile(r"^embeddings\.patch_embeddings(_img)?\."), r"patch_embed\1."),
+    (re.compile(r"^embeddings\.(img|video)_mod_embed$"), r"\1_mod_embed"),
+    (re.compile(r"^distillation_norms\."), "norms_block."),
     (re.compile(r"^layer\."), "blocks."),
     (re.compile(r"\.attention\."), ".attn."),
     (re.compile(r"^layernorm\."), "norm."),
@@ -53,7 +56,7 @@ class EncoderWeights:
 
     Attributes:
         tensors: under Meta's names.
-        part: ``encoder`` or ``target_encoder``; empty where the file holds nothing else.
+        part: one of `PARTS`; empty where the file holds nothing else.
         prefix: what stood before the names and was left out, for example ``module.backbone.``.
     """
 
@@ -73,12 +76,11 @@ def encoder_part(held: Any, source: str, part: str | None = None) -> EncoderWeig
     Args:
         held: what the file holds.
         source: what to call it in messages.
-        part: ``encoder`` or ``target_encoder`` where a file has both; None takes the latter.
+        part: one of `PARTS` where a file has several; None takes the first of them.
 
     Raises:
-        ForesightError: there is none, or it is a V-JEPA 2.1 checkpoint.
+        ForesightError: there is none.
     """
-    refuse_parts(held, source)
     if isinstance(held, dict):
         for key in (part,) if part else PARTS:
             inside = held.get(key)
@@ -101,7 +103,7 @@ def meta_names(tensors: State, source: str, part: str | None = None) -> EncoderW
     """Weights under Meta's names, whatever they came under; what is no encoder is left out.
 
     Raises:
-        ForesightError: the weights are of V-JEPA 2.1, one is there twice, or there is no such part.
+        ForesightError: a weight is there twice, or there is no such part.
     """
     copies: dict[str, State] = {}
     removed: dict[str, set[str]] = {}
@@ -113,7 +115,6 @@ def meta_names(tensors: State, source: str, part: str | None = None) -> EncoderW
         while len(words) > 1 and words[0] in PARTS:
             copy = words.pop(0)
         name = _meta_name(".".join(words))
-        refuse_tensor(name, full, source)
         if name == "pos_embed":  # of training runs without rotary embedding; never used here
             continue
         if name in copies.setdefault(copy, {}):
@@ -179,7 +180,7 @@ def infer_config(tensors: State, source: str, size: tuple[int, int] | None) -> V
     Args:
         tensors: the weights.
         source: what to call them in messages.
-        size: height and width of a frame; None takes 256, which no weight can tell.
+        size: height and width of a frame; None takes the published ones', which no weight tells.
 
     Raises:
         ForesightError: the weights that tell the sizes are missing or odd.
@@ -197,7 +198,8 @@ def infer_config(tensors: State, source: str, size: tuple[int, int] | None) -> V
             f"{source} has patches of {patch}x{other} pixels, {channels} colours and {dim} "
             "channels: expected square RGB patches and heads of 64 channels."
         )
-    height, width = size or (PUBLISHED_SIZE, PUBLISHED_SIZE)
+    usual = SIZE if first_of_21(tensors) else PUBLISHED_SIZE
+    height, width = size or (usual, usual)
     numbers = [int(match[1]) for name in tensors if (match := re.match(r"blocks\.(\d+)\.", name))]
     return VitConfig(
         height=height,
@@ -215,11 +217,17 @@ def infer_config(tensors: State, source: str, size: tuple[int, int] | None) -> V
 def build(tensors: State, config: VitConfig, source: str) -> VisionTransformer:
     """The encoder with these weights, frozen, in fp32 (weights that are fp32 are not copied).
 
+    Both generations are loaded strictly: nothing missing, nothing left over.
+
     Raises:
         ForesightError: weights are missing, unknown, or of another shape; the message names one.
     """
     with torch.device("meta"):
-        module = VisionTransformer(config)
+        module = (
+            VisionTransformer21(config)
+            if isinstance(config, Vit21Config)
+            else VisionTransformer(config)
+        )
     expected = {name: value.shape for name, value in module.state_dict().items()}
     for kind, names in (
         ("lacks", expected.keys() - tensors.keys()),
