@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from counted import count_parameters
 from foresight.core.checkpoint import load_weights, read_header
 from foresight.core.errors import ForesightError
 from foresight.policies.chunk.config import PRESETS, ChunkConfig, NetworkConfig, preset
@@ -14,7 +15,6 @@ from foresight.policies.chunk.network import ChunkNetwork, weighted_mean
 from foresight.policies.chunk.normaliser import canonical_rotation, rotation_reference
 from foresight.policies.chunk.policy import ensembled, save_network
 from foresight.worldmodel.config import CameraInput
-from foresight.worldmodel.model import count_parameters
 
 HEADS = ["l1", "flow", "cvae"]
 TINY = {"width": 16, "heads": 2, "feedforward": 32, "state_hidden": (8,), "layers": 1, "chunk": 4}
