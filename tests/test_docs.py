@@ -122,7 +122,7 @@ def test_the_readme_is_short():
 
 
 def test_the_readme_shows_the_results_as_they_are():
-    from foresight.report.summary import BEGIN, END, readme_block, results_page
+    from studies.summary import BEGIN, END, readme_block, results_page
 
     text = (ROOT / "README.md").read_text()
     shown = text.split(BEGIN)[1].split(END)[0].strip()

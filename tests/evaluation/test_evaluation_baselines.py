@@ -9,7 +9,7 @@ import pytest
 
 from foresight.core.errors import ForesightError
 from foresight.envs.registry import EnvConfig
-from foresight.evaluation import baselines, cache
+from foresight.evaluation import assess, cache
 from foresight.evaluation.baselines import borrow_baselines, paired_baselines
 from foresight.evaluation.cache import EpisodeCache
 from foresight.evaluation.config import EvalConfig
@@ -26,14 +26,14 @@ def on(env_id: str, seeds, max_steps: int | None = None) -> EvalConfig:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     """Every episode that is really run, as (environment, policy, seed)."""
     calls: list[tuple] = []
-    real = baselines.evaluate_policy
+    real = assess.evaluate_policy
 
     def spy(env, maker, seeds: list[int], **kwargs: object) -> object:
         calls.extend((env.id, maker.name, seed) for seed in seeds)
         assert env.cameras == ()  # nobody renders for those who do not look
         return real(env, maker, seeds, **kwargs)
 
-    monkeypatch.setattr(baselines, "evaluate_policy", spy)
+    monkeypatch.setattr(assess, "evaluate_policy", spy)
     return calls
 
 
@@ -103,14 +103,15 @@ def test_finished_rows_are_not_run_again(
 def test_an_interrupted_evaluation_keeps_what_was_finished(
     tmp_path: Path, counted: list[tuple]
 ) -> None:
-    def stop(row: dict) -> None:
-        if row["seed"] == 2:
-            raise KeyboardInterrupt
+    class Stopped(EpisodeCache):
+        def add(self, row: dict) -> None:
+            super().add(row)
+            if row["seed"] == 2:
+                raise KeyboardInterrupt
 
     config = on("cartpole-swingup", range(5), 3)
-    kept = EpisodeCache(tmp_path / "rows.jsonl")
     with pytest.raises(KeyboardInterrupt):
-        paired_baselines(config, ("random",), kept, on_row=stop)
+        paired_baselines(config, ("random",), Stopped(tmp_path / "rows.jsonl"))
     counted.clear()
     kept = EpisodeCache(tmp_path / "rows.jsonl")
     rows = paired_baselines(config, ("random",), kept)

@@ -14,13 +14,11 @@ from foresight.report.tables import (
     episode_table,
     interval,
     measurement_table,
-    measurements_by_task,
     number,
     overview_table,
     print_result,
     provenance_table,
     to_markdown,
-    turned,
 )
 
 
@@ -87,26 +85,6 @@ def test_other_tables() -> None:
     assert facts["git"] == made.git and facts["config hash"] == made.config_hash
     assert facts["simulator"] == "mujoco 3.3.2" and "numpy" in facts["versions"]
     assert texts(config_table(made)) == [["a.b", "1"], ["a.c", "[2]"], ["d", "None"]]
-
-
-def test_measurements_and_conditions_can_stand_across() -> None:
-    rows = [
-        {"measure": "error", "task": task, "value": float(place + turn), "horizon": 1}
-        for place, task in enumerate(("a-b", "c-d"))
-        for turn in range(2 + place)
-    ]
-    rows.append({"measure": "cost", "task": "c-d", "value": 7.0})
-    made = make_result("made", {}, "none", rows)
-    table = measurements_by_task(made)
-    assert table.columns == ("what", "n", "a-b", "c-d")
-    assert [line[:2] for line in texts(table)] == [["error@1", "2–3"], ["cost", "1"]]
-    assert texts(table)[1][2:] == ["–", "7.00"]
-    flat = {(line[0], line[1]): line[3] for line in texts(measurement_table(made))}
-    assert texts(table)[0][2:] == [flat["error@1", "a-b"], flat["error@1", "c-d"]]
-    around = turned(overview_table(result()))
-    assert around.columns == ("", "a-b", "c-d")
-    assert [line[0].text for line in around.rows] == ["zero", "planner:x", "worse"]
-    assert texts(turned(turned(table))) == texts(table)
 
 
 def test_numbers() -> None:

@@ -60,7 +60,7 @@ def test_an_installed_package_says_that_it_needs_a_checkout(
     monkeypatch.setattr(checkout, "ROOT", tmp_path / "lib" / "python3.11")
     for verb in ("reproduce", "bench", "report"):
         monkeypatch.delitem(sys.modules, f"foresight.cli.{verb}", raising=False)
-    monkeypatch.setattr("foresight.report.summary.write_results", lambda *_: [])
+    monkeypatch.setattr("studies.summary.write_results", lambda *_: [])
     (tmp_path / "results").mkdir()
     monkeypatch.chdir(tmp_path)
     assert cli.main(words) == 2

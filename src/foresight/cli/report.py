@@ -13,16 +13,15 @@ from foresight.core.checkout import use_checkout
 
 @dataclass(frozen=True)
 class Config:
-    """Write the HTML page of a finished run, or the tables of a folder of result files."""
+    """Write the HTML page of a finished run; in a checkout, also the tables of a results folder."""
 
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder that `foresight run` worked in, or one that holds result files such as `results`."""
     readme: Path | None = None
     """With result files: also write the main tables into this file, between its markers."""
     findings: Path | None = None
-    """With result files, in a checkout: also write the page that holds the conclusions of the
+    """With result files: also write the page that holds the conclusions of the
     studies against them, for example docs/findings.md."""
-
     film: Path | None = None
     """With a run: also write its last film as a GIF, for pages that play no video."""
 
@@ -30,7 +29,6 @@ class Config:
 def main(config: Config) -> None:
     """Write the page or the tables and say where."""
     from foresight.report.run_page import film_gif, road_page
-    from foresight.report.summary import write_results
 
     is_run = (config.folder / "result.json").exists() or not config.folder.is_dir()
     if is_run:
@@ -38,10 +36,12 @@ def main(config: Config) -> None:
         if config.film is not None:
             print(f"film: {film_gif(config.folder, config.film)}")
         return
+    use_checkout("studies")
+    from studies.summary import write_results
+
     for path in write_results(config.folder, config.readme):
         print(f"written: {path}")
     if config.findings is not None:
-        use_checkout("studies")
         from studies.findings import write_findings
 
         print(f"written: {write_findings(config.folder, config.findings)}")

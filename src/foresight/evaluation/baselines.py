@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from foresight.core.errors import ForesightError
 from foresight.core.progress import console
 from foresight.envs.registry import EnvConfig
+from foresight.evaluation.assess import assess_policy
 from foresight.evaluation.cache import EpisodeCache
 from foresight.evaluation.config import EvalConfig, blind, protocol_name, task_name
 from foresight.evaluation.constant import TRAINING_SEED
-from foresight.evaluation.episodes import evaluate_policy, policy_hash
+from foresight.evaluation.episodes import policy_hash
 from foresight.evaluation.results import load
 from foresight.evaluation.statistics import Row
 from foresight.experts import has_expert
@@ -31,7 +32,6 @@ def paired_baselines(
     cache: EpisodeCache | None = None,
     *,
     training_seeds: Sequence[int] | None = None,
-    on_row: Callable[[Row], None] | None = None,
 ) -> list[Row]:
     """Rows of all baselines on the same seeds.
 
@@ -45,7 +45,6 @@ def paired_baselines(
         cache: rows found there are not run again, new ones are added to it.
         training_seeds: where the constant action is searched; must not meet the seeds. One seed
             is enough for a trial run that cuts episodes short.
-        on_row: called with each newly measured row.
 
     Raises:
         ForesightError: an unknown method, or training seeds among the evaluation seeds.
@@ -53,41 +52,13 @@ def paired_baselines(
     cache = EpisodeCache() if cache is None else cache
     if training_seeds is None:
         training_seeds = TRAINING_SEEDS if config.max_steps is None else TRAINING_SEEDS[:1]
-    own = replace(config, env=blind(config.env))
+    own = replace(config, env=blind(config.env), parallel=1)
     rows: list[Row] = []
     for method in methods:
         name = _policy_name(cache, method, own, training_seeds)
         if name is not None:
-            rows += _rows(own, method, NamedPolicy(name, own.env.id), cache, on_row)
+            rows += assess_policy(own, method, NamedPolicy(name, own.env.id), cache).rows
     return rows
-
-
-def _rows(
-    config: EvalConfig,
-    method: str,
-    maker: NamedPolicy,
-    cache: EpisodeCache,
-    on_row: Callable[[Row], None] | None,
-) -> list[Row]:
-    def keep(row: Row) -> None:
-        cache.add(row)
-        if on_row is not None:
-            on_row(row)
-
-    env, digest = config.env, policy_hash(config.env, maker, config.max_steps)
-    missing = [seed for seed in config.seeds if cache.find(env, method, seed, digest) is None]
-    if missing:
-        evaluate_policy(
-            env,
-            maker,
-            missing,
-            method=method,
-            workers=config.workers,
-            max_steps=config.max_steps,
-            on_row=keep,
-        )
-    found = [cache.find(env, method, seed, digest) for seed in config.seeds]
-    return [row for row in found if row is not None]
 
 
 def _policy_name(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -77,8 +77,8 @@ def overview_table(result: Result) -> Table:
             tone = "good" if entry and entry["mean"] == best else ""
             cells.append(Cell(interval(entry), tone) if entry else Cell("–", "muted"))
         rows.append(cells)
-    counts = _counts(result.summary[k]["n"] for k in _return_keys(result))
-    note = f"Mean return of n = {counts} episodes with 95 % bootstrap interval."
+    sizes = counts(result.summary[k]["n"] for k in _return_keys(result))
+    note = f"Mean return of n = {sizes} episodes with 95 % bootstrap interval."
     return Table(
         f"Returns, protocol {result.protocol}", ("task", *result.conditions), rows, 1, note
     )
@@ -88,40 +88,9 @@ def measurement_table(result: Result) -> Table:
     """Everything measured that is not an episode."""
     rows = [
         [Cell(what), Cell(task), Cell(f"{entry['n']:.0f}", "muted"), Cell(interval(entry))]
-        for what, task, entry in _measured(result)
+        for what, task, entry in measurements(result)
     ]
     return Table("Measurements", ("what", "task", "n", "value"), rows, labels=2)
-
-
-def measurements_by_task(result: Result) -> Table:
-    """The same with tasks across, which takes a line for each thing measured."""
-    found: dict[str, dict[str, Mapping[str, float]]] = {}
-    for what, task, entry in _measured(result):
-        found.setdefault(what, {})[task] = entry
-    measured = dict.fromkeys(task for entries in found.values() for task in entries)
-    tasks = [task for task in dict.fromkeys((*result.tasks, *measured)) if task in measured]
-    rows = [
-        [
-            Cell(what),
-            Cell(_counts(entry["n"] for entry in entries.values()), "muted"),
-            *(
-                Cell(interval(entries[task])) if task in entries else Cell("–", "muted")
-                for task in tasks
-            ),
-        ]
-        for what, entries in found.items()
-    ]
-    return Table("Measurements", ("what", "n", *tasks), rows, labels=1)
-
-
-def turned(table: Table) -> Table:
-    """Lines as columns; for a table with one column of labels."""
-    names = [row[0].text for row in table.rows]
-    rows = [
-        [Cell(column), *(row[place] for row in table.rows)]
-        for place, column in enumerate(table.columns[1:], 1)
-    ]
-    return replace(table, columns=("", *names), rows=rows)
 
 
 def held_out_table(errors: Mapping[str, Any]) -> Table:
@@ -220,7 +189,7 @@ def interval(entry: Mapping[str, float]) -> str:
     return f"{number(entry['mean'])} [{number(entry['low'])}, {number(entry['high'])}]"
 
 
-def _measured(result: Result) -> Iterator[tuple[str, str, Mapping[str, float]]]:
+def measurements(result: Result) -> Iterator[tuple[str, str, Mapping[str, float]]]:
     """Name, task and summary of everything measured that is not an episode."""
     agents = set(result.conditions)
     for key, entry in result.summary.items():
@@ -234,7 +203,7 @@ def _measured(result: Result) -> Iterator[tuple[str, str, Mapping[str, float]]]:
             yield what, task, entry
 
 
-def _counts(sizes: Iterable[float]) -> str:
+def counts(sizes: Iterable[float]) -> str:
     """How many there were: a number, or the least and the most."""
     found = sorted({int(size) for size in sizes}) or [0]
     return "–".join(str(n) for n in dict.fromkeys((found[0], found[-1])))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,20 +21,6 @@ from foresight.policies.registry import MakePolicy
 from foresight.rollout.film import Film
 from foresight.rollout.pool import run_jobs
 from foresight.rollout.vector import Start, Team, VectorRollout
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Everything about the episodes but their policies and seeds; travels to the workers."""
-
-    env: EnvConfig
-    count: int
-    finish: Callable[[Episode], Any] | None
-    max_steps: int | None = None
-    expert: MakePolicy | None = None
-    start: Start | None = None
-    film: Film | None = None
-    images: bool = True
 
 
 def run_episodes(
@@ -90,14 +75,23 @@ def run_episodes(
     planned = list(zip(map(int, seeds), makers, strict=True))
     groups = [planned[i : i + parallel] for i in range(0, len(planned), parallel)]
     count = max((len(group) for group in groups), default=1)
-    plan = _Plan(env, count, finish, max_steps, expert, start, film, images)
+    make_rollout = partial(
+        VectorRollout,
+        env,
+        count,
+        max_steps=max_steps,
+        expert=expert,
+        start=start,
+        film=film,
+        images=images,
+    )
 
     def tell(group: list[Any]) -> None:
         if on_episode is not None:
             for found in group:
                 on_episode(found)
 
-    results = run_jobs(partial(_Runner, plan), groups, workers, label, tell)
+    results = run_jobs(partial(_Runner, make_rollout, finish), groups, workers, label, tell)
     return _flat(results, label, len(seeds))
 
 
@@ -119,17 +113,10 @@ def _flat(groups: Iterator[list[Any]], label: str, total: int) -> Iterator[Any]:
 class _Runner:
     """Runs groups of episodes in one process; keeps environments and policies between them."""
 
-    def __init__(self, plan: _Plan) -> None:
-        self.plan = plan
-        self.rollout = VectorRollout(
-            plan.env,
-            plan.count,
-            max_steps=plan.max_steps,
-            expert=plan.expert,
-            start=plan.start,
-            film=plan.film,
-            images=plan.images,
-        )
+    def __init__(
+        self, make_rollout: Callable[[], VectorRollout], finish: Callable[[Episode], Any] | None
+    ) -> None:
+        self.rollout, self.finish = make_rollout(), finish
         self._policies: dict[Any, list[Policy]] = {}
 
     def __call__(self, group: Sequence[tuple[int, MakePolicy]]) -> list[Any]:
@@ -137,8 +124,9 @@ class _Runner:
         team = Team(self._members(makers))
         with seeded(seeds[0]):
             episodes = self.rollout.run(team, seeds)
-        finish = self.plan.finish
-        return episodes if finish is None else [finish(episode) for episode in episodes]
+        if self.finish is None:
+            return episodes
+        return [self.finish(episode) for episode in episodes]
 
     def close(self) -> None:
         for policies in self._policies.values():

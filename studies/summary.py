@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,17 +12,18 @@ from foresight.core.files import write_text
 from foresight.evaluation.results import Result, load
 from foresight.evaluation.statistics import summarise
 from foresight.report.probes import probe_table
-from foresight.report.speed import speed_table
 from foresight.report.tables import (
+    Cell,
     Table,
+    counts,
     episode_table,
     interval,
     measurement_table,
-    measurements_by_task,
+    measurements,
     overview_table,
     to_markdown,
-    turned,
 )
+from studies.speed import speed_table
 
 PROBES = "probes"
 SPEED = "encoder-speed"
@@ -61,6 +63,37 @@ def _measured(result: Result) -> Table:
     """What was measured, with tasks across where most of it was measured in several."""
     table, across = measurement_table(result), measurements_by_task(result)
     return across if 2 * len(across.rows) <= len(table.rows) else table
+
+
+def measurements_by_task(result: Result) -> Table:
+    """The same with tasks across, which takes a line for each thing measured."""
+    found: dict[str, dict[str, Mapping[str, float]]] = {}
+    for what, task, entry in measurements(result):
+        found.setdefault(what, {})[task] = entry
+    measured = dict.fromkeys(task for entries in found.values() for task in entries)
+    tasks = [task for task in dict.fromkeys((*result.tasks, *measured)) if task in measured]
+    rows = [
+        [
+            Cell(what),
+            Cell(counts(entry["n"] for entry in entries.values()), "muted"),
+            *(
+                Cell(interval(entries[task])) if task in entries else Cell("–", "muted")
+                for task in tasks
+            ),
+        ]
+        for what, entries in found.items()
+    ]
+    return Table("Measurements", ("what", "n", *tasks), rows, labels=1)
+
+
+def turned(table: Table) -> Table:
+    """Lines as columns; for a table with one column of labels."""
+    names = [row[0].text for row in table.rows]
+    rows = [
+        [Cell(column), *(row[place] for row in table.rows)]
+        for place, column in enumerate(table.columns[1:], 1)
+    ]
+    return replace(table, columns=("", *names), rows=rows)
 
 
 def write_results(folder: Path, readme: Path | None = None) -> list[Path]:

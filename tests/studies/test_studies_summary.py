@@ -4,7 +4,15 @@ import pytest
 
 from foresight.core.errors import ForesightError
 from foresight.evaluation.results import make_result
-from foresight.report.summary import BEGIN, END, readme_block, write_results
+from foresight.report.tables import Table, measurement_table
+from studies.summary import (
+    BEGIN,
+    END,
+    measurements_by_task,
+    readme_block,
+    turned,
+    write_results,
+)
 
 
 def result(name, returns, **config):
@@ -51,3 +59,27 @@ def test_no_results_and_no_markers_are_one_sentence(tmp_path):
     readme.write_text("nothing")
     with pytest.raises(ForesightError, match="lacks the line"):
         write_results(tmp_path, readme)
+
+
+def texts(table: Table) -> list[list[str]]:
+    return [[cell.text for cell in row] for row in table.rows]
+
+
+def test_measurements_and_conditions_can_stand_across() -> None:
+    rows = [
+        {"measure": "error", "task": task, "value": float(place + turn), "horizon": 1}
+        for place, task in enumerate(("a-b", "c-d"))
+        for turn in range(2 + place)
+    ]
+    rows.append({"measure": "cost", "task": "c-d", "value": 7.0})
+    made = make_result("made", {}, "none", rows)
+    table = measurements_by_task(made)
+    assert table.columns == ("what", "n", "a-b", "c-d")
+    assert [line[:2] for line in texts(table)] == [["error@1", "2–3"], ["cost", "1"]]
+    assert texts(table)[1][2:] == ["–", "7.00"]
+    flat = {(line[0], line[1]): line[3] for line in texts(measurement_table(made))}
+    assert texts(table)[0][2:] == [flat["error@1", "a-b"], flat["error@1", "c-d"]]
+    around = turned(table)
+    assert around.columns == ("", "error@1", "cost")
+    assert [line[0].text for line in around.rows] == ["n", "a-b", "c-d"]
+    assert texts(turned(around)) == texts(table)

@@ -1,8 +1,8 @@
 """The encoder's speed as a table."""
 
 from foresight.evaluation.results import make_result
-from foresight.report.speed import speed_table
-from foresight.report.summary import headline
+from studies.speed import speed_table
+from studies.summary import headline
 
 
 def rows(size, **speeds):
