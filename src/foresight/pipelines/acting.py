@@ -84,7 +84,9 @@ def policy_of(
             f"{what!r} does not exist: give a checkpoint's folder, or the name of a policy and "
             "where it acts, for example `random --env reacher-easy`."
         )
-    return Acting(NamedPolicy(what, env.id), replace(env, cameras=()), what.partition(":")[0])
+    kind = what.partition(":")[0]
+    env = env if kind == "replay" else replace(env, cameras=())  # it alone compares pictures
+    return Acting(NamedPolicy(what, env.id), env, kind)
 
 
 def _of_checkpoint(
