@@ -57,10 +57,11 @@ def test_one_demonstration_or_any(shown):
 
 
 def test_the_verb_evaluates_it(shown, tmp_path):
-    words = ["evaluate", f"replay:{shown}", "--env", "fake_robot:FakeRobot", "--seeds", "2",
-             "--baselines", "zero", "--workers", "1", "--out", str(tmp_path / "r.json")]  # fmt: skip
+    out = tmp_path / "result.json"
+    words = ["evaluate", f"replay:{shown}", "--env", "fake_robot:FakeRobot", "--seeds", "2"]
+    words += ["--baselines", "zero", "--workers", "1", "--out", str(out)]
     assert cli.main(words) == 0
-    assert set(load_result(tmp_path / "r.json").conditions) == {"replay", "zero"}
+    assert set(load_result(out).conditions) == {"replay", "zero"}
 
 
 @pytest.mark.parametrize(
