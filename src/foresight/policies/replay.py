@@ -74,9 +74,9 @@ class Replay(Policy):
     def act(self, observation: Observation) -> Action:
         """The action that was shown at this time."""
         first, end = self.dataset.offsets[self.episode : self.episode + 2]
-        action = self.actions[min(first + self.step, end - 1)]
+        action: Action = self.actions[min(first + self.step, end - 1)]
         self.step += 1
-        return np.clip(action, self.spec.low, self.spec.high)
+        return action.clip(self.spec.low, self.spec.high)
 
     def notes(self) -> dict[str, int]:
         """Which demonstration was replayed."""
