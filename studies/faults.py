@@ -33,7 +33,9 @@ class FaultsConfig:
     """How often to kill and how long the victims run."""
 
     moments: int = 10
-    """Kills of each stage."""
+    """Kills of each stage that reads or writes a dataset."""
+    learn_moments: int = 30
+    """Kills of learning by acting, which has the most to lose."""
     episodes: int = 16
     """Episodes of the dataset."""
     steps: int = 100
@@ -59,7 +61,7 @@ class Victim:
 
 def presets() -> dict[str, FaultsConfig]:
     """The named sizes."""
-    smoke = FaultsConfig(moments=1, episodes=4, steps=40, epochs=3)
+    smoke = FaultsConfig(moments=1, learn_moments=1, episodes=4, steps=40, epochs=3)
     return {"full": FaultsConfig(), "smoke": smoke}
 
 
@@ -69,7 +71,7 @@ def reproduce(request: Request) -> Result:
 
 
 def run(config: FaultsConfig, folder: Path) -> Result:
-    """Kill every stage at ``moments`` random moments, each time in a fresh folder.
+    """Kill every stage at random moments, each time in a fresh folder.
 
     A row says for each kill how much was finished before it, how much was still there afterwards,
     and whether the resumed run ended at the data of an undisturbed one.
@@ -80,7 +82,8 @@ def run(config: FaultsConfig, folder: Path) -> Result:
     rows: list[Row] = []
     for victim in victims(config, base):
         work = _undisturbed(victim, base)
-        for index in track(range(config.moments), f"kill {victim.name}"):
+        moments = config.learn_moments if victim.name == "learn" else config.moments
+        for index in track(range(moments), f"kill {victim.name}"):
             delay = float(rng.uniform(0, work))
             rows += _kill_once(victim, base, folder / f"{victim.name}-{index}", delay)
             shutil.rmtree(folder / f"{victim.name}-{index}")
