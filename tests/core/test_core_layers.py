@@ -9,6 +9,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "foresight"
 LINE = (
     "core",
     "envs",
+    "serving",
     "data",
     "native",
     "perception",

@@ -31,6 +31,8 @@ VERBS = {
     "learn": "learn a task by acting in it and imagining, then measure the agent",
     "teach": "show a task once on video, and film the robot doing it",
     "evaluate": "let an agent act, beside its baselines on the same seeds",
+    "serve": "let a robot elsewhere ask a policy over the network",
+    "drive": "drive a robot at a fixed rate, and say how late its actions came",
     "drift": "measure how far a model's imagined features drift from the true ones",
     "probe": "say what an encoder sees of a task or a dataset, before any training",
     "report": "make the HTML page of a finished run",

@@ -16,6 +16,8 @@ EXTRAS = {
     "huggingface_hub": "hub",
     "transformers": "hub",
     "tensorboard": "tensorboard",
+    "msgpack": "serve",
+    "websockets": "serve",
 }
 """Name of a package, as it is imported, to the extra that installs it."""
 

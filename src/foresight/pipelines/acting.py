@@ -9,6 +9,7 @@ from foresight.core.checkpoint import Header, checkpoint_types, load, read_heade
 from foresight.core.errors import ForesightError
 from foresight.core.policy import Policy
 from foresight.core.spec import Spec
+from foresight.envs.interface import spec_of
 from foresight.envs.registry import EnvConfig
 from foresight.evaluation.config import is_dmc
 from foresight.perception.config import EncoderConfig
@@ -62,6 +63,7 @@ def policy_of(
     planner: PlannerConfig | None = None,
     device: str = "cpu",
     chunk: ChunkActing | None = None,
+    anywhere: bool = False,
 ) -> Acting:
     """The policy of a checkpoint's folder or of a name.
 
@@ -71,6 +73,7 @@ def policy_of(
         planner: of world models that were trained offline.
         device: where networks run.
         chunk: of policies that decide chunks.
+        anywhere: a policy that needs no environment may have none: it is for a robot.
 
     Raises:
         ForesightError: no such folder or policy, no environment for a policy's name, or a
@@ -78,7 +81,7 @@ def policy_of(
     """
     folder = Path(what)
     if folder.is_dir():
-        return _of_checkpoint(folder, env, planner or PlannerConfig(), device, chunk)
+        return _of_checkpoint(folder, env, planner or PlannerConfig(), device, chunk, anywhere)
     if "/" in what.partition(":")[0] or not env.id:
         raise ForesightError(
             f"{what!r} does not exist: give a checkpoint's folder, or the name of a policy and "
@@ -89,21 +92,42 @@ def policy_of(
     return Acting(NamedPolicy(what, env.id), env, kind)
 
 
+def policy_and_spec(what: str, env: EnvConfig, device: str = "cpu") -> tuple[Policy, Spec, str]:
+    """A policy that acts for a robot elsewhere, that robot's spec, and the policy's name.
+
+    Args:
+        what: as for :func:`policy_of`.
+        env: stands for the robot where a policy has no spec of its own; its id may be empty.
+        device: where networks run.
+
+    Raises:
+        ForesightError: as :func:`policy_of`.
+    """
+    found = policy_of(what, env, device=device, anywhere=True)
+    spec = None if found.folder is None else read_header(found.folder).spec
+    if spec is None:
+        made = found.env.make()
+        spec = spec_of(made)
+        made.close()
+    return found.maker(spec), spec, found.method
+
+
 def _of_checkpoint(
     folder: Path,
     env: EnvConfig,
     planner: PlannerConfig,
     device: str,
     chunk: ChunkActing | None,
+    anywhere: bool,
 ) -> Acting:
     header = read_header(folder)
     task = header.config.get("task") if isinstance(header.config, dict) else None
     if not env.id:
-        if not task:
+        if not task and not (anywhere and header.spec is not None):
             raise ForesightError(
                 f"{folder} does not say which environment it was trained in: name one with --env."
             )
-        env = replace(env, id=str(task))
+        env = replace(env, id=str(task or ""))
     if header.type in ("world-model", "cloned-policy"):
         return _of_ours(header, folder, env, planner, device)
     if header.type == CHUNKS:
@@ -123,11 +147,15 @@ def _of_ours(
     config = header.config
     name, readout = str(config["encoder"]), str(config["readout"])
     eyes = EncoderConfig(name, readout, device) if readout else EncoderConfig(name, device=device)
-    env = replace(env, size=_size(header, eyes), quality="smooth" if is_dmc(env) else None)
+    env = replace(env, size=_size(header, eyes), quality="smooth" if env.id and is_dmc(env) else None)
     if header.type == "cloned-policy":
         return Acting(ClonedFactory(str(folder), eyes), env, "cloned", folder)
     if config["heads"]["prior"] and config["heads"]["values"]:
         return Acting(MPCFactory(str(folder), device=device), env, "mpc", folder)
+    if not env.id:
+        raise ForesightError(
+            f"{folder} is planned with towards a goal of an environment: name it with --env."
+        )
     maker = PlannerFactory(str(folder), eyes, planner, env)
     return Acting(maker, env, f"planner:{name.replace('/', ':')}", folder)
 

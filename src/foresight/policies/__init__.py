@@ -1,6 +1,7 @@
 """Everything that acts: scripted, planned, cloned, taught; made by name or from a checkpoint."""
 
 from foresight.policies.registry import MakePolicy, NamedPolicy, make_policy, register_policy
+from foresight.policies.remote import RemotePolicy
 from foresight.policies.replay import Replay
 from foresight.policies.scripted import AR1Noise, Constant, EpsilonGreedy, Random
 
@@ -11,6 +12,7 @@ __all__ = [
     "MakePolicy",
     "NamedPolicy",
     "Random",
+    "RemotePolicy",
     "Replay",
     "make_policy",
     "register_policy",
