@@ -44,7 +44,7 @@ def test_a_view_that_is_not_contiguous_arrives_whole():
     ],
 )
 def test_what_is_no_message_is_a_value_error(data):
-    with pytest.raises(ValueError):  # noqa: PT011 (any words will do: the server makes the sentence)
+    with pytest.raises(ValueError):
         unpack(data)
 
 

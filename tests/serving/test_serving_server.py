@@ -1,6 +1,7 @@
 """A policy behind a websocket: right answers, sentences for wrong requests, kills and restarts."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -116,16 +117,14 @@ def test_what_no_client_of_ours_sends(serve, message, words):
         raw.send(message)
         answer = unpack(raw.recv())
         assert set(answer) == {"error"}
-        import re
-
         assert re.search(words, answer["error"])
 
 
 def test_one_robot_at_a_time(serve):
     server = serve(Counter())
-    with RemotePolicy(url(server), patience=0):
-        with pytest.raises(ServerError, match="Another robot is being served"):
-            RemotePolicy(url(server), patience=0)
+    refusal = pytest.raises(ServerError, match="Another robot is being served")
+    with RemotePolicy(url(server), patience=0), refusal:
+        RemotePolicy(url(server), patience=0)
     until = time.monotonic() + 5
     while time.monotonic() < until:  # the server hears of the leaving a moment later
         try:

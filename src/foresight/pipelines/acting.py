@@ -147,7 +147,9 @@ def _of_ours(
     config = header.config
     name, readout = str(config["encoder"]), str(config["readout"])
     eyes = EncoderConfig(name, readout, device) if readout else EncoderConfig(name, device=device)
-    env = replace(env, size=_size(header, eyes), quality="smooth" if env.id and is_dmc(env) else None)
+    env = replace(
+        env, size=_size(header, eyes), quality="smooth" if env.id and is_dmc(env) else None
+    )
     if header.type == "cloned-policy":
         return Acting(ClonedFactory(str(folder), eyes), env, "cloned", folder)
     if config["heads"]["prior"] and config["heads"]["values"]:
