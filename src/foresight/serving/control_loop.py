@@ -33,7 +33,7 @@ class Robot(Protocol):
 class Acts(Protocol):
     """A policy, here or behind a server; where it has one, ``predict_action_chunk`` is used."""
 
-    def reset(self, observation: Observation, seed: int = 0) -> None:
+    def reset(self, observation: Observation, seed: int) -> None:
         """Begin an episode."""
 
     def act(self, observation: Observation) -> Float32[np.ndarray, " A"]:
