@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("your-dataset", "your-policy")
+PAGES = ("your-dataset", "your-policy", "metaworld")
 RECORDINGS = {"your-dataset": {"recordings/two-cameras": "tests/data/lerobot/two-cameras"}}
 """What lies in the folder before a page is read."""
 

@@ -11,9 +11,9 @@ import foresight
 
 ROOT = Path(foresight.__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
-MAY_LOOK = ("envs/dmc", "experts", "diagnostics/probes", "core/simulator.py")
+MAY_LOOK = ("envs/dmc", "envs/metaworld", "experts", "diagnostics/probes", "core/simulator.py")
 """Who implements a simulator, and who may ask for it."""
-LOOKS = {"physics", "dm_task", "truth", "set_state", "get_state"}
+LOOKS = {"physics", "dm_task", "full_observation", "truth", "set_state", "get_state"}
 GENERATORS = {"random", "rng", "generator"}
 """What has a ``get_state`` that is no simulator's: ``numpy.random``, ``torch.random``."""
 

@@ -19,6 +19,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.spec import Spec
 from foresight.envs import factories
 from foresight.envs.dmc.tasks import task_ids
+from foresight.envs.metaworld.tasks import TASKS
 from foresight.envs.registry import (
     EnvConfig,
     env_ids,
@@ -69,7 +70,8 @@ def test_a_short_id_and_the_full_one_are_the_same():
 
 def test_the_list_has_every_task_of_the_suite_and_what_was_registered(register):
     register("acme/arm", FakeRobot)
-    assert {f"dmc/{task}" for task in task_ids()} | {"acme/arm"} == set(env_ids())
+    own = {f"dmc/{task}" for task in task_ids()} | {f"metaworld/{task}" for task in TASKS}
+    assert own | {"acme/arm"} == set(env_ids())
 
 
 def test_importing_the_room_imports_no_simulator_and_tells_gymnasium():

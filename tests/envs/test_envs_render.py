@@ -7,7 +7,8 @@ import pytest
 
 from foresight.core.errors import ForesightError
 from foresight.envs.dmc.environment import DMControlEnv
-from foresight.envs.render import RenderSettings
+from foresight.envs.registry import make
+from foresight.envs.render import FrameRenderer, RenderSettings
 
 
 def first_frame(task, settings, seed=0):
@@ -100,3 +101,20 @@ def test_other_bad_settings_are_refused():
 def test_an_unknown_camera_is_refused_with_the_ones_there_are(camera):
     with pytest.raises(ForesightError, match=rf"{camera!r}.*0 \(fixed\), 1 \(hand\)"):
         DMControlEnv("reacher-easy", render=RenderSettings(camera=camera))
+
+
+def test_coarse_meshes_look_alike_and_leave_the_model_as_it_was():
+    env = make("metaworld/push", cameras=[])
+    env.reset(seed=0)
+    model, data = env._upstream.model, env._upstream.data
+    names = ("mesh_facenum", "mesh_face", "mesh_facenormal", "mesh_facetexcoord")
+    before = [getattr(model, name).copy() for name in names]
+    frames = []
+    for coarse in (0.0, 0.008, 0.1):
+        renderer = FrameRenderer(model, RenderSettings(size=64, camera="corner2", coarse=coarse))
+        frames.append(renderer.render(data).astype(int))
+        renderer.close()
+        for name, values in zip(names, before, strict=True):
+            assert np.array_equal(getattr(model, name), values)
+    apart = [np.abs(frame - frames[0]).mean() for frame in frames]
+    assert 0 < apart[1] < 1 < apart[2]

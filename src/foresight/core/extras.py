@@ -12,6 +12,7 @@ DISTRIBUTION = "foresight-robotics"
 EXTRAS = {
     "dm_control": "dmc",
     "mujoco": "dmc",
+    "metaworld": "metaworld",
     "stable_baselines3": "experts",
     "huggingface_hub": "hub",
     "transformers": "hub",

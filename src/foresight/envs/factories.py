@@ -1,8 +1,8 @@
 """Ids of environments and who makes them: our own, installed packages', and those at hand.
 
-An id is looked up in this order: what :func:`register_env` was told, the tasks of dm_control,
-installed packages (entry-point group ``foresight.envs``), ``gym/ID`` for Gymnasium's own registry,
-and ``MODULE:ENV`` for a class or function that can be imported.
+An id is looked up in this order: what :func:`register_env` was told, the tasks of dm_control and
+Meta-World, installed packages (entry-point group ``foresight.envs``), ``gym/ID`` for Gymnasium's
+own registry, and ``MODULE:ENV`` for a class or function that can be imported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from typing import Any
 import gymnasium
 
 from foresight.core.errors import ForesightError, first_line
+from foresight.envs.dmc import protocol as dmc
 from foresight.envs.dmc.tasks import canonical, task_ids
+from foresight.envs.metaworld import tasks as metaworld
 
 Factory = Callable[..., "gymnasium.Env[Any, Any]"]
 
@@ -29,6 +31,8 @@ GROUP = "foresight.envs"
 """The entry-point group in which packages offer environments."""
 DMC = "dmc/"
 GYM = "gym/"
+METAWORLD = metaworld.NAMESPACE
+RESERVED = (DMC, METAWORLD, GYM)
 ID = re.compile(r"[\w.-]+/[\w.-]+|[\w.-]+")
 
 _registered: dict[str, Factory] = {}
@@ -51,10 +55,10 @@ def register_env(env_id: str, factory: Factory) -> None:
     Raises:
         ForesightError: another factory has this id, or it is no id.
     """
-    if not isinstance(env_id, str) or not ID.fullmatch(env_id) or env_id.startswith((DMC, GYM)):
+    if not isinstance(env_id, str) or not ID.fullmatch(env_id) or env_id.startswith(RESERVED):
         raise ForesightError(
             f"{env_id!r} cannot be the id of an environment: write NAMESPACE/NAME in letters, "
-            f"digits, '_', '.' and '-', with a namespace other than dmc and gym."
+            f"digits, '_', '.' and '-', with a namespace other than dmc, metaworld and gym."
         )
     if not callable(factory):
         raise ForesightError(
@@ -69,7 +73,7 @@ def register_env(env_id: str, factory: Factory) -> None:
 
 def env_ids() -> list[str]:
     """All ids that can be made here, sorted; Gymnasium's own (``gym/...``) are not listed."""
-    own = {DMC + task for task in task_ids()}
+    own = {DMC + task for task in task_ids()} | {METAWORLD + task for task in metaworld.TASKS}
     return sorted(own | set(_registered) | set(_offered()))
 
 
@@ -82,10 +86,20 @@ def full_id(env_id: str) -> str:
     name = str(env_id)
     if name in _registered or name in _offered() or name.startswith(GYM) or ":" in name:
         return name
+    if name.removeprefix(METAWORLD) in metaworld.TASKS and name.startswith(METAWORLD):
+        return name
     task = canonical(name.removeprefix(DMC))
     if task in task_ids():
         return DMC + task
     raise _unknown(name)
+
+
+def default_protocol(env_id: str) -> str | None:
+    """The preset of an environment where nobody names one; None for one without presets."""
+    name = full_id(env_id)
+    if name.startswith(DMC):
+        return dmc.DEFAULT
+    return metaworld.DEFAULT if name.startswith(METAWORLD) else None
 
 
 def find_factory(env_id: str) -> Factory:
@@ -97,8 +111,8 @@ def find_factory(env_id: str) -> Factory:
     name = full_id(env_id)
     if name in _registered:
         return _registered[name]
-    if name.startswith(DMC):
-        return _dmc(name.removeprefix(DMC))
+    if name.startswith((DMC, METAWORLD)):
+        return _of_suite(*name.split("/"))
     if name.startswith(GYM):
         return _gymnasiums(name.removeprefix(GYM))
     offered = _offered().get(name)
@@ -127,13 +141,14 @@ def _tell_gymnasium(env_id: str) -> None:
     )
 
 
-def _dmc(task: str) -> Factory:
-    from foresight.envs.dmc.environment import make_task
+def _of_suite(suite: str, task: str) -> Factory:
+    module = importlib.import_module(f"foresight.envs.{suite}.environment")
 
     def factory(**options: Any) -> gymnasium.Env[Any, Any]:
-        return make_task(task, **options)
+        return module.make_task(task, **options)  # type: ignore[no-any-return]
 
-    factory.__signature__ = _signature_without(make_task, "task")  # type: ignore[attr-defined]
+    signature = _signature_without(module.make_task, "task")
+    factory.__signature__ = signature  # type: ignore[attr-defined]
     return factory
 
 

@@ -13,6 +13,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
 from foresight.core.spec import Spec
 
+MAX_SEED = 2**32 - 1
 INTERFACE = "interface"
 """The attribute that holds a Foresight environment's spec."""
 
@@ -133,6 +134,19 @@ def whole_number(what: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ForesightError(f"{value!r} is no {what}: give a whole number from {least} on.")
     return int(value)
+
+
+def checked_seed(seed: Any) -> int:
+    """A seed of a simulator that takes those of NumPy.
+
+    Raises:
+        ForesightError: it is not a whole number from 0 to `MAX_SEED`.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise ForesightError(f"Seed {seed!r} is not a whole number: pass 0 to {MAX_SEED}.")
+    if not 0 <= seed <= MAX_SEED:
+        raise ForesightError(f"Seed {seed} is out of range: pass 0 to {MAX_SEED}.")
+    return int(seed)
 
 
 class SpecWrapper(gymnasium.Wrapper[dict[str, Any], np.ndarray, Any, Any]):

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 choose_gl(required=False)  # before anything imports MuJoCo
 
 MIN_SIZE, MAX_SIZE = 16, 2048
+LARGE_MESH = 2000
+"""Faces of a mesh that is worth drawing more coarsely."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,15 @@ class RenderSettings:
         look: ``plain`` shows the model as it is; ``varied`` draws colours, light and a camera a
             little beside the model's own from each episode's seed (see
             `foresight.envs.visual_randomization`).
+        coarse: metres; large meshes are drawn with vertices this far apart, for they cost most of
+            the time of small frames. 0 draws them as they are.
     """
 
     size: int | tuple[int, int] = 64
     camera: int | str = 0
     quality: Literal["fast", "smooth", "full"] = "fast"
     look: Literal["plain", "varied"] = "plain"
+    coarse: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.size, list):  # as JSON gives it back
@@ -103,7 +108,7 @@ class FrameRenderer:
         self._camera = _camera_id(model, settings.camera)
         self._looks = Looks(model) if settings.look == "varied" else None
         height, width = (side * settings.scale for side in (settings.height, settings.width))
-        with _context_settings(model, settings):
+        with _context_settings(model, settings), _coarse_meshes(model, settings.coarse):
             try:
                 self._renderer = mujoco.Renderer(model, height, width)
             except Exception as error:  # every GL library has its own kind of failure
@@ -160,6 +165,30 @@ class FrameRenderer:
         if self._looks is not None:
             self._looks.restore()
         self._finalizer()
+
+
+class FilmCamera:
+    """A second view of a simulator, drawn apart from what a policy sees.
+
+    Args:
+        settings: how frames look.
+        model: the native model.
+        data: gives its present state.
+    """
+
+    def __init__(
+        self, settings: RenderSettings, model: mujoco.MjModel, data: Callable[[], mujoco.MjData]
+    ) -> None:
+        self._data = data
+        self._renderer = FrameRenderer(model, settings)
+
+    def __call__(self) -> np.ndarray:
+        """The present frame, uint8 ``[H, W, 3]``."""
+        return self._renderer.render(self._data()).copy()
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self._renderer.close()
 
 
 def _possible(side: object) -> bool:
@@ -249,3 +278,33 @@ def _context_settings(model: mujoco.MjModel, settings: RenderSettings) -> Iterat
             visual.quality.shadowsize,
             visual.quality.offsamples,
         ) = before
+
+
+@contextlib.contextmanager
+def _coarse_meshes(model: mujoco.MjModel, grid: float) -> Iterator[None]:
+    """Let a context be made with fewer faces; the physics keeps its own.
+
+    Vertices in one cell of a grid become one, and faces that this collapses are left out (vertex
+    clustering; Rossignac and Borrel 1993).
+    """
+    names = ("mesh_facenum", "mesh_face", "mesh_facenormal", "mesh_facetexcoord")
+    before = {name: getattr(model, name).copy() for name in names}
+    for mesh in np.flatnonzero(model.mesh_facenum > LARGE_MESH) if grid > 0 else ():
+        vertex, face = model.mesh_vertadr[mesh], model.mesh_faceadr[mesh]
+        vertices = model.mesh_vert[vertex : vertex + model.mesh_vertnum[mesh]]
+        cells = np.floor((vertices - vertices.min(axis=0)) / grid).astype(np.int64)
+        keys = np.ravel_multi_index(tuple(cells.T), tuple(cells.max(axis=0) + 1))
+        _, first, cell = np.unique(keys, return_index=True, return_inverse=True)
+        whole = slice(face, face + model.mesh_facenum[mesh])
+        corners = first[cell][model.mesh_face[whole]]
+        kept = np.flatnonzero((corners != np.roll(corners, 1, axis=1)).all(axis=1))
+        part = slice(face, face + len(kept))
+        model.mesh_face[part] = corners[kept]
+        for name in names[2:]:
+            getattr(model, name)[part] = before[name][whole][kept]
+        model.mesh_facenum[mesh] = len(kept)
+    try:
+        yield
+    finally:
+        for name, values in before.items():
+            getattr(model, name)[:] = values

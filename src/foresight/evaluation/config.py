@@ -9,8 +9,8 @@ import gymnasium
 
 from foresight.core.episode import Episode
 from foresight.core.errors import ForesightError
-from foresight.envs.dmc.protocol import DEFAULT, get_protocol
-from foresight.envs.factories import DMC, full_id
+from foresight.envs.dmc.protocol import get_protocol
+from foresight.envs.factories import DMC, METAWORLD, default_protocol, full_id
 from foresight.envs.registry import EnvConfig
 
 SUCCESS_RETURN = {"seed200": 150.0, "dmc1000": 750.0}
@@ -57,9 +57,7 @@ def task_name(env: EnvConfig) -> str:
 
 def protocol_name(env: EnvConfig) -> str:
     """What results call the length of an environment's episodes."""
-    if is_dmc(env):
-        return get_protocol(env.protocol or DEFAULT).name
-    return env.protocol or OWN
+    return env.protocol or default_protocol(env.id) or OWN
 
 
 def is_dmc(env: EnvConfig) -> bool:
@@ -81,8 +79,9 @@ def succeeded(env: EnvConfig, episode: Episode) -> bool | None:
 
 def simulator_version(env: EnvConfig) -> str:
     """What produced an episode, as rows name it."""
-    if is_dmc(env):
-        return f"mujoco {metadata.version('mujoco')}, dm_control {metadata.version('dm_control')}"
+    for suite, package in ((DMC, "dm_control"), (METAWORLD, "metaworld")):
+        if full_id(env.id).startswith(suite):
+            return f"mujoco {metadata.version('mujoco')}, {package} {metadata.version(package)}"
     return f"gymnasium {gymnasium.__version__}"
 
 

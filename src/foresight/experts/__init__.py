@@ -2,6 +2,8 @@
 
 from foresight.core.policy import Policy
 from foresight.core.spec import Spec
+from foresight.envs.metaworld.tasks import NAMESPACE as METAWORLD
+from foresight.envs.metaworld.tasks import TASKS
 from foresight.experts.noisy import NoisyExpert, noisy_expert
 from foresight.policies.registry import register_policy
 
@@ -16,6 +18,8 @@ def has_expert(kind: str, env_id: str) -> bool:
     from foresight.experts.feedback import known_laws
     from foresight.experts.oracle_settings import ORACLE_SETTINGS
 
+    if env_id.startswith(METAWORLD):
+        return kind == "expert" and env_id.removeprefix(METAWORLD) in TASKS
     task = canonical(env_id.removeprefix(NAMESPACE))
     if kind == "oracle":
         return task in ORACLE_SETTINGS
@@ -23,6 +27,10 @@ def has_expert(kind: str, env_id: str) -> bool:
 
 
 def _scripted(name: str, spec: Spec, env_id: str | None) -> Policy:
+    if env_id is not None and has_expert(name, env_id) and env_id.startswith(METAWORLD):
+        from foresight.experts.metaworld import MetaWorldExpert
+
+        return MetaWorldExpert(env_id, spec)
     from foresight.experts.controllers import make_expert
     from foresight.experts.expert import task_of
 

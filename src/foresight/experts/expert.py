@@ -70,6 +70,6 @@ def task_of(kind: str, env_id: str | None) -> str:
     if not bare or "/" in bare:
         raise ForesightError(
             f"There is no {kind!r} policy for {env_id or 'an unknown environment'}: experts know "
-            "tasks of dm_control, such as dmc/reacher-easy."
+            'tasks of dm_control, such as dmc/reacher-easy, and "expert" those of Meta-World.'
         )
     return canonical(bare)

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from foresight.core.errors import ForesightError
-from foresight.envs.dmc.environment import MAX_SEED, DMControlEnv
+from foresight.envs.dmc.environment import DMControlEnv
+from foresight.envs.interface import MAX_SEED
 
 Kind = Literal["faithful", "start-shifted", "goal-shifted"]
 DONOR = 5_000

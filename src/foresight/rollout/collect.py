@@ -19,8 +19,7 @@ from foresight.core.spec import Spec
 from foresight.data.dataset import Dataset
 from foresight.data.encoding import EncodedEpisode, encode_episode
 from foresight.data.features import LOSSLESS
-from foresight.envs.dmc.protocol import DEFAULT
-from foresight.envs.factories import DMC
+from foresight.envs.factories import default_protocol
 from foresight.envs.registry import EnvConfig, spec_of
 from foresight.experts import has_expert
 from foresight.rollout.episode import EpisodeSpec, judged
@@ -187,8 +186,9 @@ def _planned(spec: EpisodeSpec) -> dict[str, Any]:
     """What the info of a planned episode says."""
     env = spec.env
     known = {"environment": env.id, "seed": spec.seed, "policy": spec.policy}
-    if env.id.startswith(DMC) or env.protocol:
-        known["protocol"] = env.protocol or DEFAULT
+    protocol = env.protocol or default_protocol(env.id)
+    if protocol is not None:
+        known["protocol"] = protocol
     defaults = {field.name: field.default for field in fields(EnvConfig)}
     options = {
         name: value

@@ -17,9 +17,8 @@ from foresight.envs.dmc import patches as upstream
 from foresight.envs.dmc.protocol import DEFAULT, Protocol, get_protocol
 from foresight.envs.dmc.quantities import measure
 from foresight.envs.dmc.tasks import canonical, resolve
-from foresight.envs.render import FrameRenderer, RenderSettings
+from foresight.envs.render import FilmCamera, FrameRenderer, RenderSettings
 
-MAX_SEED = 2**32 - 1
 CAMERA = "camera"
 """Name of a task's own camera: one name for all tasks, so that their datasets fit together."""
 
@@ -113,7 +112,7 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             ForesightError: the seed is not a whole number from 0 to 2**32 - 1.
         """
         if seed is not None:
-            seed = _checked_seed(seed)
+            seed = interface.checked_seed(seed)
         super().reset(seed=seed)
         self._seed = int(self.np_random.integers(2**31)) if seed is None else seed
         # Seeding the task's own generator equals `suite.load(..., {"random": seed})`.
@@ -205,7 +204,8 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     def film_camera(self, size: int, quality: Literal["fast", "smooth", "full"]) -> FilmCamera:
         """Draws the present moment beside the environment's own cameras; close it in the end."""
-        return FilmCamera(self, RenderSettings(size=size, quality=quality))
+        settings = RenderSettings(size=size, quality=quality)
+        return FilmCamera(settings, self.physics.model.ptr, lambda: self.physics.data.ptr)
 
     def close(self) -> None:
         """Free the renderer; the next frame makes a new one."""
@@ -250,27 +250,6 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     @staticmethod
     def _flatten(observation: dict[str, Any]) -> np.ndarray:
         return np.concatenate([np.ravel(part) for part in observation.values()], dtype=np.float32)
-
-
-class FilmCamera:
-    """A second view of an environment's simulator.
-
-    Args:
-        env: whose present moment is drawn.
-        settings: how.
-    """
-
-    def __init__(self, env: DMControlEnv, settings: RenderSettings) -> None:
-        self._env = env
-        self._renderer = FrameRenderer(env.physics.model.ptr, settings)
-
-    def __call__(self) -> np.ndarray:
-        """The present frame, uint8 ``[H, W, 3]``."""
-        return self._renderer.render(self._env.physics.data.ptr).copy()
-
-    def close(self) -> None:
-        """Free the renderer."""
-        self._renderer.close()
 
 
 def make_task(
@@ -322,11 +301,3 @@ def _state_names(observation: dict[str, Any]) -> list[str]:
         size = np.size(part)
         names += [name] if np.ndim(part) == 0 else [f"{name}_{i}" for i in range(size)]
     return names
-
-
-def _checked_seed(seed: int) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise ForesightError(f"Seed {seed!r} is not a whole number: pass 0 to {MAX_SEED}.")
-    if not 0 <= seed <= MAX_SEED:
-        raise ForesightError(f"Seed {seed} is out of range: pass 0 to {MAX_SEED}.")
-    return int(seed)
