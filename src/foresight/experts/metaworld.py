@@ -32,7 +32,8 @@ class MetaWorldExpert(Policy):
         from metaworld.policies import ENV_POLICY_MAP
 
         self.spec = spec
-        self._make: Any = ENV_POLICY_MAP[task.removeprefix(NAMESPACE) + "-v3"]
+        scripts: Any = ENV_POLICY_MAP
+        self._make = scripts[task.removeprefix(NAMESPACE) + "-v3"]
         self._script = self._make()
         self._env: MetaWorldEnv | None = None
 
