@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.peers.swm_cem import CLOCKS
 from foresight.evaluation.statistics import Row
-from foresight.planning.config import MPCConfig, make_solver
+from foresight.planning.config import MPCConfig
 from foresight.planning.fast import FastDynamics
 from foresight.planning.native_dynamics import linears
 from foresight.planning.objective import (
@@ -20,7 +20,7 @@ from foresight.planning.objective import (
     ImaginedReturn,
     Objective,
 )
-from foresight.planning.solvers import imagine
+from foresight.planning.solvers import imagine, make_solver
 from foresight.worldmodel.dynamics.residual import ResidualDynamics
 from foresight.worldmodel.heads.mlp_reward import RewardModel
 

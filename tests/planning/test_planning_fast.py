@@ -9,10 +9,10 @@ from torch import nn
 
 from foresight.core.errors import ForesightError
 from foresight.planning import fast as fast_module
-from foresight.planning.config import MPCConfig, make_solver
+from foresight.planning.config import MPCConfig
 from foresight.planning.fast import FastDynamics, fast, fold_norm, parts_of, relu_
 from foresight.planning.objective import GoalDistance, Objective
-from foresight.planning.solvers import imagine
+from foresight.planning.solvers import imagine, make_solver
 
 
 class Stacked:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from naive_worlds import Integrator
 
+from foresight.planning.config import MPCConfig
 from foresight.planning.objective import GoalDistance, Objective
 from foresight.planning.solvers import CEM, ICEM
 from foresight.planning.solvers.noise import coloured_noise
@@ -37,19 +38,21 @@ def test_noise_has_the_asked_for_spectrum_and_unit_variance(length, beta):
     assert abs(float((noise[..., 0] * noise[..., 1]).mean())) < 0.03
 
 
-def icem(**settings):
+def icem(own=None, **settings):
+    """With other constants than iCEM's where ``own`` has some."""
     given = {"horizon": 8, "samples": 40, "elites": 5, "iterations": 3, **settings}
-    return ICEM(Integrator(), LOW, HIGH, **given)
+    kind = type("Other", (ICEM,), own or {})
+    return kind(MPCConfig(solver="icem", **given), Integrator(), LOW, HIGH)
 
 
 def test_samples_decay_but_not_below_twice_the_elites():
-    solver = icem(samples=100, elites=10, iterations=6, decay=2.0)
+    solver = icem(samples=100, elites=10, iterations=6, own={"decay": 2.0})
     plan = solver.plan(torch.zeros(1, 1), Objective(GoalDistance(torch.ones(1))))
     assert [seen.costs.shape[1] for seen in plan.trace] == [100, 50, 25, 20, 20, 20]
 
 
 def test_elites_of_the_last_decision_come_back_shifted():
-    solver = icem(reuse=1.0)
+    solver = icem({"reuse": 1.0})
     objective = Objective(GoalDistance(torch.tensor([3.0])))
     first = solver.plan(torch.zeros(1, 1), objective)
     kept = solver._last
@@ -64,7 +67,7 @@ def test_elites_of_the_last_decision_come_back_shifted():
 
 
 def test_kept_elites_make_the_elite_cost_fall_from_turn_to_turn():
-    plan = icem(reuse=1.0, iterations=8).plan(
+    plan = icem({"reuse": 1.0}, iterations=8).plan(
         torch.zeros(1, 1), Objective(GoalDistance(torch.tensor([3.0])))
     )
     elite = torch.stack([seen.elite for seen in plan.trace]).flatten()
@@ -72,7 +75,7 @@ def test_kept_elites_make_the_elite_cost_fall_from_turn_to_turn():
 
 
 def test_momentum_mixes_the_distributions():
-    free, slow = icem(momentum=0.0, iterations=1), icem(momentum=0.9, iterations=1)
+    free, slow = (icem({"momentum": share}, iterations=1) for share in (0.0, 0.9))
     objective = Objective(GoalDistance(torch.tensor([3.0])))
     mean = free.plan(torch.zeros(1, 1), objective).trace[0].mean
     mixed = slow.plan(torch.zeros(1, 1), objective).trace[0].mean
@@ -83,13 +86,11 @@ def test_fewer_samples_than_cem_for_a_goal_that_needs_steady_actions():
     """A far goal asks for the same action again and again, which white noise rarely proposes."""
     goal = torch.tensor([[7.0]])
     objective = Objective(GoalDistance(goal))
-    small = {"samples": 30, "elites": 5, "iterations": 3, "initial_deviation": 0.5}
+    small = MPCConfig(samples=30, elites=5, iterations=3, spread=0.5, min_std=0.02, horizon=10)
     costs = []
     for kind in (ICEM, CEM):
         found = [
-            kind(Integrator(), LOW, HIGH, horizon=10, seed=seed, **small).plan(
-                torch.zeros(1, 1), objective
-            )
+            kind(small, Integrator(), LOW, HIGH, seed=seed).plan(torch.zeros(1, 1), objective)
             for seed in range(10)
         ]
         costs.append(float(torch.cat([plan.cost for plan in found]).mean()))

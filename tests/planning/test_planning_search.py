@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from naive_worlds import Gains, Integrator
 
 from foresight.core.errors import ForesightError
-from foresight.planning.config import MPCConfig, make_solver
+from foresight.planning.config import MPCConfig
 from foresight.planning.objective import Effort, GoalDistance, Objective
 from foresight.planning.solvers import (
     CEM,
@@ -18,8 +18,8 @@ from foresight.planning.solvers import (
     RandomShooting,
     Refined,
     imagine,
+    make_solver,
 )
-from foresight.planning.solvers.search import Options
 
 LOW, HIGH = torch.tensor([-1.0, -1.0]), torch.tensor([1.0, 1.0])
 PLAIN = {
@@ -200,22 +200,20 @@ def test_non_finite_candidates_lose_and_all_of_them_are_an_error(kind):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: CEM(Integrator(), LOW, HIGH, samples=10, elites=11), "CEM got 11 elites of 10"),
-        (lambda: ICEM(Integrator(), LOW, HIGH, samples=10, elites=1), "ICEM got 1 elites of 10"),
-        (lambda: CEM(Integrator(), LOW, HIGH, iterations=0), "0 iterations"),
-        (lambda: CEM(Integrator(), LOW, HIGH, initial_deviation=0.0), "deviations 0.0"),
-        (lambda: CEM(Integrator(), LOW, HIGH, horizon=0), "got 0 and 500"),
-        (lambda: RandomShooting(Integrator(), LOW, HIGH, samples=0), "got 10 and 0"),
-        (lambda: CEM(Integrator(), HIGH, LOW), "are no box"),
-        (lambda: CEM(Integrator(), LOW, HIGH[:1]), "are no box"),
+        (lambda: solver("cem", samples=10, elites=11), "CEM got 11 elites of 10"),
+        (lambda: solver("icem", samples=10, elites=1), "ICEM got 1 elites of 10"),
+        (lambda: solver("cem", iterations=0), "0 iterations"),
+        (lambda: solver("cem", spread=0.0), "deviations 0.0"),
+        (lambda: solver("cem", horizon=0), "got 0 and 64"),
+        (lambda: solver("shooting", samples=0), "got 4 and 0"),
+        (lambda: solver("cem", low=HIGH, high=LOW), "are no box"),
+        (lambda: solver("cem", high=HIGH[:1]), "are no box"),
         (lambda: solver("cem", hold=3), "held for 3 steps do not fill a horizon of 4"),
-        (lambda: CEM(Integrator(), LOW, HIGH, options=Options(prior_samples=2)), "without a prior"),
         (lambda: solver("cem", prior=Fixed(0.0), prior_samples=65), "65 prior samples"),
-        (lambda: ICEM(Integrator(), LOW, HIGH, decay=0.5), "decay 0.5"),
-        (lambda: ICEM(Integrator(), LOW, HIGH, momentum=1.0), "momentum 1.0"),
-        (lambda: MPPI(Integrator(), LOW, HIGH, temperature=0.0), "temperature of 0.0"),
-        (lambda: Refined(solver("cem"), count=99), "got 99 candidates"),
-        (lambda: Refined(solver("cem"), rate=0.0), "rate 0.0"),
+        (lambda: solver("icem", beta=-1.0), "beta -1.0"),
+        (lambda: solver("mppi", temperature=0.0), "temperature of 0.0"),
+        (lambda: solver("cem", refine_steps=1, refine_count=0), "got 0 candidates"),
+        (lambda: solver("cem", refine_steps=1, refine_rate=0.0), "rate 0.0"),
         (lambda: make_solver(MPCConfig(solver="best"), Integrator(), LOW, HIGH), "'best'"),  # type: ignore[arg-type]
         (
             lambda: solver("cem").plan(

@@ -4,19 +4,25 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive_worlds import Integrator
 
 from foresight.core.errors import ForesightError
+from foresight.planning.config import MPCConfig
 from foresight.planning.objective import Effort, GoalDistance, ImaginedReturn, Objective
 from foresight.planning.solvers import CEM, RandomShooting, imagine, shift
 
 LOW, HIGH = torch.tensor([-1.0, -1.0]), torch.tensor([1.0, 1.0])
 
 
-class Integrator:
-    """z' = z + a."""
+PLAIN = {"spread": 0.5, "min_std": 0.02}
 
-    def step(self, z, action):
-        return z + action
+
+def cem(world=None, low=LOW, high=HIGH, **settings):
+    return CEM(MPCConfig(**PLAIN | settings), world or Integrator(), low, high)
+
+
+def shooting(low=LOW, high=HIGH, **settings):
+    return RandomShooting(MPCConfig(**settings), Integrator(), low, high)
 
 
 def test_imagine_equals_a_naive_loop():
@@ -35,7 +41,7 @@ def test_imagine_equals_a_naive_loop():
 def test_cem_reaches_a_goal_that_is_reachable_exactly():
     z0 = torch.zeros(2, 2)
     goal = torch.tensor([[2.0, -1.0], [-3.0, 0.5]])
-    solver = CEM(Integrator(), LOW, HIGH, horizon=5, samples=300, elites=30, iterations=10)
+    solver = cem(horizon=5, samples=300, elites=30, iterations=10)
     plan = solver.plan(z0, Objective(GoalDistance(goal)))
     torch.testing.assert_close(plan.actions.sum(1), goal, atol=0.15, rtol=0)
     assert len(plan.trace) == 10
@@ -45,10 +51,11 @@ def test_cem_reaches_a_goal_that_is_reachable_exactly():
 def test_cem_beats_random_shooting_at_equal_samples():
     goal = torch.tensor([[4.0, -4.0]])
     objective = Objective(GoalDistance(goal))
-    cem = CEM(Integrator(), LOW, HIGH, horizon=5, samples=200, elites=20, iterations=5)
-    shooting = RandomShooting(Integrator(), LOW, HIGH, horizon=5, samples=1000)
-    z0 = torch.zeros(1, 2)
-    assert cem.plan(z0, objective).cost < 0.5 * shooting.plan(z0, objective).cost
+    refitted = cem(horizon=5, samples=200, elites=20, iterations=5).plan(
+        torch.zeros(1, 2), objective
+    )
+    drawn = shooting(horizon=5, samples=1000).plan(z0, objective)
+    assert refitted.cost < 0.5 * drawn.cost
 
 
 @settings(max_examples=20, deadline=None)
@@ -58,8 +65,8 @@ def test_actions_stay_within_bounds_and_cost_is_that_of_the_actions(seed, low, h
     z0 = torch.randn(3, 2)
     objective = Objective(GoalDistance(torch.zeros(2)), Effort(0.1))
     for solver in (
-        CEM(Integrator(), low_t, high_t, 4, 32, 8, 3, seed),
-        RandomShooting(Integrator(), low_t, high_t, 4, 32, seed),
+        cem(None, low_t, high_t, horizon=4, samples=32, elites=8, iterations=3, seed=seed),
+        shooting(low_t, high_t, horizon=4, samples=32, seed=seed),
     ):
         plan = solver.plan(z0, objective, warm_start=low_t.expand(3, 4, 2))
         assert (plan.actions >= low_t - 1e-6).all() and (plan.actions <= high_t + 1e-6).all()
@@ -74,15 +81,15 @@ def test_the_warm_start_is_never_lost():
     perfect = torch.ones(1, 5, 2)
     objective = Objective(GoalDistance(goal))
     for solver in (
-        CEM(Integrator(), LOW, HIGH, 5, 20, 5, 2),
-        RandomShooting(Integrator(), LOW, HIGH, 5, 20),
+        cem(horizon=5, samples=20, elites=5, iterations=2),
+        shooting(horizon=5, samples=20),
     ):
         assert solver.plan(torch.zeros(1, 2), objective, perfect).cost == 0
 
 
 def test_same_seed_same_plan():
     plans = [
-        CEM(Integrator(), LOW, HIGH, 4, 64, 8, 3, seed=7).plan(
+        cem(horizon=4, samples=64, elites=8, iterations=3, seed=7).plan(
             torch.zeros(1, 2), Objective(GoalDistance(torch.ones(2)))
         )
         for _ in range(2)
@@ -113,16 +120,9 @@ def test_non_finite_candidates_lose_and_all_non_finite_is_an_error():
         def step(self, z, action):
             return torch.where(action[..., :1] > 0, torch.nan, z + action)
 
-    solver = CEM(Explodes(), LOW, HIGH, 3, 200, 10, 3)
+    solver = cem(Explodes(), horizon=3, samples=200, elites=10, iterations=3)
     plan = solver.plan(torch.zeros(1, 2), Objective(GoalDistance(torch.full((2,), -2.0))))
     assert plan.cost.isfinite().all()
     assert (plan.actions[..., 0] <= 0).all()
     with pytest.raises(ForesightError, match="non-finite futures"):
         solver.plan(torch.full((1, 2), torch.nan), Objective(GoalDistance(torch.zeros(2))))
-
-
-def test_impossible_settings_are_one_sentence():
-    with pytest.raises(ForesightError, match="elites"):
-        CEM(Integrator(), LOW, HIGH, samples=10, elites=11)
-    with pytest.raises(ForesightError, match="horizon"):
-        RandomShooting(Integrator(), LOW, HIGH, horizon=0)

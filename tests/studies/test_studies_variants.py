@@ -60,7 +60,7 @@ def test_each_variant_is_made_of_what_it_says(parts):
     )
     assert kinds(made["NO_REWARD"]) == [NearestGoal] and kinds(made["MEAN_GOAL"]) == [GoalDistance]
     # The prior follows the values: it would smuggle the reward in.
-    assert made["NO_REWARD"].solver.options.prior_samples == 0
+    assert made["NO_REWARD"].solver.prior_samples == 0
     trusts = {name: each.config.prior_weight for name, each in made.items()}
     assert trusts["FULL"] == SEARCH.prior_weight > 0
     assert trusts["NO_REWARD"] == trusts["NO_TRUST"] == trusts["NO_PROPOSALS"] == 0

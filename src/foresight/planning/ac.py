@@ -18,6 +18,7 @@ from foresight.core.errors import ForesightError
 from foresight.perception.ac_cache import FrameCache
 from foresight.perception.ac_predictor import ACPredictor
 from foresight.perception.pose import WIDTH, integrate_pose
+from foresight.planning.config import MPCConfig
 from foresight.planning.objective import Cost
 from foresight.planning.solvers import CEM
 
@@ -153,14 +154,13 @@ def ac_planner(dynamics: ACDynamics, config: ACPlannerConfig | None = None, seed
     """
     config = config or ACPlannerConfig()
     high = torch.full((len(dynamics.free),), config.bound, device=dynamics.predictor.device)
-    return CEM(
-        dynamics,
-        -high,
-        high,
+    search = MPCConfig(
+        solver="cem",
         horizon=config.horizon,
         samples=config.samples,
         elites=config.elites,
         iterations=config.iterations,
-        seed=seed,
-        initial_deviation=1.0,
+        spread=1.0,
+        min_std=0.02,
     )
+    return CEM(search, dynamics, -high, high, seed=seed)

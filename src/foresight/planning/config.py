@@ -1,16 +1,9 @@
-"""How to search over imagined actions, and the solver that does it."""
+"""How to search over imagined actions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
-
-from jaxtyping import Float
-from torch import Tensor
-
-from foresight.core.errors import ForesightError
-from foresight.planning.solvers import CEM, ICEM, MPPI, Dynamics, Prior, RandomShooting, Refined
-from foresight.planning.solvers.search import Options, Search
 
 
 @dataclass(frozen=True)
@@ -64,70 +57,3 @@ class MPCConfig:
     """Rate of the gradient steps, in units of half the action range."""
     seed: int = 0
     """Of the random stream, where nobody gives one for the episode."""
-
-
-def make_solver(
-    config: MPCConfig,
-    dynamics: Dynamics,
-    low: Float[Tensor, " A"],
-    high: Float[Tensor, " A"],
-    prior: Prior | None = None,
-    seed: int | None = None,
-    differentiable: Dynamics | None = None,
-) -> Search | Refined:
-    """The solver that the configuration describes.
-
-    Args:
-        config: how to search.
-        dynamics: imagines the candidates; single or ensemble.
-        low: lowest actions ``[A]``; their device is where the search runs.
-        high: highest actions ``[A]``.
-        prior: proposes ``config.prior_samples`` candidates; without one there are none.
-        seed: of the random stream, the configuration's if not given.
-        differentiable: the same dynamics with gradients, for ``refine_steps``; ``dynamics`` itself
-            if left out.
-
-    Raises:
-        ForesightError: sizes that cannot be searched with, or an unknown solver.
-    """
-    proposed = config.prior_samples if prior is not None else 0
-    options = Options(config.hold, prior, proposed, max(10, config.refine_count))
-    seed = config.seed if seed is None else seed
-    solver = _sampling(config, dynamics, low, high, seed, options)
-    if config.refine_steps == 0:
-        return solver
-    return Refined(
-        solver, differentiable, config.refine_count, config.refine_steps, config.refine_rate
-    )
-
-
-def _sampling(
-    config: MPCConfig, dynamics: Dynamics, low: Tensor, high: Tensor, seed: int, options: Options
-) -> Search:
-    if config.solver == "shooting":
-        return RandomShooting(
-            dynamics, low, high, config.horizon, config.samples, seed=seed, options=options
-        )
-    kinds: dict[str, type[CEM]] = {"cem": CEM, "icem": ICEM, "mppi": MPPI}
-    if config.solver not in kinds:
-        raise ForesightError(
-            f"The solver {config.solver!r} is unknown: choose mppi, cem, icem or shooting."
-        )
-    own: dict[str, dict[str, float | bool]] = {
-        "icem": {"beta": config.beta},
-        "mppi": {"temperature": config.temperature, "judged": config.judged},
-    }
-    return kinds[config.solver](
-        dynamics,
-        low,
-        high,
-        horizon=config.horizon,
-        samples=config.samples,
-        elites=config.elites,
-        iterations=config.iterations,
-        seed=seed,
-        initial_deviation=config.spread,
-        minimal_deviation=config.min_std,
-        options=options,
-        **own.get(config.solver, {}),  # type: ignore[arg-type]
-    )

@@ -13,7 +13,7 @@ from torch import Tensor
 from foresight.core.errors import ForesightError
 from foresight.core.thread_pool import run_alone
 from foresight.perception.encoder import default_dtype
-from foresight.planning.config import MPCConfig, make_solver
+from foresight.planning.config import MPCConfig
 from foresight.planning.fast import fast
 from foresight.planning.objective import (
     Disagreement,
@@ -23,14 +23,15 @@ from foresight.planning.objective import (
     Term,
 )
 from foresight.planning.solvers import (
-    Dynamics,
     NonFiniteFuturesError,
     Plan,
     PolicyPrior,
     Refined,
     imagine,
+    make_solver,
     shift,
 )
+from foresight.worldmodel.dynamics.rollout import Dynamics
 from foresight.worldmodel.model import WorldModel
 
 Propose = Callable[[Tensor], Tensor]

@@ -4,15 +4,14 @@ A solver knows a dynamics function, the action bounds and an objective; nothing 
 environments. Everything is batched over B scenes and S candidates, on any device.
 """
 
+from foresight.planning.solvers.build import make_solver
 from foresight.planning.solvers.cem import CEM
 from foresight.planning.solvers.contracts import (
-    Dynamics,
     Imagining,
     Iteration,
     NonFiniteFuturesError,
     Plan,
     Prior,
-    Solver,
 )
 from foresight.planning.solvers.icem import ICEM
 from foresight.planning.solvers.imagining import imagine, shift
@@ -25,7 +24,6 @@ __all__ = [
     "CEM",
     "ICEM",
     "MPPI",
-    "Dynamics",
     "Imagining",
     "Iteration",
     "NonFiniteFuturesError",
@@ -34,7 +32,7 @@ __all__ = [
     "Prior",
     "RandomShooting",
     "Refined",
-    "Solver",
     "imagine",
+    "make_solver",
     "shift",
 ]

@@ -7,15 +7,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
+from foresight.planning.config import MPCConfig
 from foresight.planning.objective import Objective
-from foresight.planning.solvers.contracts import Dynamics, Iteration, Plan
+from foresight.planning.solvers.contracts import Iteration, Plan, Prior
 from foresight.planning.solvers.ranking import Ranked, best_of
-from foresight.planning.solvers.search import Options, Search, refuse_non_finite
+from foresight.planning.solvers.search import Search, refuse_non_finite
+from foresight.worldmodel.dynamics.rollout import Dynamics
 
 
 class CEM(Search):
     """The cross-entropy method.
-
 
     Samples from a diagonal Gaussian clipped to the bounds, refits it to the elites, and repeats.
     The mean itself competes as a candidate, so an iteration never loses a good warm start.
@@ -24,37 +25,28 @@ class CEM(Search):
 
     def __init__(
         self,
+        config: MPCConfig,
         dynamics: Dynamics,
         low: Float[Tensor, " A"],
         high: Float[Tensor, " A"],
-        horizon: int = 10,
-        samples: int = 500,
-        elites: int = 50,
-        iterations: int = 5,
-        seed: int = 0,
-        initial_deviation: float = 0.5,
-        minimal_deviation: float = 0.02,
-        options: Options | None = None,
+        prior: Prior | None = None,
+        seed: int | None = None,
     ) -> None:
-        """Deviations are in units of half the action range."""
-        super().__init__(dynamics, low, high, horizon, samples, seed, options)
-        name = type(self).__name__
-        if not 1 < elites <= samples:
+        super().__init__(config, dynamics, low, high, prior, seed)
+        name, half = type(self).__name__, (high - low) / 2
+        self.elites, self.iterations = config.elites, config.iterations
+        self.initial, self.minimal = config.spread * half, config.min_std * half
+        if not 1 < config.elites <= config.samples:
             raise ForesightError(
-                f"{name} got {elites} elites of {samples} samples: choose at least 2 and at most "
-                "all."
+                f"{name} got {config.elites} elites of {config.samples} samples: choose at least 2 "
+                "and at most all."
             )
-        if iterations < 1 or initial_deviation <= 0 or minimal_deviation < 0:
+        if config.iterations < 1 or config.spread <= 0 or config.min_std < 0:
             raise ForesightError(
-                f"{name} got {iterations} iterations and deviations {initial_deviation} (initial) "
-                f"and {minimal_deviation} (minimal): choose at least 1 iteration, above 0 and at "
-                "least 0."
+                f"{name} got {config.iterations} iterations and deviations {config.spread} "
+                f"(initial) and {config.min_std} (minimal): choose at least 1 iteration, above 0 "
+                "and at least 0."
             )
-        self.elites = elites
-        self.iterations = iterations
-        half = (high - low) / 2
-        self.initial = initial_deviation * half
-        self.minimal = minimal_deviation * half
 
     @torch.inference_mode()
     def plan(
@@ -63,11 +55,7 @@ class CEM(Search):
         objective: Objective,
         warm_start: Float[Tensor, "B H A"] | None = None,
     ) -> Plan:
-        """Refine a distribution over plans and return the best candidate ever imagined.
-
-        Raises:
-            NonFiniteFuturesError: no candidate of some scene has a finite cost.
-        """
+        """Refine a distribution over plans and return the best candidate ever imagined."""
         mean = self._start(z0, warm_start)
         deviation = self.initial.expand_as(mean)
         proposed = self._first(z0, warm_start)
@@ -82,7 +70,7 @@ class CEM(Search):
             if not top:
                 refuse_non_finite(costs)
             ranked = best_of(self.elites, candidates, costs, *known)
-            top = [best_of(self.options.kept, candidates, costs, *top)]
+            top = [best_of(self.kept, candidates, costs, *top)]
             refitted = self._refit(ranked, mean, deviation)
             # Where nothing finite was seen this time, the distribution stays as it is.
             seen = ranked.costs[:, :1, None].isfinite()

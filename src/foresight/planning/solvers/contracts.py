@@ -1,4 +1,4 @@
-"""What solvers take and give: dynamics, priors, plans and their traces."""
+"""What solvers take and give: priors, plans and their traces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.planning.objective import Objective
+from foresight.worldmodel.dynamics.rollout import Dynamics
 
 
 class NonFiniteFuturesError(ForesightError):
@@ -18,18 +18,6 @@ class NonFiniteFuturesError(ForesightError):
 
     An agent that wants to go on catches this and takes its last good plan.
     """
-
-
-class Dynamics(Protocol):
-    """Anything that predicts the next state.
-
-    An ensemble also has an attribute ``members: int``; its ``step`` takes and gives states with a
-    leading E, while all members share the actions: ``z [E, ..., Z], a [..., A] -> [E, ..., Z]``.
-    """
-
-    def step(self, z: Tensor, action: Tensor) -> Tensor:
-        """``z [..., Z], a [..., A] -> z' [..., Z]``."""
-        ...
 
 
 @runtime_checkable
@@ -91,28 +79,3 @@ class Plan:
     """The best candidates of the whole search, best first."""
     elite_costs: Float[Tensor, "B K"]
     """Their costs, ascending."""
-
-
-class Solver(Protocol):
-    """Finds actions of low cost."""
-
-    horizon: int
-    low: Float[Tensor, " A"]
-    high: Float[Tensor, " A"]
-
-    def seed(self, seed: int) -> None:
-        """Restart the random stream."""
-        ...
-
-    def plan(
-        self,
-        z0: Float[Tensor, "B Z"],
-        objective: Objective,
-        warm_start: Float[Tensor, "B H A"] | None = None,
-    ) -> Plan:
-        """Search from ``z0``; ``warm_start`` is an earlier plan already shifted to now.
-
-        Raises:
-            NonFiniteFuturesError: no candidate of some scene has a finite cost.
-        """
-        ...

@@ -7,12 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.planning.solvers.contracts import Dynamics, Imagining
-
-
-def members_of(dynamics: Dynamics) -> int | None:
-    """Members of an ensemble; None for a dynamics whose states have no leading E."""
-    return getattr(dynamics, "members", None)
+from foresight.planning.solvers.contracts import Imagining
+from foresight.worldmodel.dynamics.rollout import Dynamics, each_member
 
 
 def imagine(
@@ -37,15 +33,12 @@ def imagine(
     if isinstance(dynamics, Imagining):
         return dynamics.imagine(z0, actions)
     scenes, samples = actions.shape[:2]
-    members = members_of(dynamics)
-    state = z0.repeat_interleave(samples, 0)
-    if members is not None:
-        state = state.expand(members, -1, -1)
+    state = each_member(dynamics, z0.repeat_interleave(samples, 0))
     states = [state]
     for action in actions.flatten(0, 1).unbind(1):
         states.append(dynamics.step(states[-1], action))
     ahead = torch.stack(states, dim=-2)
-    return ahead.view(members or 1, scenes, samples, *ahead.shape[-2:])
+    return ahead.view(-1, scenes, samples, *ahead.shape[-2:])
 
 
 def shift(actions: Float[Tensor, "B H A"], steps: int = 1) -> Float[Tensor, "B H A"]:

@@ -2,95 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
+from foresight.planning.config import MPCConfig
 from foresight.planning.objective import Objective
 from foresight.planning.solvers.cem import CEM
-from foresight.planning.solvers.contracts import Dynamics, Iteration, Plan
+from foresight.planning.solvers.contracts import Iteration, Plan, Prior
 from foresight.planning.solvers.ranking import Ranked, best_of
-from foresight.planning.solvers.search import Options
+from foresight.worldmodel.dynamics.rollout import Dynamics
 
 
 class MPPI(CEM):
     """MPPI (Williams et al. 2017, arXiv 1707.02342), iterated, with elites as in TD-MPC.
 
-    Each iteration moves the distribution to the candidates weighted by their cost ``J``:
-    ``w_i ∝ exp(-(J_i - min J) / temperature)``, ``mean = Σ w_i a_i`` and
-    ``deviation² = Σ w_i (a_i - mean)²``. With ``elites`` only the best candidates are weighted
-    (TD-MPC, arXiv 2203.04955); without, all of them.
+    Each iteration moves the distribution to the best candidates (TD-MPC, arXiv 2203.04955) weighted
+    by their cost ``J``: ``w_i ∝ exp(-(J_i - min J) / temperature)``, ``mean = Σ w_i a_i`` and
+    ``deviation² = Σ w_i (a_i - mean)²``. The answer is the mean, which gains little from errors of
+    the model.
     """
 
     def __init__(
         self,
+        config: MPCConfig,
         dynamics: Dynamics,
         low: Float[Tensor, " A"],
         high: Float[Tensor, " A"],
-        horizon: int = 10,
-        samples: int = 500,
-        elites: int | None = 64,
-        iterations: int = 5,
-        seed: int = 0,
-        temperature: float = 0.5,
-        answer: Literal["mean", "best"] = "mean",
-        initial_deviation: float = 0.5,
-        minimal_deviation: float = 0.02,
-        judged: bool = True,
-        options: Options | None = None,
+        prior: Prior | None = None,
+        seed: int | None = None,
     ) -> None:
-        """Deviations are in units of half the action range.
-
-        Args:
-            dynamics: single or ensemble.
-            low: lowest actions ``[A]``.
-            high: highest actions ``[A]``.
-            horizon: imagined steps.
-            samples: candidates per iteration.
-            elites: how many of the best are weighted; None weighs all.
-            iterations: refinements per decision.
-            seed: of the random stream.
-            temperature: in units of cost; a small one follows the best candidate alone.
-            answer: the weighted ``mean``, which gains little from errors of the model, or the
-                ``best`` candidate.
-            initial_deviation: of the first samples.
-            minimal_deviation: the least of later samples.
-            judged: imagine the mean once more: for its cost, and to answer with the best candidate
-                where the mean of good futures is not finite itself. Else that future is spared,
-                and the plan has the best candidate's cost.
-            options: held actions and action priors.
-
-        Raises:
-            ForesightError: the temperature is not above 0, or as `CEM`.
-        """
-        super().__init__(
-            dynamics,
-            low,
-            high,
-            horizon,
-            samples,
-            samples if elites is None else elites,
-            iterations,
-            seed,
-            initial_deviation,
-            minimal_deviation,
-            options,
-        )
-        if not temperature > 0:
+        super().__init__(config, dynamics, low, high, prior, seed)
+        if not config.temperature > 0:
             raise ForesightError(
-                f"MPPI got a temperature of {temperature}: choose one above 0, in units of cost."
+                f"MPPI got a temperature of {config.temperature}: choose one above 0, in units of "
+                "cost."
             )
-        self.temperature = temperature
-        self.answer = answer
-        self.judged = judged
 
     def _refit(
         self, ranked: Ranked, mean: Float[Tensor, "B D A"], deviation: Float[Tensor, "B D A"]
     ) -> tuple[Float[Tensor, "B D A"], Float[Tensor, "B D A"]]:
-        weight = torch.softmax(-ranked.costs / self.temperature, dim=-1)[..., None, None]
+        weight = torch.softmax(-ranked.costs / self.config.temperature, dim=-1)[..., None, None]
         new_mean = (weight * ranked.actions).sum(1)
         variance = (weight * (ranked.actions - new_mean[:, None]).square()).sum(1)
         return new_mean, variance.sqrt().clamp(min=self.minimal)
@@ -105,11 +58,10 @@ class MPPI(CEM):
         trace: list[Iteration],
     ) -> Plan:
         plan = super()._answer(z0, objective, mean, ranked, top, trace)
-        if self.answer == "best":
-            return plan
-        if not self.judged:
+        if not self.config.judged:
             plan.actions = self.held(mean)
             return plan
+        # The mean of good futures need not be finite itself.
         cost = self._judge(z0, objective, mean[:, None])
         fine = cost[:, 0].isfinite()
         plan.actions = torch.where(fine[:, None, None], self.held(mean), plan.actions)

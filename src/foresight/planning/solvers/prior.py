@@ -9,8 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.planning.solvers.contracts import Dynamics
-from foresight.planning.solvers.imagining import members_of
+from foresight.worldmodel.dynamics.rollout import Dynamics, each_member, is_ensemble
 
 
 class PolicyPrior:
@@ -50,17 +49,14 @@ class PolicyPrior:
         generator: torch.Generator,
     ) -> Float[Tensor, "B count H A"]:
         """``count`` rollouts of each scene."""
-        members = members_of(dynamics)
-        state = z0.repeat_interleave(count, 0)
-        if members is not None:
-            state = state.expand(members, -1, -1)
+        state = each_member(dynamics, z0.repeat_interleave(count, 0))
         shape = (len(z0), count, horizon, len(self.low))
         noise = torch.randn(shape, generator=generator, device=generator.device)
         noise[:, 0] = 0
         noise = (noise * (self.noise * (self.high - self.low) / 2)).flatten(0, 1)
         actions = []
         for t in range(horizon):
-            mean = self.policy(state if members is None else state.mean(0)).to(self.low.dtype)
+            mean = self.policy(state.mean(0) if is_ensemble(dynamics) else state).to(self.low.dtype)
             actions.append((mean + noise[:, t]).clamp(self.low, self.high))
             if t + 1 < horizon:
                 state = dynamics.step(state, actions[-1])

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from foresight.planning.solvers.contracts import Iteration
+
 
 @dataclass
 class Ranked:
@@ -30,3 +32,24 @@ def best_of(
         costs = torch.cat([costs, *(other.costs for other in more)], dim=1)
     values, index = costs.topk(min(count, costs.shape[1]), largest=False)
     return Ranked(actions[torch.arange(len(actions), device=index.device)[:, None], index], values)
+
+
+def summed_up(
+    costs: Float[Tensor, "B S"], kept: Float[Tensor, "B K"], decisions: Float[Tensor, "B S D A"]
+) -> Iteration:
+    """What a search saw whose distribution is its candidates themselves.
+
+    Args:
+        costs: of all candidates.
+        kept: of those that go on.
+        decisions: the candidates.
+    """
+    deviation = decisions.std(1, correction=0)
+    return Iteration(
+        best=costs.amin(-1),
+        elite=kept.mean(-1),
+        spread=deviation.mean((-2, -1)),
+        costs=costs,
+        mean=decisions.mean(1),
+        deviation=deviation,
+    )

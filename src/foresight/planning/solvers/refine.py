@@ -8,10 +8,11 @@ from torch import Tensor
 
 from foresight.core.errors import ForesightError
 from foresight.planning.objective import Objective
-from foresight.planning.solvers.contracts import Dynamics, Iteration, Plan
+from foresight.planning.solvers.contracts import Plan
 from foresight.planning.solvers.imagining import imagine
-from foresight.planning.solvers.ranking import best_of
+from foresight.planning.solvers.ranking import best_of, summed_up
 from foresight.planning.solvers.search import Search
+from foresight.worldmodel.dynamics.rollout import Dynamics
 
 
 class Refined:
@@ -21,39 +22,29 @@ class Refined:
     with all others, the unrefined included, so the plan never gets worse by it.
 
     Args:
-        solver: finds the candidates.
+        solver: finds the candidates; its configuration says how many are refined and how.
         dynamics: has to be differentiable with respect to states and actions; the solver's own if
             left out. Costs are compared with the solver's, so both have to predict the same.
-        count: how many of the best candidates are refined, at most the solver's ``kept``.
-        steps: Adam steps.
-        rate: Adam's rate, in units of half the action range.
 
     Raises:
         ForesightError: settings outside their range.
     """
 
-    def __init__(
-        self,
-        solver: Search,
-        dynamics: Dynamics | None = None,
-        count: int = 8,
-        steps: int = 5,
-        rate: float = 0.05,
-    ) -> None:
-        if not 1 <= count <= solver.options.kept or steps < 1 or rate <= 0:
+    def __init__(self, solver: Search, dynamics: Dynamics | None = None) -> None:
+        config = solver.config
+        self.count, self.steps, self.rate = (
+            config.refine_count,
+            config.refine_steps,
+            config.refine_rate,
+        )
+        if self.count < 1 or self.steps < 1 or self.rate <= 0:
             raise ForesightError(
-                f"Gradient refinement got {count} candidates, {steps} steps and rate {rate}: "
-                f"choose 1 to {solver.options.kept} (what the solver keeps), at least 1, and "
-                "above 0."
+                f"Gradient refinement got {self.count} candidates, {self.steps} steps and rate "
+                f"{self.rate}: choose at least 1 each, and a rate above 0."
             )
         self.solver = solver
         self.dynamics = dynamics if dynamics is not None else solver.dynamics
-        self.count = count
-        self.steps = steps
-        self.rate = rate
-        self.horizon = solver.horizon
-        self.low = solver.low
-        self.high = solver.high
+        self.horizon, self.low, self.high = solver.horizon, solver.low, solver.high
 
     def seed(self, seed: int) -> None:
         """Restart the solver's random stream."""
@@ -94,7 +85,7 @@ class Refined:
                 found = torch.where(cost.isfinite(), cost, torch.inf).detach()
                 actions.append(held.detach())
                 costs.append(found)
-                trace.append(_seen(found, decisions.detach()))
+                trace.append(summed_up(found, found, decisions.detach()))
             if step < self.steps:
                 unit.grad = _gradient(cost, unit)
                 adam.step()
@@ -117,15 +108,3 @@ def _gradient(cost: Float[Tensor, "B K"], unit: Float[Tensor, "B K D A"]) -> Ten
     total = torch.where(cost.isfinite(), cost, 0.0).sum()
     (gradient,) = torch.autograd.grad(total, unit)
     return gradient.nan_to_num(0.0, 0.0, 0.0)
-
-
-def _seen(cost: Float[Tensor, "B K"], decisions: Float[Tensor, "B K D A"]) -> Iteration:
-    deviation = decisions.std(1, correction=0)
-    return Iteration(
-        best=cost.amin(-1),
-        elite=cost.mean(-1),
-        spread=deviation.mean((-2, -1)),
-        costs=cost,
-        mean=decisions.mean(1),
-        deviation=deviation,
-    )

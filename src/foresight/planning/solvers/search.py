@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
+from foresight.planning.config import MPCConfig
 from foresight.planning.objective import Objective
-from foresight.planning.solvers.contracts import Dynamics, NonFiniteFuturesError, Plan, Prior
+from foresight.planning.solvers.contracts import NonFiniteFuturesError, Plan, Prior
 from foresight.planning.solvers.imagining import imagine
+from foresight.worldmodel.dynamics.rollout import Dynamics
 
-
-@dataclass(frozen=True)
-class Options:
-    """What every solver can do beside its own way of searching."""
-
-    hold: int = 1
-    """Imagined steps for which one decision is held; divides the horizon."""
-    prior: Prior | None = None
-    """Proposes some of the first candidates."""
-    prior_samples: int = 0
-    """How many candidates the prior proposes, part of the first iteration's samples."""
-    kept: int = 10
-    """Candidates that the plan keeps as its elites."""
+KEPT = 10
+"""Candidates that a plan keeps as its elites, at least."""
 
 
 class Search(ABC):
@@ -35,12 +25,11 @@ class Search(ABC):
     A candidate is a sequence of D decisions, each held for H / D imagined steps.
 
     Args:
+        config: how to search.
         dynamics: single or ensemble.
         low, high: action bounds ``[A]``; their device is where the search runs.
-        horizon: imagined steps H.
-        samples: candidates that are imagined in an iteration, S.
-        seed: of the random stream.
-        options: held actions and action priors.
+        prior: proposes some of the first candidates.
+        seed: of the random stream, the configuration's if not given.
 
     Raises:
         ForesightError: settings that cannot be searched with.
@@ -48,23 +37,22 @@ class Search(ABC):
 
     def __init__(
         self,
+        config: MPCConfig,
         dynamics: Dynamics,
         low: Float[Tensor, " A"],
         high: Float[Tensor, " A"],
-        horizon: int,
-        samples: int,
-        seed: int,
-        options: Options | None = None,
+        prior: Prior | None = None,
+        seed: int | None = None,
     ) -> None:
-        self.options = options or Options()
-        _refuse_misuse(low, high, horizon, samples, self.options)
-        self.dynamics = dynamics
-        self.low = low
-        self.high = high
-        self.horizon = horizon
-        self.samples = samples
-        self.decisions = horizon // self.options.hold
-        self.generator = torch.Generator(device=low.device).manual_seed(seed)
+        self.config, self.dynamics, self.low, self.high = config, dynamics, low, high
+        self.prior, self.prior_samples = prior, config.prior_samples if prior is not None else 0
+        self.horizon, self.samples = config.horizon, config.samples
+        # What is refined after the search has to be kept by it.
+        self.kept = max(KEPT, config.refine_count)
+        self._expect_sense()
+        self.decisions = config.horizon // config.hold
+        self.generator = torch.Generator(device=low.device)
+        self.generator.manual_seed(config.seed if seed is None else seed)
 
     def seed(self, seed: int) -> None:
         """Restart the random stream."""
@@ -77,16 +65,20 @@ class Search(ABC):
         objective: Objective,
         warm_start: Float[Tensor, "B H A"] | None = None,
     ) -> Plan:
-        """Search from ``z0``; ``warm_start`` is an earlier plan already shifted to now."""
+        """Search from ``z0``; ``warm_start`` is an earlier plan already shifted to now.
+
+        Raises:
+            NonFiniteFuturesError: no candidate of some scene has a finite cost.
+        """
 
     def held(self, decisions: Float[Tensor, "*b D A"]) -> Float[Tensor, "*b H A"]:
         """Each decision written out for the steps it is held."""
-        hold = self.options.hold
+        hold = self.config.hold
         return decisions if hold == 1 else decisions.repeat_interleave(hold, dim=-2)
 
     def to_decisions(self, actions: Float[Tensor, "*b H A"]) -> Float[Tensor, "*b D A"]:
         """Decisions nearest to a full sequence of actions: the mean of each held block."""
-        hold = self.options.hold
+        hold = self.config.hold
         return actions if hold == 1 else actions.unflatten(-2, (-1, hold)).mean(-2)
 
     def _start(
@@ -106,12 +98,11 @@ class Search(ABC):
 
     def _proposed(self, z0: Float[Tensor, "B Z"]) -> Float[Tensor, "B P D A"]:
         """The prior's candidates; none where there is no prior."""
-        count = self.options.prior_samples
-        if self.options.prior is None or count == 0:
+        count = self.prior_samples
+        if self.prior is None or count == 0:
             return z0.new_empty(len(z0), 0, self.decisions, len(self.low), dtype=self.low.dtype)
-        actions = self.options.prior.sample(
-            z0, count, self.horizon, self.dynamics, self.generator
-        ).to(self.low.dtype)
+        drawn = self.prior.sample(z0, count, self.horizon, self.dynamics, self.generator)
+        actions = drawn.to(self.low.dtype)
         size = (len(z0), count, self.horizon, len(self.low))
         if tuple(actions.shape) != size:
             raise ForesightError(
@@ -130,6 +121,29 @@ class Search(ABC):
         # A candidate whose imagination overflowed must lose, not poison the ranking.
         return torch.where(cost.isfinite(), cost, torch.inf)
 
+    def _expect_sense(self) -> None:
+        hold, low, high = self.config.hold, self.low, self.high
+        if self.horizon < 1 or self.samples < 1:
+            raise ForesightError(
+                f"A planner needs horizon and samples of at least 1 and got {self.horizon} and "
+                f"{self.samples}: raise them."
+            )
+        if low.shape != high.shape or low.ndim != 1 or not bool((low <= high).all()):
+            raise ForesightError(
+                f"Action bounds from {low.tolist()} to {high.tolist()} are no box: give two "
+                "vectors of the same length with low ≤ high."
+            )
+        if hold < 1 or self.horizon % hold:
+            raise ForesightError(
+                f"Decisions held for {hold} steps do not fill a horizon of {self.horizon}: choose "
+                "a number that divides it."
+            )
+        if not 0 <= self.prior_samples <= self.samples:
+            raise ForesightError(
+                f"{self.prior_samples} prior samples of {self.samples} candidates are refused: "
+                "take 0 to all of them from the prior."
+            )
+
 
 def refuse_non_finite(costs: Float[Tensor, "B S"]) -> None:
     """Raise where a scene has no finite cost.
@@ -143,32 +157,4 @@ def refuse_non_finite(costs: Float[Tensor, "B S"]) -> None:
         raise NonFiniteFuturesError(
             f"The world model imagined only non-finite futures in scene {scene}: it is damaged or "
             "its input is, train it again."
-        )
-
-
-def _refuse_misuse(low: Tensor, high: Tensor, horizon: int, samples: int, options: Options) -> None:
-    if horizon < 1 or samples < 1:
-        raise ForesightError(
-            f"A planner needs horizon and samples of at least 1 and got {horizon} and "
-            f"{samples}: raise them."
-        )
-    if low.shape != high.shape or low.ndim != 1 or not bool((low <= high).all()):
-        raise ForesightError(
-            f"Action bounds from {low.tolist()} to {high.tolist()} are no box: give two vectors "
-            "of the same length with low ≤ high."
-        )
-    if options.hold < 1 or horizon % options.hold:
-        raise ForesightError(
-            f"Decisions held for {options.hold} steps do not fill a horizon of {horizon}: choose "
-            "a number that divides it."
-        )
-    if not 0 <= options.prior_samples <= samples or options.kept < 1:
-        raise ForesightError(
-            f"{options.prior_samples} prior samples and {options.kept} kept of {samples} "
-            "candidates are refused: take 0 to all of them from the prior and keep at least 1."
-        )
-    if options.prior_samples and options.prior is None:
-        raise ForesightError(
-            f"{options.prior_samples} prior samples were asked for without a prior: give one, or "
-            "ask for 0."
         )

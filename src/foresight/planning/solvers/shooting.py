@@ -7,25 +7,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.planning.objective import Objective
-from foresight.planning.solvers.contracts import Dynamics, Iteration, Plan
-from foresight.planning.solvers.ranking import best_of
-from foresight.planning.solvers.search import Options, Search, refuse_non_finite
+from foresight.planning.solvers.contracts import Plan
+from foresight.planning.solvers.ranking import best_of, summed_up
+from foresight.planning.solvers.search import Search, refuse_non_finite
 
 
 class RandomShooting(Search):
     """Uniform random action sequences, the best one wins."""
-
-    def __init__(
-        self,
-        dynamics: Dynamics,
-        low: Float[Tensor, " A"],
-        high: Float[Tensor, " A"],
-        horizon: int = 10,
-        samples: int = 1000,
-        seed: int = 0,
-        options: Options | None = None,
-    ) -> None:
-        super().__init__(dynamics, low, high, horizon, samples, seed, options)
 
     @torch.inference_mode()
     def plan(
@@ -34,11 +22,7 @@ class RandomShooting(Search):
         objective: Objective,
         warm_start: Float[Tensor, "B H A"] | None = None,
     ) -> Plan:
-        """Search once; a warm start competes as one candidate.
-
-        Raises:
-            NonFiniteFuturesError: no candidate of some scene has a finite cost.
-        """
+        """Search once; a warm start competes as one candidate."""
         start = self._start(z0, warm_start)
         shape = (len(z0), self.samples, *start.shape[1:])
         uniform = torch.rand(shape, generator=self.generator, device=self.low.device)
@@ -50,15 +34,7 @@ class RandomShooting(Search):
             candidates[:, 0] = start.clamp(self.low, self.high)
         cost = self._judge(z0, objective, candidates)
         refuse_non_finite(cost)
-        top = best_of(self.options.kept, candidates, cost)
+        top = best_of(self.kept, candidates, cost)
         elites = self.held(top.actions)
-        deviation = candidates.std(1, correction=0)
-        seen = Iteration(
-            best=top.costs[:, 0],
-            elite=top.costs.mean(-1),
-            spread=deviation.mean((-2, -1)),
-            costs=cost,
-            mean=candidates.mean(1),
-            deviation=deviation,
-        )
+        seen = summed_up(cost, top.costs, candidates)
         return Plan(elites[:, 0], top.costs[:, 0], [seen], elites, top.costs)

@@ -11,17 +11,14 @@ from torch import Tensor, nn
 
 
 class Dynamics(Protocol):
-    """A network that predicts the next latent state.
+    """Anything that predicts the next latent state.
 
-    An ensemble has the attribute ``members`` and a leading axis E on every state it gives.
+    An ensemble has the attribute ``members: int`` and a leading E on every state that its ``step``
+    takes and gives, while all members share the actions.
     """
 
     def step(self, z: Tensor, action: Tensor) -> Tensor:
         """``z [..., Z], action [..., A] -> z' [..., Z]``."""
-        ...
-
-    def __call__(self, z: Tensor, actions: Tensor) -> Tensor:
-        """``z [..., Z], actions [..., H, A] -> [..., H+1, Z]``; entry 0 is ``z`` itself."""
         ...
 
 
@@ -82,13 +79,18 @@ def is_ensemble(dynamics: object) -> bool:
     return hasattr(dynamics, "members")
 
 
+def each_member(dynamics: object, z: Float[Tensor, "N Z"]) -> Tensor:
+    """States as the ``step`` of ``dynamics`` takes them: the same ones for every member."""
+    return z.expand(members_of(dynamics), -1, -1) if is_ensemble(dynamics) else z
+
+
 def context_of(dynamics: object) -> int | None:
     """The longest history plus horizon that a dynamics can take; None where there is no limit."""
     return getattr(dynamics, "context", None)
 
 
 def mean_rollout(
-    dynamics: Dynamics,
+    dynamics: Callable[..., Tensor],
     z: Float[Tensor, "*batch Z"],
     actions: Float[Tensor, "*batch H A"],
     **more: object,
@@ -102,7 +104,7 @@ def mean_rollout(
 
 
 def mean_step(
-    dynamics: Dynamics, z: Float[Tensor, "*batch Z"], action: Float[Tensor, "*batch A"]
+    dynamics: Callable[..., Tensor], z: Float[Tensor, "*batch Z"], action: Float[Tensor, "*batch A"]
 ) -> Float[Tensor, "*batch Z"]:
     """One step of a dynamics as one model."""
     return mean_rollout(dynamics, z, action[..., None, :])[..., 1, :]
