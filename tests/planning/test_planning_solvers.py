@@ -51,9 +51,8 @@ def test_cem_reaches_a_goal_that_is_reachable_exactly():
 def test_cem_beats_random_shooting_at_equal_samples():
     goal = torch.tensor([[4.0, -4.0]])
     objective = Objective(GoalDistance(goal))
-    refitted = cem(horizon=5, samples=200, elites=20, iterations=5).plan(
-        torch.zeros(1, 2), objective
-    )
+    z0 = torch.zeros(1, 2)
+    refitted = cem(horizon=5, samples=200, elites=20, iterations=5).plan(z0, objective)
     drawn = shooting(horizon=5, samples=1000).plan(z0, objective)
     assert refitted.cost < 0.5 * drawn.cost
 
