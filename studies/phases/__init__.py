@@ -58,11 +58,7 @@ def presets() -> dict[str, PhaseConfig]:
         batch=32,
         dim=8,
         seeds=2,
-        planner=replace(
-            full.planner,
-            search=replace(full.planner.search, samples=16, elites=4, iterations=2, horizon=4),
-            goal_steps=12,
-        ),
+        planner=replace(full.planner, samples=16, elites=4, iterations=2, horizon=4, goal_steps=12),
         resblock=DynamicsConfig("resblock", hidden=64, layers=2, dropout=0.1),
         steps=14,
         measure_horizon=5,

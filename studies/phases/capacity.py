@@ -94,8 +94,7 @@ def _fit(place: Place, view: View) -> FitConfig:
 def _planner(place: Place) -> PlannerConfig:
     """Half of the iterations: a decision of the large network costs ten of the small one's."""
     usual = place.config.planner
-    fewer = replace(usual.search, iterations=max(1, usual.search.iterations // 2))
-    return replace(usual, search=fewer)
+    return replace(usual, iterations=max(1, usual.iterations // 2))
 
 
 def _name(label: str, share: int) -> str:

@@ -74,10 +74,8 @@ class PhaseConfig:
     seeds: int = 20
     """Evaluation episodes."""
     planner: PlannerConfig = field(
-        default_factory=lambda: PlannerConfig(
-            search=replace(GOAL_SEARCH, samples=64, elites=10, iterations=4, horizon=8),
-            objective="goal",
-            goal="expert",
+        default_factory=lambda: replace(
+            GOAL_SEARCH, samples=64, elites=10, iterations=4, horizon=8, objective="goal"
         )
     )
     """The search of all phases; random shooting draws as many sequences at once as CEM draws in all

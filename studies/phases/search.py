@@ -19,15 +19,12 @@ from studies.phases.rows import (
 
 def shooting(planner: PlannerConfig) -> PlannerConfig:
     """Random shooting with as many sequences as CEM draws in all of its iterations."""
-    search = planner.search
-    drawn = replace(search, solver="shooting", samples=search.samples * search.iterations)
-    return replace(planner, search=drawn)
+    return replace(planner, solver="shooting", samples=planner.samples * planner.iterations)
 
 
 def phase_4(place: Place) -> Measured:
     """Random shooting towards the best frame of a random exploration, as the sources did first."""
-    planner = replace(shooting(place.config.planner), goal="random")
-    planner = replace(planner, search=replace(planner.search, start="none"))
+    planner = replace(shooting(place.config.planner), goal="random", start="none")
     rows: list[Row] = []
     for view in place.views:
         place.train(view)

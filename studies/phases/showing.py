@@ -43,17 +43,12 @@ def source_score(planner: PlannerConfig, task: str, seeds: tuple[int, ...]) -> P
 
     Every future is imagined by five members, so a quarter of the usual number has to do.
     """
-    search = planner.search
-    fewer = replace(
-        search,
-        samples=search.samples // 2,
-        elites=max(2, search.elites // 2),
-        iterations=max(1, search.iterations // 2),
-        uncertainty_penalty=DISAGREEMENT,
-    )
     return replace(
         planner,
-        search=fewer,
+        samples=planner.samples // 2,
+        elites=max(2, planner.elites // 2),
+        iterations=max(1, planner.iterations // 2),
+        uncertainty_penalty=DISAGREEMENT,
         objective="both",
         reward_weight=REWARD_WEIGHT,
         goal="expert" if has_expert("expert", task) else "oracle",

@@ -91,7 +91,7 @@ def test_evaluate_verb_writes_a_result(road, tmp_path):
     folder, _ = road
     out = tmp_path / "evaluation.json"
     words = ["evaluate", str(folder / "model"), "--out", str(out), "--seeds", "1", "--steps", "3"]
-    words += ["--planner.search.samples", "16", "--planner.search.elites", "4", "--workers", "1"]
+    words += ["--planner.samples", "16", "--planner.elites", "4", "--workers", "1"]
     assert cli.main([*words, "--baselines", "zero"]) in (0, None)
     assert load(out).summary["planner:foresight-small/reacher-easy"]["n"] == 1
 

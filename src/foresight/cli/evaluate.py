@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from foresight.pipelines.planners import PlannerConfig
+from foresight.pipelines.planners import GOAL_SEARCH, PlannerConfig
 from foresight.policies.chunk.policy import ChunkActing
 
 
@@ -24,7 +24,7 @@ class Config:
     out: Path | None = None
     """The result file; evaluation.json in the checkpoint's folder if not given, and none for a
     policy's name."""
-    planner: PlannerConfig = field(default_factory=PlannerConfig)
+    planner: PlannerConfig = GOAL_SEARCH
     """Of world models that were trained offline."""
     chunk: ChunkActing = field(default_factory=ChunkActing)
     """Of policies that decide chunks of actions."""

@@ -13,7 +13,7 @@ from foresight.envs.interface import spec_of
 from foresight.envs.registry import EnvConfig
 from foresight.evaluation.config import is_dmc
 from foresight.perception.config import EncoderConfig
-from foresight.pipelines.planners import PlannerConfig, PlannerFactory
+from foresight.pipelines.planners import GOAL_SEARCH, PlannerConfig, PlannerFactory
 from foresight.policies.chunk.policy import TYPE as CHUNKS
 from foresight.policies.chunk.policy import ChunkActing, ChunkFactory
 from foresight.policies.latent import ClonedFactory
@@ -60,7 +60,7 @@ class LoadedFactory:
 def policy_of(
     what: str,
     env: EnvConfig,
-    planner: PlannerConfig | None = None,
+    planner: PlannerConfig = GOAL_SEARCH,
     device: str = "cpu",
     chunk: ChunkActing | None = None,
     anywhere: bool = False,
@@ -81,7 +81,7 @@ def policy_of(
     """
     folder = Path(what)
     if folder.is_dir():
-        return _of_checkpoint(folder, env, planner or PlannerConfig(), device, chunk, anywhere)
+        return _of_checkpoint(folder, env, planner, device, chunk, anywhere)
     if "/" in what.partition(":")[0] or not env.id:
         raise ForesightError(
             f"{what!r} does not exist: give a checkpoint's folder, or the name of a policy and "

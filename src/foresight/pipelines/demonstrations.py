@@ -33,7 +33,7 @@ class TeachConfig:
 
     heads: TaughtConfig = field(default_factory=TaughtConfig)
     """What is learned from the rounds of the model, without any reward."""
-    follow: FollowConfig = field(default_factory=FollowConfig)
+    follow: FollowConfig = FOLLOWING
     """How a demonstration is followed."""
     protocol: str = "seed200"
     """Of demonstrations and episodes."""
@@ -52,9 +52,7 @@ def presets() -> dict[str, TeachConfig]:
     """The named sizes."""
     smoke = TeachConfig(
         heads=TaughtConfig(dims=8, longest=8, hidden=32, updates=30, batch=32),
-        follow=FollowConfig(
-            search=replace(FOLLOWING, samples=16, elites=4, iterations=2, prior_samples=4)
-        ),
+        follow=replace(FOLLOWING, samples=16, elites=4, iterations=2, prior_samples=4),
         seeds=2,
         steps=20,
     )

@@ -31,7 +31,7 @@ class RoadConfig:
     data: DataPlan
     eyes: EncoderConfig = field(default_factory=EncoderConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    planner: PlannerConfig = field(default_factory=PlannerConfig)
+    planner: PlannerConfig = GOAL_SEARCH
     seeds: int = 20
     """Evaluation episodes, seeds 0, 1, …"""
     baselines: tuple[str, ...] = CONDITIONS
@@ -50,15 +50,13 @@ def presets(task: str) -> dict[str, RoadConfig]:
     demo = RoadConfig(
         data=DataPlan(task, episodes=400, steps=100),
         train=TrainConfig(fit=FitConfig(epochs=20), state=LATENT, horizon=3),
-        planner=PlannerConfig(
-            search=replace(GOAL_SEARCH, samples=300, elites=30, iterations=3, horizon=8)
-        ),
+        planner=replace(GOAL_SEARCH, samples=300, elites=30, iterations=3, horizon=8),
     )
     full = replace(
         demo,
         data=DataPlan(task, episodes=1000),
         train=replace(demo.train, fit=FitConfig(epochs=40)),
-        planner=PlannerConfig(),
+        planner=GOAL_SEARCH,
     )
     smoke = replace(
         demo,
@@ -70,9 +68,7 @@ def presets(task: str) -> dict[str, RoadConfig]:
             dynamics=DynamicsConfig(hidden=32),
             measure_horizon=5,
         ),
-        planner=PlannerConfig(
-            search=replace(GOAL_SEARCH, samples=32, elites=8, iterations=2, horizon=5)
-        ),
+        planner=replace(GOAL_SEARCH, samples=32, elites=8, iterations=2, horizon=5),
         seeds=2,
         baselines=("zero", "random", "expert"),
         film=1,

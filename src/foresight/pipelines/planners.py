@@ -26,26 +26,11 @@ from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.observation import ObservationEncoder
 from foresight.worldmodel.state import StateEncoder
 
-GOAL_SEARCH = MPCConfig(
-    solver="cem",
-    samples=500,
-    elites=50,
-    iterations=5,
-    horizon=10,
-    spread=0.5,
-    min_std=0.02,
-    prior_samples=0,
-    prior_weight=0.0,
-)
-"""The search of a model that has no prior to begin from and no value at the end."""
-
 
 @dataclass(frozen=True)
-class PlannerConfig:
-    """How the agent of a trained world model searches and what for."""
+class PlannerConfig(MPCConfig):
+    """How a world model without a prior and values is planned with, and what for."""
 
-    search: MPCConfig = GOAL_SEARCH
-    """The search."""
     objective: Literal["reward", "goal", "both"] = "reward"
     """Maximise predicted reward, come close to a goal image's latent state, or both at once."""
     reward_weight: float = 1.0
@@ -59,6 +44,20 @@ class PlannerConfig:
     """Cut the episodes that show the goals short; for trial runs."""
     effort: float = 0.0
     """Weight of the mean squared action."""
+
+
+GOAL_SEARCH = PlannerConfig(
+    solver="cem",
+    samples=500,
+    elites=50,
+    iterations=5,
+    horizon=10,
+    spread=0.5,
+    min_std=0.02,
+    prior_samples=0,
+    prior_weight=0.0,
+)
+"""The search of a model that has no prior to begin from and no value at the end."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class PlannerFactory:
         encoder, readout = self.eyes.load()
         model.expect_encoder(encoder.fingerprint, readout.fingerprint)
         config = self.planner
-        planner = MPCPlanner.of(model, config.search, terms=[])
+        planner = MPCPlanner.of(model, config, terms=[])
         extra: list[Term] = [Effort(config.effort)] if config.effort else []
         if config.objective != "goal":
             extra.append(ImaginedReturn(planner.model.reward_of, weight=config.reward_weight))

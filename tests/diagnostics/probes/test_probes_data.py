@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foresight.core.errors import ForesightError
-from foresight.diagnostics.probes.data import scene_data, split_by_episode, task_data
+from foresight.diagnostics.probes.data import Windows, scene_data, split_by_episode, task_data
 from foresight.envs.registry import EnvConfig
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec
@@ -47,7 +47,7 @@ def test_shares_of_the_split():
 
 
 def test_windows_show_the_frames_that_end_at_the_labelled_step(store):
-    data = task_data(store, windows=3, frames=4, stride=2, seed=1)
+    data = task_data(store, Windows(3, 4, 2, seed=1))
     assert len(data) == 18
     clips = list(data.clips())
     assert [clip.shape for clip in clips] == [(3, 4, 16, 16, 3)] * 6
@@ -58,19 +58,19 @@ def test_windows_show_the_frames_that_end_at_the_labelled_step(store):
             step = int(np.flatnonzero((states == label).all(axis=1))[0])
             assert step >= 6
             np.testing.assert_array_equal(window, frames[[step - 6, step - 4, step - 2, step]])
-    again = task_data(store, windows=3, frames=4, stride=2, seed=1)
+    again = task_data(store, Windows(3, 4, 2, seed=1))
     np.testing.assert_array_equal(again.labels, data.labels)
     assert again.fingerprint == data.fingerprint
-    assert task_data(store, windows=4, frames=4, stride=2).fingerprint != data.fingerprint
+    assert task_data(store, Windows(4, 4, 2)).fingerprint != data.fingerprint
 
 
 def test_bad_windows_are_refused(store):
     with pytest.raises(ForesightError, match="3 frames"):
-        task_data(store, frames=3)
+        task_data(store, Windows(frames=3))
     with pytest.raises(ForesightError, match="14 steps but a window reaches 14 steps back"):
-        task_data(store, frames=8, stride=2)
+        task_data(store, Windows(frames=8, stride=2))
     with pytest.raises(ForesightError, match="stride of 0"):
-        task_data(store, stride=0)
+        task_data(store, Windows(stride=0))
 
 
 def test_scenes_are_labelled_windows():

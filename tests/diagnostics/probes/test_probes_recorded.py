@@ -14,7 +14,8 @@ from foresight.core.episode import Episode
 from foresight.core.errors import ForesightError
 from foresight.core.spec import Spec, numbered_axes
 from foresight.data.dataset import Dataset
-from foresight.diagnostics.probes.recorded import Windows, recorded_data
+from foresight.diagnostics.probes.data import Windows
+from foresight.diagnostics.probes.recorded import recorded_data
 from foresight.evaluation.results import load
 from foresight.perception.preprocess import PicturePreparation
 

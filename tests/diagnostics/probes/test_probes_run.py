@@ -23,7 +23,7 @@ TINY = probes.ProbeSettings(
     scenes=40,
     frames=2,
     steps=12,
-    fit=FitSettings(updates=4),
+    training=FitSettings(updates=4),
 )
 
 

@@ -11,12 +11,10 @@ from torch import nn
 from foresight.policies.taught.demonstration import Shown
 from foresight.policies.taught.heads import TaughtConfig, TaughtHeads
 from foresight.policies.taught.objective import FollowStates
-from foresight.policies.taught.planner import FOLLOWING, FollowConfig, Follower, propose
+from foresight.policies.taught.planner import FOLLOWING, Follower, propose
 from foresight.policies.taught.progress import Progress, ProgressConfig
 
-SEARCH = FollowConfig(
-    search=replace(FOLLOWING, samples=48, elites=8, prior_samples=8, prior_weight=0.0), reach=0.0
-)
+SEARCH = replace(FOLLOWING, samples=48, elites=8, prior_samples=8, prior_weight=0.0, reach=0.0)
 
 
 class Gliding(nn.Module):
@@ -87,7 +85,7 @@ def test_it_goes_along_a_demonstration_and_holds_its_end(world):
     assert track[8] == pytest.approx(2.0, abs=0.5)
     assert all(abs(position - 2.0) < 0.15 for position in track[-8:])
     assert follower.progress.done == 1
-    assert follower.imagined().shape == (SEARCH.search.horizon, 16)
+    assert follower.imagined().shape == (SEARCH.horizon, 16)
 
 
 def test_from_elsewhere_it_comes_to_the_demonstration(world):

@@ -52,7 +52,7 @@ def test_a_phase_answers_every_figure_and_every_conclusion(name, run, capsys):
 
 def test_searches_and_updates_are_matched():
     for sizes in presets().values():
-        cem, rival = sizes.planner.search, shooting(sizes.planner).search
+        cem, rival = sizes.planner, shooting(sizes.planner)
         assert rival.samples == cem.samples * cem.iterations
         assert dataclasses.replace(rival, solver="cem", samples=cem.samples) == cem
     assert starved_updates(31_000) == 1_050

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -72,6 +72,49 @@ class ProbeData:
 
 
 @dataclass(frozen=True)
+class Windows:
+    """Which windows of frames are taken.
+
+    Attributes:
+        count: of each episode, at random steps; fewer where it is short.
+        frames: of each window; the last one shows the present step.
+        stride: steps from one frame to the next.
+        seed: of the choice of steps, and of the split by which a number counts as constant.
+
+    Raises:
+        ForesightError: an odd number of frames, or a number below 1.
+    """
+
+    count: int = 20
+    frames: int = 4
+    stride: int = 2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.frames < 2 or self.frames % 2:
+            raise ForesightError(
+                f"A window of {self.frames} frames cannot be probed: encoders take two frames at a "
+                "time, choose an even number from 2."
+            )
+        if self.stride < 1 or self.count < 1:
+            raise ForesightError(
+                f"A stride of {self.stride} and {self.count} windows of an episode are not "
+                "possible: choose numbers from 1."
+            )
+
+    @property
+    def back(self) -> Int[np.ndarray, " t"]:
+        """The steps of a window's frames, counted from its last one."""
+        return self.stride * np.arange(1 - self.frames, 1)
+
+    def ends(self, number: int, first: int, length: int) -> Int[np.ndarray, " k"]:
+        """Random steps of episode ``number``, from ``first`` to its ``length``, in order."""
+        random = np.random.default_rng([self.seed, number])
+        count = min(self.count, length - first)
+        return np.sort(random.choice(np.arange(first, length), count, replace=False))
+
+
+@dataclass(frozen=True)
 class Split:
     """Numbers of the windows to fit on, to choose by and to report on; no episode is in two."""
 
@@ -104,25 +147,26 @@ def split_by_episode(episodes: Int[np.ndarray, " n"], seed: int = 0) -> Split:
     return Split(train, validation, test)
 
 
-def task_data(
-    dataset: Dataset, windows: int = 20, frames: int = 4, stride: int = 2, seed: int = 0
-) -> ProbeData:
+def task_data(dataset: Dataset, windows: Windows) -> ProbeData:
     """Windows of a dataset of one source task, labelled by the simulator.
 
     Args:
         dataset: the episodes, with frames.
-        windows: of each episode, at random steps; fewer where it is short.
-        frames: of each window; the last one shows the present step.
-        stride: environment steps from one frame to the next.
-        seed: of the choice of steps.
+        windows: which of them.
 
     Raises:
         ForesightError: several tasks, one without quantities, or episodes shorter than a window.
     """
-    check_window(frames, stride, windows)
-    back = stride * np.arange(1 - frames, 1)
-    numbers = range(len(dataset))
-    steps = [_steps(dataset, number, -int(back[0]), windows, seed) for number in numbers]
+    back, steps = windows.back, []
+    reach = -int(back[0])
+    for number, length in enumerate(dataset.lengths):
+        if length <= reach:
+            raise ForesightError(
+                f"Episode {number} of {dataset.path} has {length} steps but a window reaches "
+                f"{reach} steps back: collect longer episodes, or take fewer frames or a smaller "
+                "stride."
+            )
+        steps.append(windows.ends(number, reach, length))
     probes: dict[str, StateProbe] = {}
     task, rows, starts = dataset.only_task, [], np.cumsum([0, *dataset.lengths])
     states = dataset.column("sim.state")
@@ -145,7 +189,7 @@ def task_data(
         labels=np.concatenate(rows),
         episodes=np.repeat(np.arange(len(dataset)), [len(chosen) for chosen in steps]),
         clips=clips,
-        fingerprint=fingerprint([dataset.fingerprint, windows, frames, stride, seed]),
+        fingerprint=fingerprint([dataset.fingerprint, *astuple(windows)]),
     )
 
 
@@ -161,7 +205,7 @@ def scene_data(count: int, frames: int = 4, size: int = 64, seed: int = 0) -> Pr
     Raises:
         ForesightError: fewer than five scenes, an odd number of frames, or no renderer.
     """
-    check_window(frames, 1, 1)
+    Windows(frames=frames)
     if count < FEWEST:
         raise ForesightError(f"{count} scenes are too few to probe: ask for at least {FEWEST}.")
     labels = np.stack([scene_labels(draw_scene(seed, i, frames)) for i in range(count)])
@@ -192,39 +236,6 @@ def scene_data(count: int, frames: int = 4, size: int = 64, seed: int = 0) -> Pr
         clips=clips,
         fingerprint=fingerprint([fingerprint(labels.tobytes()), fingerprint(look.tobytes())]),
     )
-
-
-def check_window(frames: int, stride: int, windows: int) -> None:
-    """Refuse windows that no encoder can take.
-
-    Raises:
-        ForesightError: an odd number of frames, or a number below 1.
-    """
-    if frames < 2 or frames % 2:
-        raise ForesightError(
-            f"A window of {frames} frames cannot be probed: encoders take two frames at a time, "
-            "choose an even number from 2."
-        )
-    if stride < 1 or windows < 1:
-        raise ForesightError(
-            f"A stride of {stride} and {windows} windows of an episode are not possible: choose "
-            "numbers from 1."
-        )
-
-
-def _steps(
-    dataset: Dataset, number: int, first: int, windows: int, seed: int
-) -> Int[np.ndarray, " k"]:
-    """Random steps of an episode at which a whole window ends, in order."""
-    length = dataset.lengths[number]
-    if length <= first:
-        raise ForesightError(
-            f"Episode {number} of {dataset.path} has {length} steps but a window reaches {first} "
-            "steps back: collect longer episodes, or take fewer frames or a smaller stride."
-        )
-    random = np.random.default_rng([seed, number])
-    count = min(windows, length - first)
-    return np.sort(random.choice(np.arange(first, length), count, replace=False))
 
 
 def standardised(

@@ -14,10 +14,8 @@ from foresight.core.errors import ForesightError
 from foresight.core.progress import track
 from foresight.diagnostics.probes.components import principal_scores
 from foresight.diagnostics.probes.data import ProbeData, Split
-from foresight.perception.encoder import CPU_TOKENS, Encoder, load_encoder
+from foresight.perception.encoder import CPU_TOKENS
 from foresight.perception.stream import GPU_TOKENS
-
-RANDOM_SEED = 1
 
 
 class Eye(Protocol):
@@ -73,49 +71,15 @@ def encode_windows(eye: Eye, data: ProbeData) -> Float[Tensor, "n t h w d"]:
     return kept
 
 
-def randomised(encoder: str, device: str = "cpu", seed: int = RANDOM_SEED) -> Encoder:
-    """An encoder of the same architecture with random weights.
+def pixel_components(data: ProbeData, split: Split, seed: int = 0) -> Float[Tensor, "n k"]:
+    """Principal components of the raw pixels of a window, fitted on the training windows.
 
-    Args:
-        encoder: what `load_encoder` takes.
-        device: where it shall run.
-        seed: of the weights.
-
-    Raises:
-        ForesightError: there is no such encoder.
+    Returns:
+        Scores ``[N, K]`` (fp32) of all windows, scaled to mean square 1.
     """
-    return load_encoder(encoder, device=device, random_weights=seed)
-
-
-class PixelPca:
-    """Principal components of the raw pixels of a window.
-
-    Fitted on training windows by randomised subspace iteration (Halko et al. 2011, algorithm
-    4.4), which reads the pixels a few times and keeps them as bytes.
-
-    Args:
-        components: how many at most.
-        passes: of power iteration.
-        seed: of the random start.
-    """
-
-    name = "pixel PCA"
-
-    def __init__(self, components: int = 256, passes: int = 2, seed: int = 0) -> None:
-        self.components = components
-        self.passes = passes
-        self.seed = seed
-
-    def features(self, data: ProbeData, split: Split) -> Float[Tensor, "n k"]:
-        """Scores ``[N, K]`` (fp32) of all windows, scaled to mean square 1."""
-        pixels = _pixels(data)
-        train = torch.from_numpy(split.train)
-        return principal_scores(pixels, train, self.components, self.passes, self.seed)
-
-
-def _pixels(data: ProbeData) -> UInt8[Tensor, "n p"]:
     rows = [np.reshape(clips, (len(clips), -1)) for clips in data.clips()]
-    return torch.from_numpy(np.concatenate(rows))
+    pixels = torch.from_numpy(np.concatenate(rows))
+    return principal_scores(pixels, torch.from_numpy(split.train), seed=seed)
 
 
 def _batches(eye: Eye, data: ProbeData) -> Iterator[UInt8[np.ndarray, "b t h w 3"]]:

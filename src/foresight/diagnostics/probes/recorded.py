@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
 from foresight.core.errors import ForesightError
 from foresight.core.files import fingerprint
@@ -16,7 +15,7 @@ from foresight.diagnostics.probes.data import (
     ProbeData,
     Split,
     Target,
-    check_window,
+    Windows,
     split_by_episode,
 )
 from foresight.diagnostics.probes.scores import varies
@@ -24,23 +23,6 @@ from foresight.perception.encode import chosen_cameras, prepared_frames
 from foresight.perception.preprocess import PicturePreparation
 
 MEASURE = "state-r2"
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Which windows of frames are taken.
-
-    Attributes:
-        count: of each episode, at random steps; fewer where it is short.
-        frames: of each window; the last one shows the present step.
-        stride: steps from one frame to the next.
-        seed: of the choice of steps, and of the split by which a number counts as constant.
-    """
-
-    count: int = 20
-    frames: int = 4
-    stride: int = 2
-    seed: int = 0
 
 
 def recorded_data(
@@ -61,15 +43,15 @@ def recorded_data(
         ForesightError: no camera, no such one, no state, none that varies, too few episodes, or
             windows that no encoder takes.
     """
-    check_window(windows.frames, windows.stride, windows.count)
     if not dataset.has(STATE_KEY):
         raise ForesightError(
             f"{dataset.path} has no {STATE_KEY} that a probe could be asked for: choose a dataset "
             "with a state."
         )
     view = chosen_cameras(dataset, None if camera is None else [camera])[0]
-    back = windows.stride * np.arange(1 - windows.frames, 1)
-    steps = [_steps(n, i, -int(back[0]), windows) for i, n in enumerate(dataset.lengths)]
+    back, reach = windows.back, -int(windows.back[0])
+    # With a whole window before them, where there are any.
+    steps = [windows.ends(i, min(reach, n - 1), n) for i, n in enumerate(dataset.lengths)]
     episodes = np.repeat(np.arange(len(dataset)), [len(chosen) for chosen in steps])
     split = split_by_episode(episodes, windows.seed)
     rows = np.concatenate([dataset.offsets[i] + chosen for i, chosen in enumerate(steps)])
@@ -96,14 +78,6 @@ def recorded_data(
         clips=clips,
         fingerprint=fingerprint([dataset.fingerprint, view, rule, windows]),
     )
-
-
-def _steps(length: int, number: int, reach: int, windows: Windows) -> Int[np.ndarray, " k"]:
-    """Random steps, in order; those with a whole window before them where there are any."""
-    first = min(reach, length - 1)
-    random = np.random.default_rng([windows.seed, number])
-    count = min(windows.count, length - first)
-    return np.sort(random.choice(np.arange(first, length), count, replace=False))
 
 
 def _varies_everywhere(values: Float[np.ndarray, " n"], split: Split) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+from tyro.conf import Positional
 
 from foresight.core.errors import ForesightError
 from foresight.core.files import fingerprint, read_json, write_json
@@ -18,21 +19,16 @@ from foresight.diagnostics.probes.data import (
     SCENES,
     ProbeData,
     Split,
-    check_window,
+    Windows,
     scene_data,
     split_by_episode,
     task_data,
 )
 from foresight.diagnostics.probes.dino import load_dino
-from foresight.diagnostics.probes.features import (
-    RANDOM_SEED,
-    PixelPca,
-    encode_windows,
-    randomised,
-)
+from foresight.diagnostics.probes.features import encode_windows, pixel_components
 from foresight.diagnostics.probes.fit import FitSettings
 from foresight.diagnostics.probes.read import Reading, read_features
-from foresight.diagnostics.probes.recorded import Windows, recorded_data
+from foresight.diagnostics.probes.recorded import recorded_data
 from foresight.envs.dmc.quantities import MEASURES
 from foresight.envs.dmc.tasks import MEASURED_TASKS, canonical
 from foresight.envs.registry import EnvConfig
@@ -52,6 +48,7 @@ SCENE_SEED = 700_000
 BEHAVIOURS = ("ar1:0.9", "random", "ar1:0.9")
 CHEAP_EXPERTS = ("reacher-easy", "point_mass-easy")
 RANDOM, PIXELS, DINO = "random-weights", "pixel-pca", "dinov2"
+RANDOM_SEED = 1
 VERSION = 4
 """Raised when probes change, so that results of older ones are not mixed in."""
 
@@ -60,36 +57,54 @@ VERSION = 4
 class ProbeSettings:
     """What is probed, and how."""
 
+    tasks: Positional[tuple[str, ...]] = ()
+    """Source tasks, and scenes for the rendered objects; all of them if none is named."""
+    dataset: Path | None = None
+    """Folder of a LeRobot dataset: say what the encoder sees of its observation.state."""
+    camera: str | None = None
+    """Name of the dataset's camera; its first one if not given."""
+    fit: Fit = DEFAULT_FIT
+    """How the dataset's frames become the encoder's squares. squash: everything is seen,
+    proportions change; crop: the middle square; pad: between black bars."""
     encoder: str = "foresight-small"
-    """Folder, hub id or name of the encoder under test."""
-    tasks: tuple[str, ...] = (*MEASURED_TASKS, SCENES)
-    """Source tasks, and scenes."""
+    """Folder, hub id or name of the encoder."""
     episodes: int = 800
-    """Of each task: many short ones, as every one has its own goal and start."""
+    """Episodes of each task: many short ones, as every one has its own goal and start."""
+    steps: int | None = 40
+    """Length of an episode in environment steps."""
     windows: int = 12
-    """Of each episode."""
+    """Windows of frames taken from each episode, a dataset's too."""
     scenes: int = 20_000
     """Rendered clips."""
     frames: int = 4
-    """Of a window."""
+    """Frames of a window, an even number; the last one shows the present step."""
     stride: int = 2
-    """Environment steps between frames."""
-    steps: int | None = 40
-    """Cut episodes after so many steps."""
+    """Environment steps from one frame to the next."""
     dino: Path | None = None
-    """A transformers folder of DINOv2."""
+    """Folder of a DINOv2 checkpoint to compare with."""
     device: str = "cpu"
-    """Where encoders run."""
+    """Where encoders run: cpu, cuda, cuda:1, or auto for cuda where there is one."""
     seed: int = 0
-    """Of the split, the choice of windows and the probes."""
-    fit: FitSettings = field(default_factory=FitSettings)
-    """Training of the network probes."""
-    dataset: Path | None = None
-    """A LeRobot dataset to probe instead of tasks."""
-    camera: str | None = None
-    """Which of its cameras; the first one if not given."""
-    pictures: Fit = DEFAULT_FIT
-    """How its frames become the encoder's squares."""
+    """Of the split into fitting, choosing and testing, and of the probes."""
+    training: FitSettings = field(default_factory=FitSettings)
+    """Of the network probes."""
+
+    @property
+    def chosen(self) -> Windows:
+        """The windows."""
+        return Windows(self.windows, self.frames, self.stride, self.seed)
+
+    def smoke(self) -> ProbeSettings:
+        """A tiny size, to see that everything runs."""
+        return replace(
+            self,
+            tasks=self.tasks or (() if self.dataset else ("point_mass-easy", SCENES)),
+            episodes=min(self.episodes, 8),
+            windows=min(self.windows, 4),
+            scenes=min(self.scenes, 80),
+            steps=min(self.steps or 30, 30),
+            training=replace(self.training, updates=20),
+        )
 
 
 @dataclass(frozen=True)
@@ -134,14 +149,19 @@ def run_probes(settings: ProbeSettings, folder: Path, workers: int = 1) -> Resul
         ForesightError: unknown tasks, windows that no encoder takes, too few episodes, an encoder
             that cannot be loaded or whose features are not finite.
     """
-    check_window(settings.frames, settings.stride, settings.windows)
+    if settings.dataset is not None and settings.tasks:
+        raise ForesightError(
+            f"Probe the dataset {settings.dataset} or the tasks {', '.join(settings.tasks)}, one "
+            "at a time: leave one of them out."
+        )
+    windows = settings.chosen
     tasks = [] if settings.dataset else _checked(settings)
-    encoder = load_encoder(settings.encoder, device=settings.device, fit=settings.pictures)
+    encoder = load_encoder(settings.encoder, device=settings.device, fit=settings.fit)
     size = int(encoder.image_size)
     subjects = (
-        [_recorded(settings, Dataset.open(settings.dataset), encoder.prepare)]
+        [_recorded(settings, Dataset.open(settings.dataset), encoder.prepare, windows)]
         if settings.dataset
-        else [_task(settings, task, size, folder, workers) for task in tasks]
+        else [_task(settings, task, windows, size, folder, workers) for task in tasks]
     )
     sets = _feature_sets(settings, encoder)
     rows: list[Row] = []
@@ -171,15 +191,14 @@ def probe_specs(settings: ProbeSettings, task: str, size: int) -> list[EpisodeSp
 
 def _checked(settings: ProbeSettings) -> list[str]:
     """The tasks in their one spelling; refuses early what would fail late."""
-    tasks = [task if task == SCENES else canonical(task) for task in settings.tasks]
+    named = settings.tasks or (*MEASURED_TASKS, SCENES)
+    tasks = [task if task == SCENES else canonical(task) for task in named]
     for task in tasks:
         if task != SCENES and task not in MEASURES:
             raise ForesightError(
                 f"There is nothing to probe in {task!r}: choose {SCENES} or one of "
                 f"{', '.join(MEASURED_TASKS)}."
             )
-    if not tasks:
-        raise ForesightError(f"No task to probe: name {SCENES} or a source task.")
     few = min(settings.episodes, settings.scenes)
     if few < FEWEST:
         raise ForesightError(
@@ -190,10 +209,11 @@ def _checked(settings: ProbeSettings) -> list[str]:
 
 def _feature_sets(settings: ProbeSettings, encoder: Any) -> list[FeatureSet]:
     def with_random(data: ProbeData, split: Split) -> Tensor:
-        return encode_windows(randomised(settings.encoder, settings.device), data)
+        blank = load_encoder(settings.encoder, device=settings.device, random_weights=RANDOM_SEED)
+        return encode_windows(blank, data)
 
     def with_pixels(data: ProbeData, split: Split) -> Tensor:
-        return PixelPca(seed=settings.seed).features(data, split)
+        return pixel_components(data, split, settings.seed)
 
     # Untrained weights are the same for every checkpoint of an architecture.
     architecture = [asdict(encoder.config), str(encoder.dtype)]
@@ -210,7 +230,9 @@ def _feature_sets(settings: ProbeSettings, encoder: Any) -> list[FeatureSet]:
     return sets
 
 
-def _task(settings: ProbeSettings, task: str, size: int, folder: Path, workers: int) -> Subject:
+def _task(
+    settings: ProbeSettings, task: str, windows: Windows, size: int, folder: Path, workers: int
+) -> Subject:
     """A source task, or scenes."""
 
     def make() -> ProbeData:
@@ -218,7 +240,7 @@ def _task(settings: ProbeSettings, task: str, size: int, folder: Path, workers: 
             return scene_data(settings.scenes, settings.frames, size, SCENE_SEED + settings.seed)
         name = f"{task}-{size}px" + ("" if settings.steps is None else f"-{settings.steps}steps")
         store = collect(folder / "data" / name, probe_specs(settings, task, size), workers)
-        return task_data(store, settings.windows, settings.frames, settings.stride, settings.seed)
+        return task_data(store, windows)
 
     scope = (
         [settings.scenes]
@@ -228,9 +250,10 @@ def _task(settings: ProbeSettings, task: str, size: int, folder: Path, workers: 
     return Subject(task, scope, make)
 
 
-def _recorded(settings: ProbeSettings, dataset: Dataset, prepare: PicturePreparation) -> Subject:
+def _recorded(
+    settings: ProbeSettings, dataset: Dataset, prepare: PicturePreparation, windows: Windows
+) -> Subject:
     """A dataset of anybody's."""
-    windows = Windows(settings.windows, settings.frames, settings.stride, settings.seed)
     camera = chosen_cameras(dataset, None if settings.camera is None else [settings.camera])[0]
     rule = prepare.rule(*dataset.spec.cameras[camera])
     scope = [dataset.fingerprint, camera, rule, windows]
@@ -242,7 +265,15 @@ def _place(
     settings: ProbeSettings, subject: Subject, features: FeatureSet, size: int, folder: Path
 ) -> Path:
     """Where the readings of a subject and a feature set are kept."""
-    key = [VERSION, subject.name, size, settings.frames, settings.seed, settings.fit, subject.scope]
+    key = [
+        VERSION,
+        subject.name,
+        size,
+        settings.frames,
+        settings.seed,
+        settings.training,
+        subject.scope,
+    ]
     digest = fingerprint([fingerprint(part) for part in (*key, features.fingerprint)])
     return folder / "readings" / f"{subject.name}-{features.condition or 'encoder'}-{digest}.json"
 
@@ -251,7 +282,7 @@ def _read(settings: ProbeSettings, features: FeatureSet, data: ProbeData) -> lis
     split = split_by_episode(data.episodes, settings.seed)
     label = f"{data.name}: {features.condition or settings.encoder}"
     found = features.make(data, split)  # freed when this returns
-    return read_features(found, data, split, settings.fit, label)
+    return read_features(found, data, split, settings.training, label)
 
 
 def _reading(value: dict[str, Any]) -> Reading:

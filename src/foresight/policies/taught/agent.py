@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from foresight.perception.encoder import Encoder, load_encoder
 from foresight.policies.mpc import expect_robot, pictures_of
 from foresight.policies.taught.demonstration import Demonstration, Recorded, Shown, watch
 from foresight.policies.taught.heads import TaughtHeads, load_heads
-from foresight.policies.taught.planner import FollowConfig, Follower, propose
+from foresight.policies.taught.planner import FOLLOWING, FollowConfig, Follower, propose
 from foresight.policies.taught.progress import Progress
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.observation import ObservationEncoder
@@ -190,7 +190,7 @@ class TaughtFactory:
     way: Way = "plan"
     """plan, or inverse."""
     encoder: str = "foresight-small"
-    follow: FollowConfig = field(default_factory=FollowConfig)
+    follow: FollowConfig = FOLLOWING
 
     def __call__(self, spec: Spec) -> TaughtAgent:
         """Load everything and build the agent."""

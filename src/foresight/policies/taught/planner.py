@@ -15,7 +15,24 @@ from foresight.policies.taught.objective import FollowStates
 from foresight.policies.taught.progress import Progress, ProgressConfig
 from foresight.worldmodel.model import WorldModel
 
-FOLLOWING = MPCConfig(
+
+@dataclass(frozen=True)
+class FollowConfig(MPCConfig):
+    """How the agent follows a demonstration.
+
+    The inverse model is the search's prior: it proposes candidates, and where the search begins.
+    Costs are distances in the space of comparison.
+    """
+
+    progress: ProgressConfig = field(default_factory=ProgressConfig)
+    """Alignment."""
+    reach: float = 0.3
+    """Weight of the learned distance in time between the last imagined state and its goal."""
+    early: float = 0.7
+    """How much an imagined step counts beside the one after it."""
+
+
+FOLLOWING = FollowConfig(
     horizon=4,
     samples=96,
     iterations=3,
@@ -26,21 +43,6 @@ FOLLOWING = MPCConfig(
     start="proposal",
 )
 """The search of an agent that follows a demonstration."""
-
-
-@dataclass(frozen=True)
-class FollowConfig:
-    """How the agent follows a demonstration."""
-
-    progress: ProgressConfig = field(default_factory=ProgressConfig)
-    """Alignment."""
-    search: MPCConfig = FOLLOWING
-    """The inverse model is the prior: it proposes candidates, and where the search begins. Costs
-    are distances in the space of comparison."""
-    reach: float = 0.3
-    """Weight of the learned distance in time between the last imagined state and its goal."""
-    early: float = 0.7
-    """How much an imagined step counts beside the one after it."""
 
 
 class Follower:
@@ -57,7 +59,7 @@ class Follower:
         self, model: WorldModel, heads: TaughtHeads, config: FollowConfig, seed: int = 0
     ) -> None:
         self.model, self.heads, self.config = model, heads, config
-        self.planner = MPCPlanner.of(model, config.search, seed, terms=[], propose=self._propose)
+        self.planner = MPCPlanner.of(model, config, seed, terms=[], propose=self._propose)
         self.progress: Progress | None = None
 
     @property
@@ -76,7 +78,7 @@ class Follower:
 
     def _goals(self) -> Float[Tensor, "H Z"]:
         assert self.progress is not None
-        return self.progress.shown.z[self.progress.goals(self.config.search.horizon)]
+        return self.progress.shown.z[self.progress.goals(self.config.horizon)]
 
     def _propose(self, z: Float[Tensor, "N Z"]) -> Float[Tensor, "N A"]:
         """What the inverse model would do from here to get to the sub-goal."""
