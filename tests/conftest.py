@@ -19,6 +19,15 @@ jaxtyping.install_import_hook(["foresight.core", "foresight.data"], "shape_check
 # The suite's networks are tiny: a second thread costs more in waiting than it computes.
 torch.set_num_threads(1)
 
+# Torch tells many things once for each process: then a test fails or not by who came before it.
+torch.set_warn_always(True)
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first: a worker that begins one last would end long after all."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
 
 @pytest.fixture(autouse=True)
 def _wrong_arrays(request):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from foresight.core.errors import ForesightError
+from foresight.envs import gl
 from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.registry import make
 from foresight.envs.render import FrameRenderer, RenderSettings
+
+gl.choose_gl()
+import mujoco  # noqa: E402 (only now does it know how to draw)
 
 
 def first_frame(task, settings, seed=0):
@@ -61,6 +67,25 @@ def test_renderers_in_one_process_leave_each_other_alone():
     two.close()
     assert np.array_equal(two.render(), frame)  # a closed renderer is made again
     two.close()
+
+
+@pytest.mark.skipif(gl.choose_gl(required=False) != "egl", reason="others' contexts have a size")
+def test_a_closed_renderers_context_is_taken_again_and_shows_the_same(monkeypatch):
+    wanted = first_frame("walker-walk", RenderSettings(size=48, quality="full"))
+    made = []
+    real = mujoco.egl.GLContext.__init__
+    monkeypatch.setattr(
+        mujoco.egl.GLContext, "__init__", lambda self, *size: made.append(real(self, *size))
+    )
+    for size, quality in ((32, "fast"), (48, "full"), (64, "smooth")):
+        first_frame("quadruped-escape", RenderSettings(size=size, quality=quality))
+        again = first_frame("walker-walk", RenderSettings(size=48, quality="full"))
+        assert np.array_equal(again, wanted)
+    assert not made
+    with ThreadPoolExecutor(1) as other:  # a context is current in one thread at a time
+        frame = other.submit(first_frame, "walker-walk", RenderSettings(size=48, quality="full"))
+        assert np.array_equal(frame.result(), wanted)
+    assert len(made) == 1
 
 
 def test_new_terrain_reaches_the_renderer():

@@ -6,21 +6,31 @@ import os
 import time
 from pathlib import Path
 
-import torch
-
 from foresight.core.errors import ForesightError
 
 
 class Square:
-    """Squares numbers; keeps count of what this copy did."""
+    """Squares numbers; keeps count of what this copy did.
+
+    Nothing here imports torch, unless its threads are asked for: a worker starts in a moment then.
+    """
 
     def __init__(self, slow: float = 0.0) -> None:
         self.slow, self.done = slow, 0
 
-    def __call__(self, item: int) -> tuple[int, int, int, int]:
+    def __call__(self, item: int) -> tuple[int, int, int]:
         time.sleep(self.slow * (item % 2 == 0))
         self.done += 1
-        return item * item, os.getpid(), self.done, torch.get_num_threads()
+        return item * item, os.getpid(), self.done
+
+
+class Threads:
+    """How many threads torch would use."""
+
+    def __call__(self, item: int) -> int:
+        import torch
+
+        return torch.get_num_threads()
 
 
 class Told:

@@ -15,24 +15,27 @@ import pytest
 
 from foresight.core.errors import ForesightError
 from foresight.rollout.pool import AHEAD, run_jobs
-from pool_jobs import Dying, Failing, Sleeper, Square, Told, unbuilt
+from pool_jobs import Dying, Failing, Sleeper, Square, Threads, Told, unbuilt
 
 
 def test_results_come_in_order_and_the_job_is_made_once_in_each_process():
     results = list(run_jobs(partial(Square, 0.05), range(12), 2, "squares"))
     assert [result[0] for result in results] == [i * i for i in range(12)]
     counts: dict[int, list[int]] = {}
-    for _, pid, done, _ in results:
+    for _, pid, done in results:
         counts.setdefault(pid, []).append(done)
     assert len(counts) <= 2 and os.getpid() not in counts
     assert all(sorted(done) == list(range(1, len(done) + 1)) for done in counts.values())
-    assert {threads for *_, threads in results} == {max(1, (os.cpu_count() or 1) // 2)}
     assert not multiprocessing.active_children()
+
+
+def test_workers_share_the_cores():
+    assert set(run_jobs(Threads, range(2), 2, "work")) == {max(1, (os.cpu_count() or 1) // 2)}
 
 
 def test_one_worker_stays_here():
     results = list(run_jobs(Square, range(3), 1, "squares"))
-    assert [(value, pid, done) for value, pid, done, _ in results] == [
+    assert results == [
         (0, os.getpid(), 1),
         (1, os.getpid(), 2),
         (4, os.getpid(), 3),

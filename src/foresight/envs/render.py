@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -110,7 +113,7 @@ class FrameRenderer:
         height, width = (side * settings.scale for side in (settings.height, settings.width))
         with _context_settings(model, settings), _coarse_meshes(model, settings.coarse):
             try:
-                self._renderer = mujoco.Renderer(model, height, width)
+                self._renderer = _CONTEXTS.renderer(model, height, width)
             except Exception as error:  # every GL library has its own kind of failure
                 raise _no_context(error) from error
         # Runs at exit too, while the OpenGL library is still whole.
@@ -202,6 +205,54 @@ def _halved(frame: np.ndarray) -> np.ndarray:
     return ((rows[:, 0::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
 
 
+class _Contexts:
+    """OpenGL contexts that closed renderers left: a new one costs more than all else of a renderer.
+
+    Only those of EGL, which have no size, and only in the main thread: a context is current in
+    one thread at a time.
+    """
+
+    def __init__(self) -> None:
+        self._spare: list[Any] = []
+        self._over = False
+
+    def renderer(self, model: mujoco.MjModel, height: int, width: int) -> mujoco.Renderer:
+        """MuJoCo's renderer, in a spare context if there is one."""
+        import mujoco
+
+        module: Any = mujoco.gl_context
+        real = module.GLContext
+        if self._spare and threading.current_thread() is threading.main_thread():
+            spare = self._spare.pop()
+            module.GLContext = lambda *_: spare
+        try:
+            made = mujoco.Renderer(model, height, width)
+        finally:
+            module.GLContext = real
+        self._close_at_exit()
+        return made
+
+    def keep(self, context: Any) -> bool:
+        """Whether the context was put aside."""
+        main = threading.current_thread() is threading.main_thread()
+        if self._over or not main or type(context).__module__ != "mujoco.egl":
+            return False
+        self._spare.append(context)
+        return True
+
+    @functools.cache  # noqa: B019 (there is one)
+    def _close_at_exit(self) -> None:
+        atexit.register(self._close)  # after MuJoCo's own, which closes the display: done before it
+
+    def _close(self) -> None:
+        self._over = True
+        while self._spare:
+            self._spare.pop().free()
+
+
+_CONTEXTS = _Contexts()
+
+
 def _no_context(error: Exception) -> ForesightError:
     wanted = os.environ.get("MUJOCO_GL", "")
     taken = getattr(sys.modules.get("mujoco.gl_context"), "_MUJOCO_GL", wanted)
@@ -221,6 +272,8 @@ def _free(renderer: mujoco.Renderer) -> None:
         if renderer._mjr_context:
             renderer._mjr_context.free()
             renderer._mjr_context = None
+        if _CONTEXTS.keep(renderer._gl_context):
+            renderer._gl_context = None
         renderer.close()
     except Exception as error:
         # At exit MuJoCo may have closed the display first: nothing is left to be freed.

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
-
 from foresight.core.errors import ForesightError
 from foresight.core.metrics import Row, curve
-from foresight.report.plots import FREE_COLOURS, PLOT_STYLE, figure_of, svg_of
+from foresight.report.plots import FREE_COLOURS, figure_of, plot_style, svg_of
 
 COSTS = ("seconds", "peak", "memory", "lr", "learning-rate", "learning_rate")
 """First words of metrics that say what a training took and not what it learned."""
@@ -85,7 +83,7 @@ def learning_curves(rows: Sequence[Row], names: Sequence[str] | None = None) -> 
         panels.setdefault(line.panel, []).append(line)
     columns = min(3, len(panels))
     down = -(-len(panels) // columns)
-    with matplotlib.rc_context(PLOT_STYLE):
+    with plot_style():
         figure = figure_of(min(9.0, 3.6 * columns + 0.6), 2.5 * down)
         for place, (title, members) in enumerate(panels.items(), start=1):
             _panel(figure.add_subplot(down, columns, place), title, members, listed)

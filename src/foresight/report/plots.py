@@ -5,16 +5,15 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib import resources
-from typing import Any
-
-import matplotlib
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from typing import TYPE_CHECKING, Any
 
 from foresight.evaluation.results import Result
 from foresight.evaluation.statistics import measure_key
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Colours are written as stand-ins that become CSS variables of the page (style.css names them).
 _INK, _MUTED, _GRID = "#010101", "#010102", "#010103"
@@ -37,7 +36,7 @@ _FIXED = {
 }
 FREE_COLOURS = [_SERIES[0], _SERIES[7], _SERIES[4], _SERIES[6], _SERIES[3], _SERIES[5]]
 
-PLOT_STYLE: dict[Any, Any] = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
     "text.color": _INK,
@@ -77,7 +76,7 @@ def error_per_horizon(
             with ``mean``, ``low`` and ``high``; :func:`horizon_series` reads them from a result.
         ylabel: what the error is.
     """
-    with matplotlib.rc_context(PLOT_STYLE):
+    with plot_style():
         figure = figure_of(6.4, 3.2)
         axes = figure.add_subplot()
         colours = condition_colours(list(series))
@@ -93,7 +92,7 @@ def error_per_horizon(
         axes.set_xlabel("horizon (steps ahead)")
         axes.set_ylabel(ylabel)
         axes.legend(loc="upper left")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _whole_ticks(axes)
         return svg_of(figure)
 
 
@@ -104,7 +103,7 @@ def horizon_panels(panels: Mapping[str, Mapping[str, Mapping[int, Entry]]]) -> s
         panels: label of the upright axis to series as :func:`error_per_horizon` takes them; the
             same series in every panel, for one legend.
     """
-    with matplotlib.rc_context(PLOT_STYLE):
+    with plot_style():
         figure = figure_of(3.4 * len(panels), 3.0)
         for place, (label, series) in enumerate(panels.items(), start=1):
             axes = figure.add_subplot(1, len(panels), place)
@@ -118,7 +117,7 @@ def horizon_panels(panels: Mapping[str, Mapping[str, Mapping[int, Entry]]]) -> s
                 axes.fill_between(steps, low, high, color=colour, alpha=0.18, lw=0)
             axes.set_title(label)
             axes.set_xlabel("horizon (steps)")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            _whole_ticks(axes)
             if place == 1:
                 handles, names = axes.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=len(names))
@@ -147,7 +146,7 @@ def horizon_series(result: Result, measure: str, task: str) -> dict[str, dict[in
 def return_bars(result: Result) -> str:
     """Mean returns with 95 % intervals: lying bars for one task, groups for several."""
     tasks = list(dict.fromkeys(row["task"] for row in result.rows if "return" in row))
-    with matplotlib.rc_context(PLOT_STYLE):
+    with plot_style():
         if len(tasks) == 1:
             return svg_of(_lying_bars(result, tasks[0]))
         return svg_of(_grouped_bars(result, tasks))
@@ -208,8 +207,24 @@ def _grouped_bars(result: Result, tasks: Sequence[str]) -> Figure:
     return figure
 
 
+def _whole_ticks(axes: Any) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def plot_style(changes: dict[Any, Any] | None = None) -> AbstractContextManager[None]:
+    """Within it, plots look like the page. Matplotlib is slow to import: only who draws does."""
+    import matplotlib
+
+    return matplotlib.rc_context(_STYLE if changes is None else changes)
+
+
 def figure_of(width: float, height: float) -> Figure:
     """An empty figure, in inches."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasSVG(figure)  # no pyplot: nothing global, no display
     return figure
@@ -219,7 +234,7 @@ def svg_of(figure: Figure) -> str:
     """The figure as an ``<svg>`` element to stand in a page."""
     buffer = io.StringIO()
     # The salt keeps ids the same from run to run; without a date the file is, too.
-    with matplotlib.rc_context({"svg.hashsalt": "foresight"}):
+    with plot_style({"svg.hashsalt": "foresight"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
