@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from foresight.cli import doctor, main
 
@@ -27,7 +29,7 @@ def findings(monkeypatch):
     """Let the doctor find what a test says."""
 
     def install(*checks: doctor.Check) -> None:
-        monkeypatch.setattr(doctor, "examine", lambda path: iter(checks))
+        monkeypatch.setattr(doctor, "examine", lambda path, encoder: iter(checks))
 
     return install
 
@@ -137,3 +139,17 @@ def test_encoders_in_the_model_cache(tmp_path, monkeypatch):
     own.mkdir(parents=True)
     (own / "config.json").touch()
     assert "random-small in" in doctor.check_encoders().found
+
+
+def test_an_encoder_is_told_with_the_part_that_is_read(tmp_path):
+    folder = Path(__file__).parents[1] / "data" / "vjepa21-reference"
+    weights = load_file(folder / "meta_vjepa21_encoder_small.safetensors")
+    torch.save({"encoder": weights, "target_encoder": weights}, tmp_path / "v.pt")
+    found = doctor.check_encoder(str(tmp_path / "v.pt"))
+    assert found.ok and found.found == (
+        "V-JEPA 2.1, 12 blocks of 128 channels, 384x384 pixels; target_encoder, names without "
+        "module.backbone."
+    )
+    assert doctor.check_encoder("foresight-small").found.startswith("V-JEPA 2, ")
+    missing = doctor.check_encoder(str(tmp_path / "no.pt"))
+    assert not missing.ok and "There is no encoder" in missing.found

@@ -54,6 +54,8 @@ class Config:
     """Print JSON instead of a table."""
     path: Path = Path()
     """The folder whose disk is checked for free space."""
+    encoder: str = ""
+    """An encoder's folder, file or hub id: say which V-JEPA it is and which part of it is read."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Check:
 
 def main(config: Config) -> int:
     """Print every check; 1 when something that is needed is missing."""
-    checks = list(examine(config.path))
+    checks = list(examine(config.path, config.encoder))
     healthy = all(check.ok for check in checks if check.needed)
     if config.json:
         found = {"healthy": healthy, "checks": [asdict(check) for check in checks]}
@@ -79,7 +81,7 @@ def main(config: Config) -> int:
     return 0 if healthy else 1
 
 
-def examine(path: Path) -> Iterator[Check]:
+def examine(path: Path, encoder: str = "") -> Iterator[Check]:
     """Run all checks, one at a time; a check that fails by surprise becomes a finding."""
     examinations: list[tuple[str, Callable[[], Check]]] = [
         ("python", check_python),
@@ -94,6 +96,8 @@ def examine(path: Path) -> Iterator[Check]:
         ("encoders", check_encoders),
         ("git", check_git),
     ]
+    if encoder:
+        examinations.append(("encoder", lambda: check_encoder(encoder)))
     for name, examination in examinations:
         try:
             yield examination()
@@ -238,6 +242,17 @@ def check_encoders() -> Check:
     found = f"{', '.join(models) or 'no V-JEPA 2'} in {cache}; {', '.join(own) or 'none'} in {made}"
     fix = "hf download facebook/vjepa2-vitl-fpc64-256   (foresight-small works without)"
     return Check("encoders", bool(models), found, fix, needed=False)
+
+
+def check_encoder(name: str) -> Check:
+    """What a checkpoint is, and which part of it is taken."""
+    from foresight.core.errors import ForesightError
+    from foresight.perception.checkpoint import open_checkpoint
+
+    try:
+        return Check("encoder", True, open_checkpoint(name).describe())
+    except ForesightError as error:
+        return Check("encoder", False, str(error), "give another --encoder")
 
 
 def check_git() -> Check:

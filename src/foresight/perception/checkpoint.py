@@ -19,6 +19,7 @@ from foresight.core.hub import fetch
 from foresight.perception import bundled
 from foresight.perception.generations import PUBLISHED, SIZE, Hints, read_hints, settled
 from foresight.perception.vit import VisionTransformer, VitConfig
+from foresight.perception.vit21 import Vit21Config
 from foresight.perception.weight_files import (
     INDEX,
     TORCH_FILES,
@@ -77,11 +78,27 @@ class Checkpoint:
             ForesightError: damaged files, weights missing, unknown, of the wrong shape or without
                 sense, a configuration of another generation, or a frame size that does not fit.
         """
+        found, config = self._opened()
+        return build(found.tensors, checked_size(config, self.source), self.source), str(found)
+
+    def describe(self) -> str:
+        """Generation, sizes and the part that is taken, in words.
+
+        Raises:
+            ForesightError: as `load`, but that single weights are not looked at.
+        """
+        found, config = self._opened()
+        generation = "2.1" if isinstance(config, Vit21Config) else "2"
+        return (
+            f"V-JEPA {generation}, {config.depth} blocks of {config.dim} channels, "
+            f"{config.height}x{config.width} pixels; {found}"
+        )
+
+    def _opened(self) -> tuple[EncoderWeights, VitConfig]:
         found = self.read()
         sizes = self.config or infer_config(found.tensors, self.source, self.size)
         configured = self.config is not None
-        config = settled(sizes, found.tensors, self.hints, configured, self.source)
-        return build(found.tensors, checked_size(config, self.source), self.source), str(found)
+        return found, settled(sizes, found.tensors, self.hints, configured, self.source)
 
     def fingerprint(self) -> str:
         """Hash over the weight files' bytes and the configuration that came with them."""

@@ -10,10 +10,10 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from foresight.core.errors import ForesightError
 from foresight.perception.generations import SIZE, first_of_21
@@ -21,6 +21,7 @@ from foresight.perception.vit import Attention, VisionTransformer, VitConfig
 from foresight.perception.vit21 import VisionTransformer21, Vit21Config
 
 State = dict[str, Tensor]
+M = TypeVar("M", bound=nn.Module)
 
 HEAD_DIM = 64
 HEAD_DIMS = {1280: 80}
@@ -126,7 +127,7 @@ def meta_names(tensors: State, source: str, part: str | None = None) -> EncoderW
     chosen = _chosen(copies, source, part)
     stripped = sorted(removed.get(chosen, set()) - {""})
     found = copies.get("", {}) | copies.get(chosen, {})  # strays are told by name later
-    return EncoderWeights(_joined(found), chosen, ", ".join(stripped))
+    return EncoderWeights(join_qkv(found), chosen, ", ".join(stripped))
 
 
 def without_wrappers(name: str) -> str:
@@ -153,7 +154,7 @@ def _meta_name(name: str) -> str:
     return name
 
 
-def _joined(tensors: State) -> State:
+def join_qkv(tensors: State) -> State:
     """Query, key and value as one matrix, where they come as three."""
     found = {}
     for name, value in tensors.items():
@@ -215,28 +216,39 @@ def infer_config(tensors: State, source: str, size: tuple[int, int] | None) -> V
 
 
 def build(tensors: State, config: VitConfig, source: str) -> VisionTransformer:
-    """The encoder with these weights, frozen, in fp32 (weights that are fp32 are not copied).
-
-    Both generations are loaded strictly: nothing missing, nothing left over.
-
-    Raises:
-        ForesightError: weights are missing, unknown, or of another shape; the message names one.
-    """
+    """The encoder with these weights, see `fill`."""
     with torch.device("meta"):
         module = (
             VisionTransformer21(config)
             if isinstance(config, Vit21Config)
             else VisionTransformer(config)
         )
+    return fill(module, tensors, source, "V-JEPA 2 encoder")
+
+
+def fill(module: M, tensors: State, source: str, kind: str) -> M:
+    """A module with these weights, frozen, in fp32 (weights that are fp32 are not copied).
+
+    It is filled strictly: nothing missing, nothing left over.
+
+    Args:
+        module: made on the meta device.
+        tensors: under its names.
+        source: what to call them in messages.
+        kind: what to call the module.
+
+    Raises:
+        ForesightError: weights are missing, unknown, or of another shape; the message names one.
+    """
     expected = {name: value.shape for name, value in module.state_dict().items()}
-    for kind, names in (
+    for verb, names in (
         ("lacks", expected.keys() - tensors.keys()),
         ("has unknown", tensors.keys() - expected.keys()),
     ):
         if names:
             raise ForesightError(
-                f"{source} {kind} weights ({_some(names)}): it is no whole V-JEPA 2 encoder, fetch "
-                "or make it again."
+                f"{source} {verb} weights ({_some(names)}): it is no whole {kind}, fetch or make "
+                "it again."
             )
     for name, shape in expected.items():
         if tensors[name].shape != shape:
