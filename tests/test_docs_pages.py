@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("your-dataset", "your-policy", "metaworld")
-RECORDINGS = {"your-dataset": {"recordings/two-cameras": "tests/data/lerobot/two-cameras"}}
+PAGES = ("your-dataset", "your-policy", "demonstrations", "metaworld")
+TWO_CAMERAS = {"recordings/two-cameras": "tests/data/lerobot/two-cameras"}
+RECORDINGS = {"your-dataset": TWO_CAMERAS, "demonstrations": TWO_CAMERAS}
 """What lies in the folder before a page is read."""
 
 

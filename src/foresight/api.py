@@ -24,10 +24,13 @@ from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_cameras
 from foresight.pipelines.acting import Acting, policy_of
 from foresight.pipelines.stages import clone, learn
+from foresight.pipelines.imitation import learn_chunks
+from foresight.policies.chunk.policy import ChunkPolicy
 from foresight.policies.cloned import ClonedPolicy
 from foresight.policies.registry import MakePolicy
 from foresight.rollout.collect import FIRST_SEED, plan_episodes
 from foresight.rollout.collect import collect as run_plan
+from foresight.training.chunk.train import ChunkTraining
 from foresight.training.cloning import CloningTraining
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig
@@ -89,7 +92,7 @@ def collect(
 
 def train(
     dataset: Dataset | Path | str,
-    kind: Literal["world-model", "bc"],
+    kind: Literal["world-model", "bc", "chunk"],
     out: Path | str,
     *,
     encoder: str = "foresight-small",
@@ -97,7 +100,7 @@ def train(
     epochs: int | None = None,
     device: str = "cpu",
     seed: int = 0,
-) -> WorldModel | ClonedPolicy:
+) -> WorldModel | ClonedPolicy | ChunkPolicy:
     """Encode a dataset and learn from it; run again after a stop, it goes on where it was.
 
     The defaults of ``foresight train``, which can set everything else, too.
@@ -109,7 +112,8 @@ def train(
 
     Args:
         dataset: of any robot, or its folder; features are cached beside it.
-        kind: ``world-model`` (what actions change) or ``bc`` (behaviour cloning).
+        kind: ``world-model`` (what actions change) or ``bc`` (behaviour cloning)
+            or ``chunk`` (a transformer that decides chunks of actions, for demonstrations).
         out: folder of the checkpoint, which :func:`foresight.load` opens again.
         encoder: a bundled encoder's name, a folder, file or hub id.
         cameras: to see with; all of the dataset's if none is named.
@@ -122,20 +126,27 @@ def train(
     """
     data = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     eyes = EncoderConfig(encoder, device=device)
-    loaded, readout = eyes.load()
-    caches = encode_cameras(data, loaded, readout, data.path.parent / "cache", cameras or None)
+    root = data.path.parent / "cache"
 
     def fitted(fit: FitConfig) -> FitConfig:
         return replace(fit, device=device, seed=seed, epochs=epochs or fit.epochs)
 
     config, folder = TrainConfig(), Path(out)
+    if kind == "chunk":
+        chunks = ChunkTraining()
+        chunks = replace(chunks, fit=fitted(chunks.fit))
+        if epochs:  # passes, not checks of a number of updates
+            chunks = replace(chunks, fit=replace(chunks.fit, updates=0))
+        return ChunkPolicy(learn_chunks(data, eyes, chunks, folder, root, cameras)[0])
+    loaded, readout = eyes.load()
+    caches = encode_cameras(data, loaded, readout, root, cameras or None)
     if kind == "world-model":
         return learn(data, caches, eyes, replace(config, fit=fitted(config.fit)), folder).model
     if kind == "bc":
         cloning = CloningTraining()
         cloning = replace(cloning, fit=fitted(cloning.fit))
         return clone(data, caches, eyes, config.state, cloning, folder)[0]
-    raise ForesightError(f"There is no training {kind!r}: choose world-model or bc.")
+    raise ForesightError(f"There is no training {kind!r}: choose world-model, bc or chunk.")
 
 
 def evaluate(

@@ -15,6 +15,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
 from foresight.core.policy import Action, Policy
 from foresight.core.spec import Spec
+from foresight.core.thread_pool import run_alone, run_in_lanes
 from foresight.perception.config import EncoderConfig
 from foresight.perception.stream import FeatureStream
 from foresight.policies.chunk.config import ChunkConfig
@@ -157,18 +158,24 @@ class ChunkPolicy(Policy):
         batch = self._batch(observation)
         known = None if frozen is None else torch.from_numpy(np.array(frozen, np.float32))[None]
         known = known if known is None else known.to(self.device)
-        chunk = self.network.predict(batch, self._generator, known)[0].cpu().numpy()
+        decided = run_alone(lambda: self.network.predict(batch, self._generator, known))
+        chunk: np.ndarray = decided[0].cpu().numpy()
         spec = self.config.spec
         return chunk if spec is None else np.clip(chunk, spec.low, spec.high)
 
     def _batch(self, observation: Observation) -> dict[str, Tensor]:
         config, net = self.config, self.config.network
-        features = [
-            stream.push(picture[0])
-            for stream, picture in zip(
-                self._eyes(), pictures_of([observation], self.cameras).values(), strict=True
-            )
-        ]
+        pictures = list(pictures_of([observation], self.cameras).values())
+        streams = self._eyes()
+
+        def look(camera: int) -> Float[np.ndarray, " F"]:
+            return streams[camera].push(pictures[camera][0])
+
+        # One core for each camera: operations of a small network, shared by cores, wait on them.
+        several = len(streams) > 1
+        features = (
+            run_in_lanes(look, range(len(streams))) if several else [run_alone(lambda: look(0))]
+        )
         if self.acting.shuffle:
             features = features[1:] + features[:1]
         batch = {f"tokens/{i}": self._tokens(i, each) for i, each in enumerate(features)}
