@@ -23,8 +23,8 @@ from foresight.evaluation.results import Result, make_result
 from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_cameras
 from foresight.pipelines.acting import Acting, policy_of
-from foresight.pipelines.stages import clone, learn
 from foresight.pipelines.imitation import learn_chunks
+from foresight.pipelines.stages import clone, learn
 from foresight.policies.chunk.policy import ChunkPolicy
 from foresight.policies.cloned import ClonedPolicy
 from foresight.policies.registry import MakePolicy
