@@ -15,7 +15,8 @@ from foresight.data.dataset import Dataset
 from foresight.planning.config import MPCConfig
 from foresight.training import collecting, online
 from foresight.training.learner_config import LearnerConfig
-from foresight.training.online import STATE, OnlineTrainer
+from foresight.training.learning_run import STATE
+from foresight.training.online import OnlineTrainer
 from foresight.training.online_changes import OnlineChanges
 from foresight.training.online_config import OnlineConfig
 from foresight.training.run_data import load_replay

@@ -12,7 +12,8 @@ from foresight.perception.config import EncoderConfig
 from foresight.training.chunk.train import ChunkTraining
 from foresight.training.cloning import CloningTraining
 from foresight.training.loop import FitConfig
-from foresight.training.offline import TrainConfig
+from foresight.training.offline import TrainConfig, Trained
+from foresight.worldmodel.config import StateKind
 
 if TYPE_CHECKING:
     from foresight.data.dataset import Dataset
@@ -38,6 +39,9 @@ class Config:
     """Cameras to see with, side by side; all of the dataset if none is named."""
     train: TrainConfig = field(default_factory=TrainConfig)
     """Of the world model; its state is that of a cloned policy, too."""
+    state: StateKind | None = None
+    """Kind of the latent state, short for --train.state.kind. The adapter is learned, and values
+    and an action prior with it, as by `foresight learn`: see --train.adapter."""
     bc: CloningTraining = field(default_factory=CloningTraining)
     chunk: ChunkTraining = field(default_factory=ChunkTraining)
     """Of a policy of action chunks."""
@@ -46,7 +50,7 @@ class Config:
     latent: int | None = None
     """Width of the latent state of the kinds pca and adapter, short for --train.state.dim."""
     horizon: int | None = None
-    """Imagined steps in the loss, short for --train.horizon."""
+    """Imagined steps in the loss, short for --train.horizon and --train.adapter.learner.horizon."""
     members: int | None = None
     """Networks in the ensemble, short for --train.dynamics.members."""
     cache: Path | None = None
@@ -60,31 +64,37 @@ def main(config: Config) -> None:
     from foresight.data.dataset import Dataset
     from foresight.perception.encode import encode_cameras
     from foresight.pipelines.stages import clone, learn
+    from foresight.training.from_dataset import train_from_dataset
 
     dataset = Dataset.open(config.dataset)
     if config.policy == "chunk":
         _chunk(config, dataset)
         return
     encoder, readout = config.eyes.load()
+    train = _train(config, str(encoder.device))
+    if config.policy == "world-model" and train.state.kind == "adapter":
+        _print(train_from_dataset(dataset, config.eyes, train, config.out, config.cameras), config)
+        return
     root = config.cache or config.dataset.parent / "cache"
     caches = encode_cameras(dataset, encoder, readout, root, config.cameras or None)
-    device = str(encoder.device)
     if config.policy == "bc":
-        training = replace(config.bc, fit=_fit(config.bc.fit, config, device))
-        state = _train(config, device).state
+        training = replace(config.bc, fit=_fit(config.bc.fit, config, str(encoder.device)))
+        state = train.state
         _, history = clone(dataset, caches, config.eyes, state, training, config.out)
         best = min(history, key=lambda record: record["validation/loss"])
         print("squared error of the actions, in units of half their range, held-out episodes:")
         print(f"cloned {best['validation/loss']:.4f}")
         print(f"mean action {best['validation/mean_action']:.4f}")
+        print(f"checkpoint: {config.out}")
     else:
-        trained = learn(
-            dataset, caches, config.eyes, _train(config, device), config.out, config.tensorboard
-        )
-        print("horizon  model    persistence  (squared error / variance, held-out episodes)")
-        for row in trained.horizon_errors:
-            model, still = (sum(v) / len(v) for v in (row.model, row.persistence))
-            print(f"{row.horizon:7d}  {model:.4f}   {still:.4f}")
+        _print(learn(dataset, caches, config.eyes, train, config.out, config.tensorboard), config)
+
+
+def _print(trained: Trained, config: Config) -> None:
+    print("horizon  model    persistence  (squared error / variance, held-out episodes)")
+    for row in trained.horizon_errors:
+        model, still = (sum(v) / len(v) for v in (row.model, row.persistence))
+        print(f"{row.horizon:7d}  {model:.4f}   {still:.4f}")
     print(f"checkpoint: {config.out}")
 
 
@@ -111,10 +121,14 @@ def _train(config: Config, device: str) -> TrainConfig:
     """The training with the short options put in."""
     found = config.train
     found = replace(found, fit=_fit(found.fit, config, device))
+    if config.state is not None:
+        found = replace(found, state=replace(found.state, kind=config.state))
     if config.latent is not None:
         found = replace(found, state=replace(found.state, dim=config.latent))
     if config.horizon is not None:
-        found = replace(found, horizon=config.horizon)
+        learner = replace(found.adapter.learner, horizon=config.horizon)
+        adapter = replace(found.adapter, learner=learner)
+        found = replace(found, horizon=config.horizon, adapter=adapter)
     if config.members is not None:
         found = replace(found, dynamics=replace(found.dynamics, members=config.members))
     return found

@@ -152,7 +152,7 @@ def _of_ours(
     )
     if header.type == "cloned-policy":
         return Acting(ClonedFactory(str(folder), eyes), env, "cloned", folder)
-    if config["heads"]["prior"] and config["heads"]["values"]:
+    if not readout:  # it reads whole tokens, decision by decision
         return Acting(MPCFactory(str(folder), device=device), env, "mpc", folder)
     if not env.id:
         raise ForesightError(

@@ -22,6 +22,7 @@ from foresight.perception.ac import load_ac
 from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_cameras
 from foresight.perception.stream import FeatureStream
+from foresight.training.experience import load_split
 from foresight.worldmodel.model import WorldModel
 
 MEAN_EPISODES = 50
@@ -142,7 +143,7 @@ def _world_model(source: Path, store: Dataset | None, config: DriftConfig) -> _M
     if every > 1:
         notes.append(f"The model decides at every {every}th step: only those are looked at.")
     if store.fingerprint == sizes.dataset_fingerprint:
-        training, chosen = split_episodes(len(store), 0.1, 0)
+        training, chosen = load_split(config.model) or split_episodes(len(store), 0.1, 0)
         notes.append("The model was trained on this dataset: only held-out episodes are used.")
         # Enough for a mean; all of them would have to be held at once.
         mean = torch.cat([track(i).features for i in training[:MEAN_EPISODES]]).mean(0)

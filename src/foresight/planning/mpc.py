@@ -112,7 +112,9 @@ class MPCPlanner:
         own = model.for_planning(config.members, dtype, torch.float32 if rapid else dtype)
         if propose is None and own.prior is not None:
             propose = own.prior.mean_action
-        found = [return_of(own)] if terms is None else terms
+        # Without rewards there is nothing to search for: the prior's proposal is followed.
+        usual = [] if own.reward is None and own.prior is not None else [return_of(own)]
+        found = usual if terms is None else terms
         dynamics: Dynamics = fast(own.dynamics, dtype) if rapid else own.dynamics
         return cls(dynamics, own.config.actions, config, found, propose, seed, device, own)
 
@@ -183,6 +185,9 @@ class MPCPlanner:
         on = None if self.last is None else shift(self.last)
         judged = list(self.terms if terms is None else terms)
         proposed = self._propose(z)
+        if not judged and proposed is not None:
+            self.now, self.last = z, proposed
+            return proposed[:, 0].float()
         if proposed is not None and self.config.prior_weight:
             judged.append(NearProposal(proposed, self.config.prior_weight))
         if self.config.uncertainty_penalty:
@@ -258,4 +263,7 @@ def return_of(model: WorldModel) -> ImaginedReturn:
     """The return that a model imagines: rewards, the value at the end, and whether it goes on."""
     goes_on = None if model.continuation is None else model.continuation.probability
     value = None if model.value is None else model.value_of
-    return ImaginedReturn(model.reward_of, value, model.config.discount, goes_on)
+    config = model.config
+    # Prior weight and temperature are made for rewards of up to 1 a step.
+    weight = config.repeat / max(map(abs, config.rewards)) if config.rewards else 1.0
+    return ImaginedReturn(model.reward_of, value, config.discount, goes_on, weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,10 +12,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
+from foresight.core.files import read_json, write_json
 from foresight.data.cache import FeatureCache
 from foresight.data.dataset import Dataset
 from foresight.data.windows import split_episodes
 from foresight.worldmodel.config import StateEncoderConfig
+
+SPLIT = "split.json"
 
 
 @dataclass(frozen=True)
@@ -82,17 +86,8 @@ class Experience:
                     f"The feature cache holds {int(cache.done.sum())} of {len(cache.done)} "
                     "episodes: finish `foresight encode` first."
                 )
-        if len(dataset) < 2:
-            raise ForesightError(
-                f"Training needs at least 2 episodes and {dataset.path} has {len(dataset)}: "
-                "collect more."
-            )
-        if not dataset.has("action"):
-            raise ForesightError(
-                f"{dataset.path} has no actions, so nothing can be learned of what they do: record "
-                "them."
-            )
-        train, held_out = _split(dataset.lengths, validation, seed)
+        expect_actions(dataset)
+        train, held_out = split_of(dataset.lengths, validation, seed)
         actions = _column(dataset, "action")
         assert actions is not None
         rewards = _column(dataset, "next.reward")
@@ -101,8 +96,8 @@ class Experience:
             actions=actions,
             rewards=None if rewards is None else rewards.reshape(-1),
             offsets=np.asarray(dataset.offsets),
-            train=list(train),
-            validation=list(held_out),
+            train=train,
+            validation=held_out,
             terminated=torch.tensor([bool(meta.terminated) for meta in dataset.metas]),
             proprio=_column(dataset, "observation.state"),
         )
@@ -122,8 +117,44 @@ def _column(dataset: Dataset, name: str) -> Float[Tensor, "N k"] | None:
     return torch.from_numpy(values.reshape(len(values), -1))
 
 
-def _split(lengths: Sequence[int], fraction: float, seed: int) -> tuple[list[int], list[int]]:
-    """Training and held-out episodes; one of a single step holds nothing to be measured on."""
+def expect_actions(dataset: Dataset) -> None:
+    """Refuse a dataset that nothing can be learned from.
+
+    Raises:
+        ForesightError: fewer than 2 episodes, or no actions.
+    """
+    if len(dataset) < 2:
+        raise ForesightError(
+            f"Training needs at least 2 episodes and {dataset.path} has {len(dataset)}: collect "
+            "more."
+        )
+    if not dataset.has("action"):
+        raise ForesightError(
+            f"{dataset.path} has no actions, so nothing can be learned of what they do: record "
+            "them."
+        )
+
+
+def save_split(folder: Path, train: Sequence[int], held_out: Sequence[int]) -> None:
+    """Say beside a checkpoint which episodes it has learned from."""
+    write_json(folder / SPLIT, {"train": list(train), "held_out": list(held_out)})
+
+
+def load_split(folder: Path) -> tuple[list[int], list[int]] | None:
+    """Training and held-out episodes of a checkpoint; None where nobody said."""
+    path = folder / SPLIT
+    if not path.exists():
+        return None
+    found = read_json(path)
+    return list(found["train"]), list(found["held_out"])
+
+
+def split_of(lengths: Sequence[int], fraction: float, seed: int) -> tuple[list[int], list[int]]:
+    """Training and held-out episodes; one of a single step holds nothing to be measured on.
+
+    Raises:
+        ForesightError: fewer than 2 episodes are longer than that.
+    """
     long = [index for index, length in enumerate(lengths) if length > 1]
     if len(long) < 2:
         raise ForesightError(

@@ -13,36 +13,12 @@ from torch import Tensor, nn
 from foresight.core.errors import ForesightError
 from foresight.perception.encoder import default_dtype
 from foresight.training.learner_config import LearnerConfig
+from foresight.training.learning_parts import learning_parts, those
 from foresight.training.replay import Replay, Windows
 from foresight.worldmodel.dynamics.ensemble import clip_gradients
-from foresight.worldmodel.dynamics.simnorm import GROUP, SimNormDynamics
-from foresight.worldmodel.heads.prior import ActionPrior
+from foresight.worldmodel.dynamics.simnorm import GROUP
 from foresight.worldmodel.heads.scalar import ScalarHead
 from foresight.worldmodel.model import WorldModel
-
-
-def learning_parts(
-    model: WorldModel,
-) -> tuple[SimNormDynamics, ScalarHead, ScalarHead, ActionPrior]:
-    """Dynamics, reward, values and prior of a model that can be learned with.
-
-    Raises:
-        ForesightError: the model lacks one of them, or has another kind.
-    """
-    dynamics, reward, value, prior = model.dynamics, model.reward, model.value, model.prior
-    if (
-        isinstance(dynamics, SimNormDynamics)
-        and isinstance(reward, ScalarHead)
-        and value is not None
-        and prior is not None
-    ):
-        return dynamics, reward, value, prior
-    heads = model.config.heads
-    raise ForesightError(
-        f"A model of {model.config.dynamics.kind} dynamics, reward {heads.reward}, {heads.values} "
-        f"values and {'a' if heads.prior else 'no'} prior cannot be learned with: choose simnorm, "
-        "twohot, at least 2, and a prior."
-    )
 
 
 class Learner:
@@ -54,7 +30,8 @@ class Learner:
     the former: their losses on windows of H decisions are those of TD-MPC2 (equation 3), with the
     adapter left alone, since values and dynamics that reach into it learn episodes by heart. The
     target value of a decision is ``r + γ (1 - terminated) min(Q_i, Q_j)`` at the next state, with
-    two target values drawn at random. What lies beyond an episode's end has no weight.
+    two target values drawn at random. What lies beyond an episode's end has no weight. A model
+    without reward and values learns all the rest.
 
     All chance follows from the seed and the number of the update, so that a learner that was saved
     and read back goes on as if nothing had happened.
@@ -72,13 +49,11 @@ class Learner:
         self.dtype = default_dtype(self.device)
         self.noise: torch.Generator | None = torch.Generator(self.device)
         self.dynamics, self.reward, self.value, self.prior = learning_parts(model)
-        self.target = copy.deepcopy(self.value).requires_grad_(False)
-        self.seeing = nn.ModuleList([model.state, self.reward, self.prior])
-        if model.proprio is not None:
-            self.seeing.append(model.proprio)
-        self.imagining = nn.ModuleList([self.dynamics, self.reward, self.value])
-        if model.continuation is not None:
-            self.imagining.append(model.continuation)
+        self.target = copy.deepcopy(self.value)
+        if self.target is not None:
+            self.target.requires_grad_(False)
+        self.seeing = those(model.state, self.reward, self.prior, model.proprio)
+        self.imagining = those(self.dynamics, self.reward, self.value, model.continuation)
         both = [*self.imagining.parameters(), *self.prior.parameters()]
         self.optimizer = torch.optim.Adam(both, lr=config.lr, fused=True)
         self.scale = torch.ones(())
@@ -129,8 +104,10 @@ class Learner:
         windows = replay.sample(shape, 1, random, config.expert_share, see=True).to(self.device)
         with self._autocast():
             z = model.encode(self._thinned(windows.features, random))
-            raw = self.reward.raw(z, windows.actions[:, 0]).float()
-            logs = {"reward": self.reward.code.loss(raw, windows.rewards[:, 0]).mean()}
+            logs: dict[str, Tensor] = {}
+            if self.reward is not None:
+                raw = self.reward.raw(z, windows.actions[:, 0]).float()
+                logs["reward"] = self.reward.code.loss(raw, windows.rewards[:, 0]).mean()
             error = self._distance_to_expert(z, windows.expert_actions[:, 0])
             if error is not None:
                 logs["imitation"] = config.imitation * error
@@ -175,9 +152,10 @@ class Learner:
         prior_loss.backward()
         nn.utils.clip_grad_norm_(self.prior.parameters(), config.clip)
         self.optimizer.step()
-        with torch.no_grad():
-            target: list[Any] = list(self.target.parameters())
-            torch._foreach_lerp_(target, list(self.value.parameters()), config.tau)
+        if self.value is not None and self.target is not None:
+            with torch.no_grad():
+                target: list[Any] = list(self.target.parameters())
+                torch._foreach_lerp_(target, list(self.value.parameters()), config.tau)
         self.updates += 1
         return logs | more
 
@@ -224,8 +202,8 @@ class Learner:
             segment: decisions that are imagined at a time, under the actions that were taken.
 
         Returns:
-            ``held-out/prediction`` and ``held-out/reward``, losses as in training, and
-            ``imagined/return``, the mean return of the episodes as it was imagined.
+            ``held-out/prediction`` and, where rewards are predicted, ``held-out/reward``, losses as
+            in training, and ``imagined/return``, the mean return of the episodes as imagined.
         """
         own = np.zeros((self.dynamics.members, len(replay)), bool)
         own[:, since:] = True
@@ -233,15 +211,17 @@ class Learner:
         random = np.random.default_rng([self.seed, len(replay)])
         windows = replay.sample(shape, self.config.horizon, random, own=own).to(self.device)
         imagined = self.dynamics.apart(windows.states[:, :, 0], windows.actions)
-        reward = self._reward(imagined[:, :, :-1], windows)
-        sums = [self._imagined_return(replay, i, segment) for i in range(since, len(replay))]
-        return {
-            "held-out/prediction": float(self._prediction(imagined, windows)),
-            "held-out/reward": float(reward),
-            "imagined/return": float(np.mean(sums)),
-        }
+        found = {"held-out/prediction": float(self._prediction(imagined, windows))}
+        if self.reward is None:
+            return found
+        reward = self._reward(self.reward, imagined[:, :, :-1], windows)
+        episodes = range(since, len(replay))
+        sums = [self._imagined_return(self.reward, replay, i, segment) for i in episodes]
+        return found | {"held-out/reward": float(reward), "imagined/return": float(np.mean(sums))}
 
-    def _imagined_return(self, replay: Replay, episode: int, segment: int) -> float:
+    def _imagined_return(
+        self, reward: ScalarHead, replay: Replay, episode: int, segment: int
+    ) -> float:
         """Return of one episode, imagined anew from every ``segment``-th state."""
         first, length = int(replay.offsets[episode]), int(replay.lengths[episode])
         steps = np.arange(0, length, segment)[:, None] + np.arange(segment)
@@ -252,7 +232,7 @@ class Learner:
         imagined = self.dynamics.apart(
             z.expand(members, *z.shape), actions.expand(members, *actions.shape)
         )
-        rewards = self.reward(imagined[:, :, :-1], actions.expand(members, *actions.shape))
+        rewards = reward(imagined[:, :, :-1], actions.expand(members, *actions.shape))
         return float(rewards.float().mean(0).cpu()[torch.from_numpy(steps < length)].sum())
 
     def _own(self, episodes: int, share: float) -> Bool[np.ndarray, "E episodes"]:
@@ -289,17 +269,19 @@ class Learner:
         self, windows: Windows, random: np.random.Generator
     ) -> tuple[Tensor, Float[Tensor, "E B H+1 Z"], dict[str, Tensor]]:
         model, config, actions = self.model, self.config, windows.actions
-        with torch.no_grad():
-            ahead = self._target_value(windows.states[:, :, 1:], random)
-            targets = windows.rewards + model.config.discount * ~windows.ended * ahead
+        targets = self._value_targets(windows, random)
         imagined = self.dynamics.apart(windows.states[:, :, 0], actions)
         before = imagined[:, :, :-1]
-        prediction, reward = self._prediction(imagined, windows), self._reward(before, windows)
-        value_raw = self.value.raw(before, actions).float()
-        value_each = self.value.code.loss(value_raw, targets.expand(value_raw.shape[:-1]))
-        value = self._over_steps(value_each, windows.followed | windows.ended)
-        loss = config.prediction * prediction + config.reward * reward + config.value * value
-        logs = {"prediction": prediction, "reward": reward, "value": value}
+        logs = {"prediction": self._prediction(imagined, windows)}
+        loss = config.prediction * logs["prediction"]
+        if self.reward is not None:
+            logs["reward"] = self._reward(self.reward, before, windows)
+            loss = loss + config.reward * logs["reward"]
+        if self.value is not None and targets is not None:
+            raw = self.value.raw(before, actions).float()
+            each = self.value.code.loss(raw, targets.expand(raw.shape[:-1]))
+            logs["value"] = self._over_steps(each, windows.followed | windows.ended)
+            loss = loss + config.value * logs["value"]
         if model.continuation is not None:
             errors = model.continuation.errors(before, actions, windows.ended)
             logs["continuation"] = self._over_steps(errors, windows.acted)
@@ -313,8 +295,9 @@ class Learner:
         error = (imagined[:, :, 1:] - windows.states[:, :, 1:]).square().sum(-1) / GROUP
         return self._over_steps(error, windows.followed)
 
-    def _reward(self, before: Float[Tensor, "E B H Z"], windows: Windows) -> Float[Tensor, ""]:
-        reward = self.reward
+    def _reward(
+        self, reward: ScalarHead, before: Float[Tensor, "E B H Z"], windows: Windows
+    ) -> Float[Tensor, ""]:
         each = reward.code.loss(reward.raw(before, windows.actions).float(), windows.rewards)
         return self._over_steps(each, windows.acted)
 
@@ -326,13 +309,20 @@ class Learner:
         return (_mean(each, counts) * (weights / weights.sum())).sum()
 
     @torch.no_grad()
-    def _target_value(
-        self, z: Float[Tensor, "*batch Z"], random: np.random.Generator
-    ) -> Float[Tensor, "*batch"]:
-        """The lower of two target values, drawn at random, at an action of the prior."""
+    def _value_targets(
+        self, windows: Windows, random: np.random.Generator
+    ) -> Float[Tensor, "E B H"] | None:
+        """Rewards, and the lower of two target values, drawn at random, at an action of the prior.
+
+        None without values.
+        """
+        if self.target is None:
+            return None
+        z = windows.states[:, :, 1:]
         action, _ = self.prior.sample(z, self.noise)
-        pair = random.choice(self.value.members, 2, replace=False)
-        return self.target(z, action)[torch.from_numpy(pair)].amin(0).float()
+        pair = random.choice(self.target.members, 2, replace=False)
+        ahead = self.target(z, action)[torch.from_numpy(pair)].amin(0).float()
+        return windows.rewards + self.model.config.discount * ~windows.ended * ahead
 
     def _prior_loss(
         self, states: Float[Tensor, "E B H+1 Z"], windows: Windows
@@ -340,18 +330,21 @@ class Learner:
         """Follow the values, in units of their spread, keep some entropy, heed the expert."""
         config = self.config
         action, density = self.prior.sample(states, self.noise)
-        self.value.requires_grad_(False)
-        value = self.value(states, action)[:2].mean(0)
-        self.value.requires_grad_(True)
-        spread = value[:, :, 0].detach().float().flatten()
-        range_ = torch.quantile(spread, 0.95) - torch.quantile(spread, 0.05)
-        self.scale = self.scale.to(range_).lerp(range_.clamp(min=1.0), config.tau)
         powers = config.decay ** torch.arange(states.shape[2], device=states.device)
-        each = config.entropy * density / action.shape[-1] ** 0.5 - value / self.scale
+        each = config.entropy * density / action.shape[-1] ** 0.5
+        logs = {"entropy": -density.mean().detach()}
+        if self.value is not None:
+            self.value.requires_grad_(False)
+            value = self.value(states, action)[:2].mean(0)
+            self.value.requires_grad_(True)
+            spread = value[:, :, 0].detach().float().flatten()
+            range_ = torch.quantile(spread, 0.95) - torch.quantile(spread, 0.05)
+            self.scale = self.scale.to(range_).lerp(range_.clamp(min=1.0), config.tau)
+            each = each - value / self.scale
+            logs = {"value-estimate": value.mean().detach(), **logs}
         goes_on = windows.acted & ~windows.ended
         alive = torch.cat([torch.ones_like(goes_on[..., :1]), goes_on], dim=-1)
         loss = (_mean(each, alive) * powers).sum() / powers.sum()
-        logs = {"value-estimate": value.mean().detach(), "entropy": -density.mean().detach()}
         asked = windows.expert_actions.where(windows.acted[..., None], torch.nan)
         error = self._distance_to_expert(states[:, :, :-1], asked)
         if error is not None:

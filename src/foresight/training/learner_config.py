@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,26 @@ class LearnerConfig:
     """Share by which the target values move in every update."""
     clip: float = 20.0
     """Largest gradient norm."""
+
+
+@dataclass(frozen=True)
+class AdapterTraining:
+    """How a model with a state adapter is learned from a dataset, with the updates of learning by
+    acting.
+    """
+
+    representation_updates: int = 3000
+    """Updates of the first representation phase, in which the adapter learns to see."""
+    representation_phases: int = 3
+    """Later phases, spread evenly over the updates, each of a third as many."""
+    updates: int = 10_000
+    """Updates of the networks that imagine, in all."""
+    finetune_updates: int = 10_000
+    """Updates of the dynamics alone, when nothing else moves any more."""
+    discount: float = 0.97
+    """γ of one decision."""
+    imitate: Literal["auto", "always", "never"] = "auto"
+    """Whether the recorded actions are an expert's, which the action prior learns; auto: where
+    there are no rewards and no column action.expert."""
+    learner: LearnerConfig = LearnerConfig()
+    """The updates."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.episode import Episode
@@ -20,6 +22,7 @@ from foresight.worldmodel.config import (
     WorldModelConfig,
 )
 from foresight.worldmodel.dynamics.config import DynamicsConfig
+from foresight.worldmodel.heads.scalar import reward_range
 from foresight.worldmodel.model import WorldModel, initialise
 
 AXES_PICTURES = 4096
@@ -49,7 +52,9 @@ def build_model(
     patches = chosen.shape[1] // len(cameras)
     proprio = torch.cat([torch.from_numpy(state) for state in states])
     low, high = action_bounds(spec)
-    model = WorldModel(
+    earned = [e.reward for episodes, _ in rounds for e in episodes if e.reward is not None]
+    rewards = torch.from_numpy(np.concatenate(earned)) if earned else torch.zeros(0)
+    return fitted(
         WorldModelConfig(
             task=config.task,
             actions=len(spec.action),
@@ -72,12 +77,29 @@ def build_model(
             ),
             discount=config.discount,
             repeat=config.repeat,
+            rewards=reward_range(rewards, config.repeat),
             encoder=encoder.name,
             encoder_fingerprint=encoder.fingerprint,
             spec=spec,
-        )
+        ),
+        chosen.split(patches, dim=1),
+        proprio,
     )
-    adapter_of(model).fit(*chosen.split(patches, dim=1))
+
+
+def fitted(
+    config: WorldModelConfig, tokens: Sequence[Float[Tensor, "n p d"]], proprio: Tensor
+) -> WorldModel:
+    """A fresh model with its axes and scales.
+
+    Args:
+        config: of a model with a state adapter.
+        tokens: some of each camera, to fit the axes on.
+        proprio: the robot's own numbers ``[n, S]``.
+    """
+    model = WorldModel(config)
+    adapter_of(model).fit(*tokens)
+    model.state.fit_proprio(proprio)
     if model.proprio is not None:
         model.proprio.fit(proprio)
     initialise(model)

@@ -12,10 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.core.files import fingerprint, write_json
+from foresight.core.files import fingerprint, late, write_json
 from foresight.data.windows import WindowLoader
 from foresight.training.batches import Data, MemberBatches
-from foresight.training.experience import Experience
+from foresight.training.experience import Experience, save_split
+from foresight.training.learner_config import AdapterTraining
 from foresight.training.loop import Batch, FitConfig, Record, fit
 from foresight.worldmodel.config import (
     PREDICTION_ONLY,
@@ -38,6 +39,7 @@ from foresight.worldmodel.losses import prediction_loss
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.state import LinearState, encode_latents
 
+FROM_DATASET = AdapterTraining()
 MOST_STARTS = 4096
 """Held-out windows that are looked at, in validation and for the error at each horizon."""
 
@@ -66,6 +68,10 @@ class TrainConfig:
     """Share of episodes held out."""
     measure_horizon: int = 10
     """Longest horizon of the error table."""
+    adapter: AdapterTraining = late(FROM_DATASET)  # noqa: RUF009 (a field)
+    """Of a model whose state is an adapter. From above come seed, device, state, dynamics, heads
+    (all that the dataset can teach, if not given) and the shares and horizons of the measurement.
+    """
 
 
 @dataclass(frozen=True)
@@ -203,6 +209,7 @@ def train_world_model(
     longest = min(config.measure_horizon, context_of(model.dynamics) or config.measure_horizon)
     errors = horizon_errors(model, held_out, longest)
     write_json(folder / "horizon_errors.json", errors)
+    save_split(folder, experience.train, experience.validation)
     model.save(folder)
     return Trained(model, history, errors)
 
@@ -214,15 +221,11 @@ def _heads(config: TrainConfig, experience: Experience) -> HeadsConfig:
         ForesightError: an adapter, values or a prior, which this training does not learn.
     """
     heads = config.heads
-    if config.state.kind == "adapter":
+    if config.state.kind == "adapter" or heads.values or heads.prior or heads.proprio:
         raise ForesightError(
-            "The state adapter is learned by acting (`foresight learn`) and not from a dataset "
-            "yet: choose --train.state.kind pca, standardise or raw."
-        )
-    if heads.values or heads.prior or heads.proprio:
-        raise ForesightError(
-            f"{heads.values} values, a prior or a readout of proprioception are learned by acting "
-            "(`foresight learn`) and not from a dataset yet: leave them out."
+            f"{heads.values} values, a prior or a readout of proprioception are learned with a "
+            "state adapter, and that apart from this training (--state adapter): leave them out, "
+            "or choose it."
         )
     return replace(heads, reward="none") if experience.rewards is None else heads
 

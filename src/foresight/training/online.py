@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from foresight.core.episode import Episode
-from foresight.core.errors import ForesightError
-from foresight.core.files import disk_errors, fingerprint, read_json, write_json
-from foresight.core.machine import torch_threads
-from foresight.core.metrics import MetricsLog, read_json_lines
 from foresight.core.progress import track
-from foresight.core.stopwatch import Stopwatch
-from foresight.core.training_state import load_training, save_training
 from foresight.perception.encoder import Encoder, load_encoder
 from foresight.training.collecting import Collector
 from foresight.training.learner import Learner
+from foresight.training.learning_run import LearningRun
 from foresight.training.new_model import build_model
 from foresight.training.online_config import OnlineConfig
 from foresight.training.replay import Replay
 from foresight.training.run_data import MODEL, FeatureFiles, adapter_of, remember
 from foresight.worldmodel.model import WorldModel
 
-STATE, RUN = "learning.safetensors", "run.json"
 MEASURE_EVERY = 4
 """Rounds between two measurements on episodes that nothing was learned from yet."""
 
 
-class OnlineTrainer:
+class OnlineTrainer(LearningRun):
     """The loop, resumable: every episode is kept in a dataset, with its frames.
 
     The folder of a run holds ``data/`` (the episodes), ``cache/`` (what the encoder sees in them)
@@ -58,15 +51,7 @@ class OnlineTrainer:
         self.config, self.folder = config, Path(folder)
         self.on_round = on_round
         self.encoder: Encoder = load_encoder(config.encoder, config.device)
-        self.identity = fingerprint({"config": config, "encoder": self.encoder.fingerprint})
-        self.watch = Stopwatch()
-        self.model: WorldModel
-        self.rounds = 0
-
-    @property
-    def checkpoint(self) -> Path:
-        """Folder of the model."""
-        return self.folder / MODEL
+        super().__init__(self.folder / MODEL, config, self.encoder)
 
     @property
     def steps(self) -> int:
@@ -77,9 +62,7 @@ class OnlineTrainer:
         """Learn until the steps are spent; leaves the checkpoint in the folder."""
         if self._finished:
             return WorldModel.load(self.checkpoint)
-        with disk_errors(self.folder):
-            self.checkpoint.mkdir(parents=True, exist_ok=True)
-        self._write_identity(finished=False)
+        self._open()
         collector = Collector(self.config, self.encoder, self.folder, self.watch)
         with closing(collector):
             self.collector = collector
@@ -103,29 +86,6 @@ class OnlineTrainer:
             self._save()
         if self.on_round:
             self.on_round(self)
-
-    @property
-    def _finished(self) -> bool:
-        """Whether all is done; refuses a folder in which something else is learned."""
-        path = self.checkpoint / RUN
-        if not path.exists():
-            return False
-        found = read_json(path)
-        if found.get("identity") != self.identity:
-            raise ForesightError(
-                f"{self.folder} holds a training with other settings ({found.get('identity')} "
-                f"instead of {self.identity}): choose another folder, or give the settings that "
-                f"{path} has."
-            )
-        return bool(found.get("finished"))
-
-    def _write_identity(self, finished: bool) -> None:
-        about = {"identity": self.identity, "finished": finished, "config": self.config}
-        write_json(self.checkpoint / RUN, about)
-
-    def _alone(self) -> AbstractContextManager[None]:
-        """One thread for the small networks of a CPU."""
-        return torch_threads(1) if self.encoder.device.type == "cpu" else nullcontext()
 
     @property
     def _expected(self) -> int:
@@ -169,7 +129,6 @@ class OnlineTrainer:
             len(spec.state),
             self.model.latent,
         )
-        self.log = MetricsLog(self.checkpoint / "metrics.jsonl")
         self._resume()
 
     def _start(self) -> None:
@@ -206,7 +165,7 @@ class OnlineTrainer:
                 logs |= self.learner.learn_representation(replay, count, rate)
         rounds = 1 if done else self.collector.first_rounds
         decisions = int((replay.lengths[since:] if done else replay.lengths).sum())
-        logs |= self._update(round(config.updates * decisions / rounds) * rounds)
+        logs |= self._update(replay, round(config.updates * decisions / rounds) * rounds)
         if self._over and config.finetune_updates:
             with self.watch.stage("finetune"):
                 logs |= self.learner.finetune_dynamics(replay, config.finetune_updates)
@@ -226,36 +185,13 @@ class OnlineTrainer:
             return config.representation_updates // 3, 0.5
         return 0, 0.0
 
-    def _update(self, count: int) -> dict[str, float]:
-        """Mean of what ``count`` updates log."""
-        sums: dict[str, Tensor] = {}
-        with self.watch.stage("update"):
-            for _ in range(count):
-                for name, value in self.learner.update(self.replay).items():
-                    sums[name] = sums[name] + value if name in sums else value
-        return {name: float(value) / max(1, count) for name, value in sums.items()}
-
     def _report(self, episodes: Sequence[Episode], logs: dict[str, float]) -> None:
         returns = [episode.return_ for episode in episodes]
         values = {"steps": self.steps, "return": sum(returns) / len(returns), **logs}
         self.log.write(self.rounds, **values, **self.watch.numbers())
 
-    # --- going on ------------------------------------------------------------------------------
-
     def _resume(self) -> None:
-        logged = read_json_lines(self.log.path)
-        if logged:  # rounds that are to be learned from again were paid for, too
-            self.watch.go_on(logged[-1])
-        state = load_training(self.checkpoint / STATE, self.identity)
-        if state is not None:
-            self.model.load_state_dict(state.part("model"))
-            self.learner.target.load_state_dict(state.part("target"))
-            self.learner.scale = state.part("learner")["scale"]
-            state.restore(self.learner.optimizer)
-            names = ("rounds", "updates", "phases")
-            self.rounds, self.learner.updates, self.learner.phases = (
-                int(state.notes[name]) for name in names
-            )
+        if self._restore():
             for number in range(self.rounds):
                 remember(self.replay, self.model, *self.collector.collect(number, self.model))
             self.learner.refresh(self.replay)
@@ -263,16 +199,5 @@ class OnlineTrainer:
         self.log.rewind(self.rounds)
 
     def _save(self) -> None:
-        """Everything to go on from here; the state first, since it is what a resume believes."""
         self.collector.data.flush()
-        learner = self.learner
-        parts = {
-            "model": self.model.state_dict(),
-            "target": learner.target.state_dict(),
-            "learner": {"scale": learner.scale},
-        }
-        counts = {"rounds": self.rounds, "updates": learner.updates, "phases": learner.phases}
-        notes = {name: str(count) for name, count in counts.items()}
-        state = self.checkpoint / STATE
-        save_training(state, self.identity, parts, learner.optimizer, notes)
-        self.model.save(self.checkpoint)
+        super()._save()

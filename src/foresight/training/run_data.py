@@ -106,20 +106,20 @@ class RunData:
 
 def without_pictures(dataset: Dataset) -> list[Episode]:
     """The numbers of all episodes; each column is read once."""
-    wanted = [ACTION, REWARD, *(n for n in (STATE_KEY, EXPERT) if dataset.has(n))]
-    columns = {name: dataset.column(name) for name in wanted}
+    wanted = [ACTION, *(n for n in (REWARD, STATE_KEY, EXPERT) if dataset.has(n))]
+    columns = {name: dataset.column(name).astype(np.float32) for name in wanted}
     columns.setdefault(STATE_KEY, np.zeros((len(columns[ACTION]), 0), np.float32))
     ends = itertools.pairwise(dataset.offsets)
     found = []
     for meta, (start, end) in zip(dataset.metas, ends, strict=True):
         own = {name: values[start:end] for name, values in columns.items()}
-        state, action, reward = own[STATE_KEY], own[ACTION], own[REWARD]
+        state, action = own[STATE_KEY], own[ACTION]
         found.append(
             Episode(
                 images={},
-                state=state.reshape(len(action), -1).astype(np.float32),
+                state=state.reshape(len(action), -1),
                 action=action.reshape(len(action), -1),
-                reward=reward,
+                reward=own[REWARD].reshape(-1) if REWARD in own else None,
                 terminated=bool(meta.terminated),
                 task=meta.task,
                 fps=dataset.spec.fps,
@@ -185,8 +185,8 @@ def adapter_of(model: WorldModel) -> AdapterState:
     """
     if not isinstance(model.state, AdapterState):
         raise ForesightError(
-            f"A model whose state is {model.config.state.kind} has not learned by acting: give one "
-            "that `foresight learn` made."
+            f"The state of this model is {model.config.state.kind}, and a learned adapter is "
+            "needed: give a model of `foresight learn`, or of `foresight train --state adapter`."
         )
     return model.state
 
@@ -244,7 +244,7 @@ def remember(
         replay.add(
             state.stack(state.join(numbers, proprio if state.proprio else None)),
             model.normalised(torch.from_numpy(episode.action)),
-            torch.from_numpy(_rewards(episode)),
+            torch.from_numpy(_rewards(episode, model)),
             episode.terminated,
             proprio,
             None if expert is None else model.normalised(torch.from_numpy(expert).float()),
@@ -312,9 +312,12 @@ def run_of(folder: Path | str) -> Path:
     )
 
 
-def _rewards(episode: Episode) -> np.ndarray:
-    if episode.reward is None:
-        raise ForesightError(
-            f"An episode of {episode.task} has no rewards: learning by acting needs them."
-        )
-    return episode.reward
+def _rewards(episode: Episode, model: WorldModel) -> np.ndarray:
+    if episode.reward is not None:
+        return episode.reward
+    if model.reward is None:
+        return np.zeros(len(episode), np.float32)
+    raise ForesightError(
+        f"An episode of {episode.task} has no rewards, and the model is to learn them: leave that "
+        "out."
+    )

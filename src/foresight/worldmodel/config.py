@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from foresight.core.checkpoint import Header
 from foresight.core.errors import ForesightError
+from foresight.core.files import late
 from foresight.core.spec import Spec
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.dynamics.simnorm import GROUP
@@ -24,11 +25,14 @@ class CameraInput:
     """D, channels of a token, or the length of the feature vector."""
 
 
+StateKind = Literal["raw", "standardise", "pca", "adapter"]
+
+
 @dataclass(frozen=True)
 class StateEncoderConfig:
     """How features, and the robot's own numbers, become a latent state z."""
 
-    kind: Literal["raw", "standardise", "pca", "adapter"] = "standardise"
+    kind: StateKind = "standardise"
     """raw: the features themselves; standardise: zero mean and unit variance in every dimension;
     pca: projected on the leading principal axes and scaled to unit mean variance; adapter: a
     network over each patch and then over all of them, learned from reward, proprioception and an
@@ -122,6 +126,9 @@ class WorldModelConfig:
     """γ of one decision."""
     repeat: int = 1
     """Environment steps for which one decision is held."""
+    rewards: tuple[float, float] | None = late(None)
+    """Smallest and largest reward of a decision, which the bins of reward and values cover; 0 to
+    `repeat` if not given."""
     encoder: str = ""
     encoder_fingerprint: str = ""
     readout: str = ""
@@ -147,6 +154,11 @@ class WorldModelConfig:
         if not (0 < self.discount < 1 or (self.discount == 1 and not self.heads.values)):
             raise ForesightError(
                 f"A discount of {self.discount} is refused: choose one between 0 and 1."
+            )
+        if self.rewards is not None and not self.rewards[0] < self.rewards[1]:
+            raise ForesightError(
+                f"Rewards from {self.rewards[0]:g} to {self.rewards[1]:g} are no range: give the "
+                "smallest and the largest."
             )
         if self.dynamics.kind == "simnorm" and self.state.kind != "adapter":
             raise ForesightError(
@@ -179,6 +191,7 @@ class WorldModelConfig:
             "heads": HeadsConfig(**raw["heads"]),
             "action_low": tuple(raw["action_low"]),
             "action_high": tuple(raw["action_high"]),
+            "rewards": raw.get("rewards") and tuple(raw["rewards"]),
             "spec": header.spec,
         }
         parts |= {f"{name}_fingerprint": value for name, value in header.fingerprints.items()}

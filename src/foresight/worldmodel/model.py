@@ -23,11 +23,10 @@ from foresight.worldmodel.heads.continuation import ContinuationHead
 from foresight.worldmodel.heads.mlp_reward import RewardModel
 from foresight.worldmodel.heads.prior import ActionPrior
 from foresight.worldmodel.heads.proprio import ProprioReadout
-from foresight.worldmodel.heads.scalar import ScalarConfig, ScalarHead
+from foresight.worldmodel.heads.scalar import ScalarHead, bins_for
 from foresight.worldmodel.state import AdapterState, build_state
 
 TYPE = "world-model"
-BINS = 51
 VALUES = 2
 """Value networks whose mean ends a plan."""
 
@@ -217,20 +216,16 @@ def _reward(config: WorldModelConfig, latent: int) -> ScalarHead | RewardModel |
         return None
     if heads.reward == "mlp":
         return RewardModel(latent, config.actions, heads.hidden)
-    top = _symlog(config.repeat) * 1.1
-    # A fifth of the bins lies below 0, and 0 on one: nothing is what most states earn.
-    shape = ScalarConfig(hidden=heads.hidden, bins=BINS, low=-0.25 * top, high=top)
-    return ScalarHead(latent, config.actions, shape)
+    lowest, highest = config.rewards or (0.0, config.repeat)
+    return ScalarHead(latent, config.actions, bins_for(lowest, highest, heads.hidden))
 
 
 def _value(config: WorldModelConfig, latent: int) -> ScalarHead | None:
     heads = config.heads
     if not heads.values:
         return None
-    top = _symlog(config.repeat / (1 - config.discount)) * 1.1
-    shape = ScalarConfig(
-        hidden=heads.hidden, bins=BINS, low=-0.25 * top, high=top, members=heads.values
-    )
+    lowest, highest = (r / (1 - config.discount) for r in config.rewards or (0.0, config.repeat))
+    shape = replace(bins_for(lowest, highest, heads.hidden), members=heads.values)
     return ScalarHead(latent, config.actions, shape)
 
 
@@ -239,7 +234,3 @@ def _kept(held: Tensor, wanted: Tensor) -> Tensor:
     if held.shape == wanted.shape:
         return held
     return held[0] if held.ndim > wanted.ndim else held[: len(wanted)]
-
-
-def _symlog(x: float) -> float:
-    return float(torch.log1p(torch.tensor(float(x))))

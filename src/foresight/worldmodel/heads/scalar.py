@@ -24,6 +24,11 @@ def symexp(x: Tensor) -> Tensor:
     return torch.sign(x) * torch.expm1(x.abs())
 
 
+BINS = 51
+ROUNDING = 1e-3
+"""Share by which a reward may leave the usual range."""
+
+
 class TwoHot(nn.Module):
     """Numbers as weights on two neighbouring bins, evenly spaced in symlog (DreamerV3, TD-MPC2).
 
@@ -85,6 +90,41 @@ class ScalarConfig:
     """symlog of the smallest number that twohot can give."""
     high: float = 10.0
     """symlog of the largest."""
+
+
+def bins_for(lowest: float, highest: float, hidden: int) -> ScalarConfig:
+    """A two-hot head for numbers between these, with some room, and 0 on a bin.
+
+    Nothing is what most states earn; a fifth of the bins lies on each side of it, at least.
+    """
+    down, up = (float(symlog(torch.tensor(float(x)))) * 1.1 for x in (-lowest, highest))
+    if down <= 0:
+        return ScalarConfig(hidden=hidden, bins=BINS, low=-0.25 * up, high=up)
+    gaps = BINS - 1
+    below = min(max(round(gaps * down / (down + max(up, 0))), gaps // 5), gaps - gaps // 5)
+    width = max(down / below, up / (gaps - below))
+    return ScalarConfig(hidden=hidden, bins=BINS, low=-below * width, high=(gaps - below) * width)
+
+
+def reward_range(rewards: Float[Tensor, " n"], repeat: int) -> tuple[float, float] | None:
+    """What the bins of a model have to cover to learn from such rewards.
+
+    Four times what was seen: an agent may do much better, or worse, than whoever acted first, and
+    where bins lie evenly in symlog that costs few of them.
+
+    Args:
+        rewards: of decisions.
+        repeat: environment steps of a decision.
+
+    Returns:
+        Smallest and largest; None where 0 to ``repeat`` will do, as for tasks of dm_control.
+    """
+    if not len(rewards):
+        return None
+    low, high = float(rewards.min()), float(rewards.max())
+    if low >= -ROUNDING * repeat and high <= (1 + ROUNDING) * repeat:
+        return None
+    return min(4 * low, 0.0), max(4 * high, float(repeat))
 
 
 class ScalarHead(nn.Module):
