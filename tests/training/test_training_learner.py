@@ -10,6 +10,8 @@ from foresight.core.errors import ForesightError
 from foresight.training import learner as learning
 from foresight.training.learner import Learner
 from foresight.training.learner_config import LearnerConfig
+from foresight.worldmodel.config import HeadsConfig
+from foresight.worldmodel.heads.scalar import reward_range
 from joint_worlds import DECISIONS, point_world, tiny
 
 
@@ -266,7 +268,9 @@ def test_episodes_that_were_not_learned_from_are_measured():
     # Five decisions at a time, all of them and none twice.
     model.reward.forward = lambda z, action: action[..., 0]
     done = replay.actions[replay.rows(18)][:DECISIONS, 0]
-    assert learner._imagined_return(replay, 18, 5) == pytest.approx(float(done.sum()), abs=1e-4)
+    assert learner._imagined_return(model.reward, replay, 18, 5) == pytest.approx(
+        float(done.sum()), abs=1e-4
+    )
 
 
 def test_a_loss_that_explodes_is_said():
@@ -275,3 +279,46 @@ def test_a_loss_that_explodes_is_said():
         model.reward.net[0].weight.fill_(torch.nan)
     with pytest.raises(ForesightError, match="loss became nan at update 0"):
         Learner(model, LearnerConfig(batch=4)).update(replay)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-10.0, 0.0), (0.0, 1000.0), (-1.0, 1.0)])
+def test_rewards_of_any_size_are_learned(low, high):
+    replay, _ = point_world(150)
+    replay.rewards = low + (high - low) * replay.rewards
+    found = reward_range(replay.rewards, 1)
+    assert found is not None and found[0] <= low and found[1] >= high
+    model = tiny(rewards=found, proprio=2)
+    model.proprio.fit(replay.proprio)
+    learner = Learner(model, LearnerConfig(lr=3e-3, representation_batch=64))
+    learner.learn_representation(replay, 300)
+    assert np.isfinite(float(learner.update(replay)["value"]))
+    held_out, _ = point_world(30, seed=4)
+    rows = torch.cat([torch.arange(DECISIONS) + int(first) for first in held_out.offsets[:-1]])
+    rewards = low + (high - low) * held_out.rewards[rows]
+    with torch.no_grad():
+        guess = model.eval().reward(model.encode(held_out.features[rows]), held_out.actions[rows])
+    assert float((guess - rewards).square().mean() / rewards.var()) < 0.5
+    most = torch.tensor([low, high]) / (1 - model.config.discount)
+    code = model.value.code
+    torch.testing.assert_close(code.decode(code.encode(most).log()), most, rtol=1e-3, atol=1e-3)
+
+
+def test_rewards_of_the_usual_size_keep_the_usual_bins():
+    assert reward_range(torch.tensor([0.0, 0.3, 2.0]), 2) is None
+    assert reward_range(torch.zeros(0), 2) is None
+    usual, told = tiny().reward.config, tiny(rewards=(0.0, 1.0)).reward.config
+    assert usual == told and usual.low == pytest.approx(-0.25 * usual.high)
+
+
+def test_without_rewards_all_the_rest_is_learned():
+    heads = HeadsConfig(hidden=32, reward="none", values=0, proprio=2, continuation=True)
+    model, (replay, _) = tiny(heads=heads), point_world(20)
+    learner = Learner(model, LearnerConfig(batch=4, representation_batch=8))
+    assert set(learner.learn_representation(replay, 2)) == {"representation/proprio"}
+    logs = learner.update(replay)
+    assert set(logs) == {"prediction", "continuation", "entropy"}
+    assert all(np.isfinite(float(value)) for value in logs.values())
+    assert set(learner.measure(replay, 16)) == {"held-out/prediction"}
+    half = replace(heads, reward="twohot")
+    with pytest.raises(ForesightError, match="none and 0"):
+        Learner(tiny(heads=half), LearnerConfig())
