@@ -1,7 +1,8 @@
 """The pages about a user's own data and policy do what they say, from top to bottom.
 
 Python blocks of a page are one program, in order; lines that begin with ``foresight`` are run where
-they stand, after the Python before them. Everything happens in an empty folder.
+they stand, after the Python before them; one that ends with ``&`` goes on beside the rest. Everything
+happens in an empty folder.
 """
 
 from __future__ import annotations
@@ -16,23 +17,33 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("your-dataset", "your-policy", "demonstrations", "metaworld")
+PAGES = ("your-dataset", "your-policy", "your-robot", "demonstrations", "metaworld")
 TWO_CAMERAS = {"recordings/two-cameras": "tests/data/lerobot/two-cameras"}
-RECORDINGS = {"your-dataset": TWO_CAMERAS, "demonstrations": TWO_CAMERAS}
+RECORDINGS = dict.fromkeys(("your-dataset", "your-robot", "demonstrations"), TWO_CAMERAS)
 """What lies in the folder before a page is read."""
+
+BESIDE = """
+import atexit, shlex, subprocess, sys
+def _beside(line):
+    started = subprocess.Popen([sys.executable, "-m", *shlex.split(line)])
+    atexit.register(started.kill)
+"""
 
 
 def program(page: str) -> str:
     """A page as one script; commands become calls that end it when they fail."""
     text = (ROOT / "docs" / f"{page}.md").read_text()
-    parts = ["import shlex", "from foresight.cli import main as _verb"]
+    parts = [BESIDE, "from foresight.cli import main as _verb"]
     for language, code in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.M):
         if language == "python":
             parts.append(code)
         elif language in ("", "bash"):
             lines = [line for line in code.splitlines() if line.startswith("foresight ")]
             parts += [
-                f"assert not _verb(shlex.split({line!r}, comments=True)[1:])" for line in lines
+                f"_beside({line.removesuffix('&')!r})"
+                if line.endswith("&")
+                else f"assert not _verb(shlex.split({line!r}, comments=True)[1:])"
+                for line in lines
             ]
     return "\n".join(parts)
 
