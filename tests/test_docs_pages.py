@@ -1,8 +1,8 @@
 """The pages about a user's own data and policy do what they say, from top to bottom.
 
 Python blocks of a page are one program, in order; lines that begin with ``foresight`` are run where
-they stand, after the Python before them; one that ends with ``&`` goes on beside the rest. All of it
-happens in an empty folder.
+they stand, after the Python before them; one that ends with ``&`` goes on beside the rest. All
+of it happens in an empty folder.
 """
 
 from __future__ import annotations
