@@ -7,7 +7,7 @@ from fake_robot import FakeRobot
 from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
 from foresight.envs.wrap import wrap
-from foresight.serving.control_loop import ControlLoop, LoopConfig, _Chunks
+from foresight.serving.control_loop import NOTHING, ControlLoop, LoopConfig, _Chunks
 from foresight.serving.env_robot import EnvRobot
 
 
@@ -106,16 +106,29 @@ class Chunks:
         return np.stack([np.float32([observation.state[0], k]) for k in range(8)])
 
 
-class Continuing(Chunks):
-    def continue_action_chunk(self, observation: Observation, under_way: np.ndarray) -> np.ndarray:
-        self.asked.append((float(observation.state[0]), len(under_way)))
-        return np.concatenate([under_way, self.predict_action_chunk(observation)[len(under_way) :]])
+class Freezing(Chunks):
+    """Goes on from actions under way, and looks back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watched: list[float] = []
+
+    def watch(self, observation: Observation) -> None:
+        self.watched.append(float(observation.state[0]))
+
+    def predict_action_chunk(
+        self, observation: Observation, frozen: np.ndarray | None = None
+    ) -> np.ndarray:
+        known = np.zeros((0, 2), np.float32) if frozen is None else frozen
+        chunk = super().predict_action_chunk(observation)
+        self.asked[-1] = (self.asked[-1][0], len(known))
+        return np.concatenate([known, chunk[len(known) :]])
 
 
 def ticked(policy: Chunks, delay: int, ticks: int, execute: int | None = 4) -> list:
     """The loop's bookkeeping with decisions that take exactly ``delay`` ticks."""
     chunks = _Chunks(policy, execute, Clock())
-    chunks.begin(Observation(state=np.float32([0])), 0, None)
+    chunks.begin(Observation(state=np.float32([0])), 0, NOTHING)
     chunks.wait()
     found, waiting = [], 0
     for tick in range(ticks):
@@ -148,11 +161,14 @@ def test_a_chunk_that_comes_too_late_leaves_ticks_without_an_action():
     assert found[10] == (4, 6)
 
 
-def test_actions_under_way_are_told_to_a_policy_that_can_go_on_from_them():
-    policy = Continuing()
-    ticked(policy, delay=2, ticks=14)
-    begun_with = [under_way for _, under_way in policy.asked if under_way]
-    assert begun_with[0] == 2
+def test_actions_under_way_and_the_steps_between_are_told_to_a_policy_that_asks():
+    policy = Freezing()
+    found = ticked(policy, delay=2, ticks=14)
+    # Begun at 0, 4 and, four actions after 4, at 8; the second knows the delay of the first.
+    assert [tick for tick, _ in policy.asked] == [0, 4, 8, 12]
+    assert [known for _, known in policy.asked][2] == 2
+    assert found[8:12] == [(4, 4), (4, 5), (8, 2), (8, 3)]
+    assert policy.watched == [float(t) for t in range(12) if t not in (4, 8)]
 
 
 class Broken(Chunks):

@@ -43,8 +43,18 @@ class Counter(Policy):
 
 
 class Chunked(Counter):
-    def predict_action_chunk(self, observation: Observation) -> np.ndarray:
-        return np.tile(observation.state[:2], (4, 1))
+    watched = 0
+
+    def watch(self, observation: Observation) -> None:
+        self.watched += 1
+
+    def predict_action_chunk(
+        self, observation: Observation, frozen: np.ndarray | None = None
+    ) -> np.ndarray:
+        chunk = np.tile(observation.state[:2], (4, 1))
+        if frozen is not None:
+            chunk[: len(frozen)] = frozen
+        return chunk
 
 
 @pytest.fixture
@@ -67,7 +77,8 @@ def url(server: PolicyServer) -> str:
 
 
 def test_actions_and_chunks_are_the_policys(serve):
-    with RemotePolicy(url(serve(Chunked())), patience=2) as policy:
+    served = Chunked()
+    with RemotePolicy(url(serve(served)), patience=2) as policy:
         assert policy.hello["policy"] == "counter"
         assert policy.hello["chunk"] is True
         assert Spec.from_json(policy.hello["spec"]) == SPEC
@@ -75,6 +86,13 @@ def test_actions_and_chunks_are_the_policys(serve):
         np.testing.assert_array_equal(policy.act(SEEN), np.float32([1, 11]))
         np.testing.assert_array_equal(policy.act(SEEN), np.float32([2, 11]))
         np.testing.assert_array_equal(policy.predict_action_chunk(SEEN), [[1, 2]] * 4)
+        frozen = np.float32([[7, 8]])
+        chunk = policy.predict_action_chunk(SEEN, frozen=frozen)
+        np.testing.assert_array_equal(chunk, [[7, 8], [1, 2], [1, 2], [1, 2]])
+        with pytest.raises(ServerError, match=r"shape \[1, 3\]"):
+            policy.predict_action_chunk(SEEN, frozen=np.zeros((1, 3)))
+        policy.watch(SEEN)
+        assert served.watched == 1
         policy.reset(SEEN)
         np.testing.assert_array_equal(policy.act(SEEN), np.float32([1, 6]))
 

@@ -12,7 +12,8 @@ An observation is a dict: ``images`` (camera to uint8 RGB ``[H, W, 3]``), ``stat
 attributes will do, too. It needs ``pip install numpy msgpack websockets``.
 
 One message is one msgpack map; arrays are the extension type 1. A request has ``do`` (``hello``,
-``reset``, ``act``, ``chunk``); an answer has ``error``, a sentence, if the request was not met.
+``reset``, ``act``, ``chunk``, ``watch``); an answer has ``error``, a sentence, if the request was
+not met.
 """
 
 from __future__ import annotations
@@ -112,7 +113,8 @@ class RemotePolicy:
     gone), and is answered then.
 
     Attributes:
-        hello: what the server said of itself: ``policy``, ``spec``, ``chunk``, ``foresight``.
+        hello: what the server said of itself: ``policy``, ``spec``, ``chunk``, ``watches``,
+            ``foresight``.
         reconnections: how often the connection had to be made again.
     """
 
@@ -148,15 +150,27 @@ class RemotePolicy:
         action: np.ndarray = self._ask(request, observation)["action"]
         return action
 
-    def predict_action_chunk(self, observation: Any) -> np.ndarray:
+    def predict_action_chunk(self, observation: Any, frozen: Any = None) -> np.ndarray:
         """The next actions, float32 ``[K, A]``.
+
+        Args:
+            observation: of now.
+            frozen: the first of them, ``[D, A]``, which will be executed anyway while the others
+                are computed; a policy that cannot go on from them decides all anew.
 
         Raises:
             ServerError: the policy decides one action at a time.
         """
         request = {"do": "chunk", "observation": as_message(observation)}
+        if frozen is not None:
+            request["frozen"] = np.asarray(frozen, np.float32)
         chunk: np.ndarray = self._ask(request, observation)["chunk"]
         return chunk
+
+    def watch(self, observation: Any) -> None:
+        """A step between two decisions; it is sent if the policy looks back on such steps."""
+        if self.hello["watches"]:
+            self._ask({"do": "watch", "observation": as_message(observation)}, observation)
 
     def close(self) -> None:
         """Leave the server to others."""

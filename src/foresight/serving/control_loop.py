@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from inspect import signature
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,6 +17,7 @@ from foresight.core.observation import Observation
 
 LATE = 0.5
 """Share of a tick by which an action may come late before the tick counts as missed."""
+NOTHING = np.zeros((0, 0), np.float32)
 SPIN = 0.001
 """Seconds before a tick in which the clock is watched rather than slept through."""
 
@@ -41,18 +43,11 @@ class Acts(Protocol):
 
 
 @runtime_checkable
-class Continues(Protocol):
-    """A policy whose chunk can go on from actions that are under way already.
+class Watches(Protocol):
+    """A policy that looks back: it wants to see the steps on which it decides nothing, too."""
 
-    Real-time chunking (Black, Galliker, Levine, 2025, arXiv:2506.07339): while a chunk is computed
-    the robot goes on with the old one; those actions are frozen in the new chunk, and the rest of
-    it is made to fit them.
-    """
-
-    def continue_action_chunk(
-        self, observation: Observation, under_way: Float32[np.ndarray, "D A"]
-    ) -> Float32[np.ndarray, "K A"]:
-        """The next K actions, of which the first D are ``under_way``."""
+    def watch(self, observation: Observation) -> None:
+        """A step of the episode between two decisions."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +151,7 @@ class ControlLoop:
         chunked = config.execute != 0 and hasattr(self._policy, "predict_action_chunk")
         source = _Chunks(self._policy, config.execute, self._clock) if chunked else None
         if source is not None:
-            source.begin(first, 0, None)
+            source.begin(first, 0, NOTHING)
             source.wait()
         started, period = self._clock(), 1 / config.rate
         action: np.ndarray | None = None
@@ -217,23 +212,29 @@ class _Chunks:
 
     def __init__(self, policy: Any, execute: int | None, clock: Callable[[], float]) -> None:
         self._policy, self._execute, self._clock = policy, execute, clock
-        self._chunk: np.ndarray = np.zeros((0, 0), np.float32)
+        # Real-time chunking (Black, Galliker, Levine 2025, arXiv:2506.07339): the actions that are
+        # executed while a chunk is computed are frozen in it, and the others made to fit them.
+        self._freezes = "frozen" in signature(policy.predict_action_chunk).parameters
+        self._watches = isinstance(policy, Watches)
+        self._between: list[Observation] = []  # seen since the last decision
+        self._chunk = NOTHING
         self._from = 0  # the tick of the chunk's first action
         self._thread: threading.Thread | None = None
         self._found: tuple[np.ndarray, int, float] | None = None
         self._failure: BaseException | None = None
         self._delay = 0  # ticks that the last chunk was on its way
 
-    def begin(self, observation: Observation, tick: int, under_way: np.ndarray | None) -> None:
+    def begin(self, observation: Observation, tick: int, under_way: np.ndarray) -> None:
         """Compute a chunk whose first action belongs to ``tick``."""
+        between, self._between = self._between, []
 
         def decide() -> None:
             begun = self._clock()
             try:
-                if under_way is not None and isinstance(self._policy, Continues):
-                    chunk = self._policy.continue_action_chunk(observation, under_way)
-                else:
-                    chunk = self._policy.predict_action_chunk(observation)
+                for one in between:
+                    self._policy.watch(one)
+                known = {"frozen": under_way} if self._freezes and len(under_way) else {}
+                chunk = self._policy.predict_action_chunk(observation, **known)
                 self._found = np.asarray(chunk, np.float32), tick, self._clock() - begun
             except BaseException as error:  # raised again in the loop's own thread
                 self._failure = error
@@ -254,8 +255,9 @@ class _Chunks:
         steps = len(self._chunk)
         index = tick - self._from
         if self._thread is None and index >= (self._execute or max(steps // 2, 1)):
-            under_way = self._chunk[index : index + self._delay]
-            self.begin(observation, tick, under_way if len(under_way) else None)
+            self.begin(observation, tick, self._chunk[index : index + self._delay])
+        elif self._watches:
+            self._between.append(observation)
         return (self._chunk[index] if index < steps else None), spent, self._delay
 
     def _collect(self, tick: int) -> list[float]:

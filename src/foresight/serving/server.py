@@ -6,6 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from foresight.core.observation import Observation
 from foresight.core.policy import ChunkPolicy, Policy
 from foresight.core.spec import Spec
 from foresight.serving.client import LARGEST, PROTOCOL, pack, unpack
+from foresight.serving.control_loop import Watches
 
 log = logging.getLogger(__name__)
 PORTS = 2**16
@@ -105,7 +108,13 @@ class PolicyServer:
             return {"error": f"{self._name} failed ({type(error).__name__}: {error})."}
 
     def _handlers(self) -> dict[Any, Callable[[Mapping[str, Any]], dict[str, Any]]]:
-        return {"hello": self._hello, "reset": self._reset, "act": self._act, "chunk": self._chunk}
+        return {
+            "hello": self._hello,
+            "reset": self._reset,
+            "act": self._act,
+            "chunk": self._chunk,
+            "watch": self._watch,
+        }
 
     def _hello(self, request: Mapping[str, Any]) -> dict[str, Any]:
         if request.get("protocol") != PROTOCOL:
@@ -118,6 +127,7 @@ class PolicyServer:
             "policy": self._name,
             "spec": self._spec.to_json(),
             "chunk": isinstance(self._policy, ChunkPolicy),
+            "watches": isinstance(self._policy, Watches),
         }
 
     def _reset(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,18 +143,36 @@ class PolicyServer:
             raise ForesightError(
                 f"{self._name} decides one action at a time: ask it to act, not for a chunk."
             )
-        return self._decide(request, "chunk", self._policy.predict_action_chunk)
+        decide, frozen = self._policy.predict_action_chunk, request.get("frozen")
+        if frozen is not None and "frozen" in signature(decide).parameters:
+            known = np.asarray(frozen, np.float32)
+            if known.ndim != 2 or known.shape[1] != len(self._spec.action):
+                raise ForesightError(
+                    f"The frozen actions have the shape {list(known.shape)}: send some of "
+                    f"{len(self._spec.action)} numbers each."
+                )
+            decide = partial(decide, frozen=known)
+        return self._decide(request, "chunk", decide)
+
+    def _watch(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        self._expect_episode()
+        if isinstance(self._policy, Watches):
+            self._policy.watch(self._observation(request))
+        return {"ok": True}
 
     def _decide(
         self, request: Mapping[str, Any], key: str, decide: Callable[[Observation], np.ndarray]
     ) -> dict[str, Any]:
-        if not self._begun:
-            raise ForesightError("No episode has begun: send reset with its first observation.")
+        self._expect_episode()
         observation = self._observation(request)
         started = time.perf_counter()
         decided = np.asarray(decide(observation), np.float32)
         self.requests += 1
         return {key: decided, "seconds": time.perf_counter() - started}
+
+    def _expect_episode(self) -> None:
+        if not self._begun:
+            raise ForesightError("No episode has begun: send reset with its first observation.")
 
     def _observation(self, request: Mapping[str, Any]) -> Observation:
         raw = request.get("observation")
@@ -157,7 +185,9 @@ class PolicyServer:
 
 
 def _unknown(request: Mapping[str, Any]) -> dict[str, Any]:
-    raise ForesightError(f"There is no {request.get('do')!r}: send hello, reset, act or chunk.")
+    raise ForesightError(
+        f"There is no {request.get('do')!r}: send hello, reset, act, chunk or watch."
+    )
 
 
 _BUSY = "Another robot is being served: wait until it leaves, or start a server of your own."

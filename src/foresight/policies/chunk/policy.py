@@ -136,7 +136,7 @@ class ChunkPolicy(Policy):
             mixed = ensembled([chunk[0] for chunk in self._chunks], self.acting.ensemble)
             return self.network.normaliser.snapped(torch.from_numpy(mixed)).numpy()
         if self._queue:
-            self._watch(observation)
+            self.watch(observation)
         else:
             self._queue = list(self.predict_action_chunk(observation)[: self.execute])
         return self._queue.pop(0)
@@ -195,7 +195,7 @@ class ChunkPolicy(Policy):
                 batch[f"goal/{i}"] = shown if self._own_goal is None else self._own_goal[i]
         return batch
 
-    def _watch(self, observation: Observation) -> None:
+    def watch(self, observation: Observation) -> None:
         """A step on which nothing is decided: only what a later decision looks back on is kept."""
         streams = self._eyes()
         if streams[0].reach:
