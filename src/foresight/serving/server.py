@@ -143,7 +143,8 @@ class PolicyServer:
             raise ForesightError(
                 f"{self._name} decides one action at a time: ask it to act, not for a chunk."
             )
-        decide, frozen = self._policy.predict_action_chunk, request.get("frozen")
+        decide: Callable[..., np.ndarray] = self._policy.predict_action_chunk
+        frozen = request.get("frozen")
         if frozen is not None and "frozen" in signature(decide).parameters:
             known = np.asarray(frozen, np.float32)
             if known.ndim != 2 or known.shape[1] != len(self._spec.action):
