@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -74,6 +74,46 @@ class Header:
     spec: Spec | None = None
     fingerprints: dict[str, str] = field(default_factory=dict)
     folder: Path = field(default_factory=Path)
+
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedOn:
+    """What a configuration says of the data that its networks were trained on.
+
+    A checkpoint's header holds fingerprints and spec beside the configuration.
+    """
+
+    encoder: str = ""
+    encoder_fingerprint: str = ""
+    readout: str = ""
+    """How tokens became features; empty for the tokens of a lone tubelet as they are."""
+    readout_fingerprint: str = ""
+    dataset_fingerprint: str = ""
+    spec: Spec | None = None
+    """The robot."""
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of encoder, readout and dataset."""
+        return {
+            name: getattr(self, f"{name}_fingerprint") for name in ("encoder", "readout", "dataset")
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values but for what a checkpoint's header holds beside them."""
+        raw = asdict(replace(self, spec=None))
+        for name in ("spec", *(f"{each}_fingerprint" for each in self.fingerprints)):
+            raw.pop(name)
+        return raw
+
+    @classmethod
+    def read(cls: type[Made], header: Header, **parts: Any) -> Made:
+        """What `to_json` wrote, within `building`; ``parts`` are the fields that are not plain."""
+        told = {f"{name}_fingerprint": value for name, value in header.fingerprints.items()}
+        return cls(**{**header.config, **told, **parts, "spec": header.spec})
 
 
 def register_type(name: str, loader: str, *, noun: str, version: int = 1) -> None:

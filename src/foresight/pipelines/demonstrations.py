@@ -32,7 +32,7 @@ class TeachConfig:
     """What is taught, and on how many seeds it is measured."""
 
     heads: TaughtConfig = field(default_factory=TaughtConfig)
-    """What is learned from the rounds of the model, without any reward."""
+    """What is learned from the model's episodes, without any reward."""
     follow: FollowConfig = FOLLOWING
     """How a demonstration is followed."""
     protocol: str = "seed200"
@@ -59,15 +59,15 @@ def presets() -> dict[str, TeachConfig]:
     return {"full": TeachConfig(), "smoke": smoke}
 
 
-def teacher_of(task: str) -> str:
+def demonstrator_of(task: str) -> str:
     """Who shows a task: its scripted expert, or else the oracle.
 
     Raises:
         ForesightError: it has neither.
     """
-    for teacher in ("expert", "oracle"):
-        if has_expert(teacher, task):
-            return teacher
+    for expert in ("expert", "oracle"):
+        if has_expert(expert, task):
+            return expert
     raise ForesightError(
         f"Nobody can show {task}: it has no scripted expert and no oracle, give a video of it."
     )
@@ -81,9 +81,8 @@ def record(
     Raises:
         ForesightError: nobody can show the task, or the dataset is of another plan.
     """
-    teacher = teacher_of(task)
     env = seen_by(config.encoder, EnvConfig(task, protocol=config.protocol))
-    specs = [EpisodeSpec(env, seed, teacher, config.steps) for seed in seeds]
+    specs = [EpisodeSpec(env, seed, demonstrator_of(task), config.steps) for seed in seeds]
     return collect(folder, specs, workers)
 
 
@@ -97,7 +96,7 @@ def inverse_rows(
 ) -> list[Row]:
     """The goal-conditioned inverse model as a rival of an agent that plans for reward.
 
-    It is shown the task's teacher on training seeds and follows, without imagining anything, the
+    It is shown the task's expert on training seeds and follows, without imagining anything, the
     demonstration that begins most like the episode. So it sees no more of the episode than the
     agent does, other than the rival ``inverse`` of `teach_task`.
 

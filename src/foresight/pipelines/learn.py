@@ -26,7 +26,7 @@ from foresight.evaluation.config import OWN, EvalConfig, blind
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.pipelines import teach as teach_play
-from foresight.pipelines.demonstrations import TeachConfig, inverse_rows, teacher_of
+from foresight.pipelines.demonstrations import TeachConfig, demonstrator_of, inverse_rows
 from foresight.pipelines.demonstrations import presets as teach_presets
 from foresight.planning.config import MPCConfig
 from foresight.policies.mpc import MPCFactory
@@ -60,7 +60,7 @@ class LearnConfig:
     heads: TaughtConfig = field(default_factory=TaughtConfig)
     """The rival's inverse model and its sense of distance."""
     shown: int = 10
-    """Demonstrations of the task's teacher, on training seeds, that the rival knows."""
+    """Demonstrations of the task's expert, on training seeds, that the rival knows."""
     show: bool = False
     """Show the task once on video, too, and film how the agent does it after that (`road`)."""
     film: int = 2
@@ -161,7 +161,7 @@ def learn_task(config: LearnConfig, folder: Path, workers: int = 1) -> list[Row]
         ForesightError: whatever a stage has to say about its input.
     """
     if config.inverse:
-        teacher_of(task_name(config.online.task))  # refused now, not after hours of learning
+        demonstrator_of(task_name(config.online.task))  # refused now, not after hours of learning
     watch, env = Stopwatch(), evaluated_in(config.online)
     trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
     task = trial.task

@@ -18,7 +18,7 @@ from foresight.envs.registry import EnvConfig, spec_of
 from foresight.evaluation.assess import seen_by
 from foresight.experts.shifts import Kind, Shift
 from foresight.perception.encoder import load_encoder
-from foresight.pipelines.demonstrations import TeachConfig, teacher_of
+from foresight.pipelines.demonstrations import TeachConfig, demonstrator_of
 from foresight.policies.taught import (
     Album,
     Demonstration,
@@ -96,7 +96,7 @@ def teach_once(
     if demo is None:
         demo = str(folder / f"{task}-demonstration-{request.seed or 0}.mp4")
         env = seen_by(sizes.encoder, EnvConfig(task))
-        spec = EpisodeSpec(env, request.seed or 0, teacher_of(task), sizes.steps)
+        spec = EpisodeSpec(env, request.seed or 0, demonstrator_of(task), sizes.steps)
         best = record_video(spec, Path(demo))
         say(f"demonstration: {demo}, return {best:.1f}")
     demonstration = open_demonstration(demo)

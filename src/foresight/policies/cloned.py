@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -10,15 +10,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.core.checkpoint import building, load_weights, read_header, save_checkpoint
-from foresight.core.spec import Spec
+from foresight.core.checkpoint import (
+    TrainedOn,
+    building,
+    load_weights,
+    read_header,
+    save_checkpoint,
+)
 from foresight.worldmodel.actions import scaled
 from foresight.worldmodel.config import CameraInput, StateEncoderConfig
 from foresight.worldmodel.state import build_state
 
 
 @dataclass(frozen=True)
-class CloningConfig:
+class CloningConfig(TrainedOn):
     """Sizes of a cloned policy and what it was trained on, named as in `WorldModelConfig`."""
 
     task: str
@@ -28,12 +33,6 @@ class CloningConfig:
     action_high: tuple[float, ...]
     state: StateEncoderConfig = field(default_factory=StateEncoderConfig)
     proprio: int = 0
-    encoder: str = ""
-    encoder_fingerprint: str = ""
-    readout: str = ""
-    readout_fingerprint: str = ""
-    dataset_fingerprint: str = ""
-    spec: Spec | None = None
 
 
 class ClonedPolicy(nn.Module):
@@ -81,13 +80,8 @@ class ClonedPolicy(nn.Module):
     def save(self, folder: Path | str) -> None:
         """Write ``config.json`` and ``model.safetensors``."""
         config = self.config
-        fingerprints = {
-            "encoder": config.encoder_fingerprint,
-            "readout": config.readout_fingerprint,
-            "dataset": config.dataset_fingerprint,
-        }
-        raw = asdict(replace(config, spec=None))
-        save_checkpoint(folder, "cloned-policy", raw, self, config.spec, fingerprints)
+        raw = config.to_json()
+        save_checkpoint(folder, "cloned-policy", raw, self, config.spec, config.fingerprints)
 
     @classmethod
     def load(cls, folder: Path | str) -> ClonedPolicy:
@@ -99,13 +93,13 @@ class ClonedPolicy(nn.Module):
         header = read_header(folder, "cloned-policy")
         raw = header.config
         with building(header):
-            parts = {
-                "cameras": tuple(CameraInput(**camera) for camera in raw["cameras"]),
-                "action_low": tuple(raw["action_low"]),
-                "action_high": tuple(raw["action_high"]),
-                "state": StateEncoderConfig(**raw["state"]),
-                "spec": header.spec,
-            }
-            policy = cls(CloningConfig(**{**raw, **parts}))
+            config = CloningConfig.read(
+                header,
+                cameras=tuple(CameraInput(**camera) for camera in raw["cameras"]),
+                action_low=tuple(raw["action_low"]),
+                action_high=tuple(raw["action_high"]),
+                state=StateEncoderConfig(**raw["state"]),
+            )
+            policy = cls(config)
         load_weights(policy, folder)
         return policy.eval()

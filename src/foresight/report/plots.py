@@ -79,20 +79,11 @@ def error_per_horizon(
     with plot_style():
         figure = figure_of(6.4, 3.2)
         axes = figure.add_subplot()
-        colours = condition_colours(list(series))
-        for name, entries in series.items():
-            horizons = sorted(entries)
-            colour = colours[name]
-            means = [entries[h]["mean"] for h in horizons]
-            axes.plot(horizons, means, "o-", ms=4, color=colour, label=name)
-            low = [entries[h]["low"] for h in horizons]
-            high = [entries[h]["high"] for h in horizons]
-            axes.fill_between(horizons, low, high, color=colour, alpha=0.18, lw=0)
+        _draw_horizons(axes, series)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("horizon (steps ahead)")
         axes.set_ylabel(ylabel)
         axes.legend(loc="upper left")
-        _whole_ticks(axes)
         return svg_of(figure)
 
 
@@ -107,21 +98,23 @@ def horizon_panels(panels: Mapping[str, Mapping[str, Mapping[int, Entry]]]) -> s
         figure = figure_of(3.4 * len(panels), 3.0)
         for place, (label, series) in enumerate(panels.items(), start=1):
             axes = figure.add_subplot(1, len(panels), place)
-            colours = condition_colours(list(series))
-            for name, entries in series.items():
-                steps, colour = sorted(entries), colours[name]
-                means = [entries[h]["mean"] for h in steps]
-                axes.plot(steps, means, "o-", ms=4, color=colour, label=name)
-                low = [entries[h]["low"] for h in steps]
-                high = [entries[h]["high"] for h in steps]
-                axes.fill_between(steps, low, high, color=colour, alpha=0.18, lw=0)
+            _draw_horizons(axes, series)
             axes.set_title(label)
             axes.set_xlabel("horizon (steps)")
-            _whole_ticks(axes)
             if place == 1:
                 handles, names = axes.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=len(names))
         return svg_of(figure)
+
+
+def _draw_horizons(axes: Any, series: Mapping[str, Mapping[int, Entry]]) -> None:
+    colours = condition_colours(list(series))
+    for name, entries in series.items():
+        steps, colour = sorted(entries), colours[name]
+        mean, low, high = ([entries[h][end] for h in steps] for end in ("mean", "low", "high"))
+        axes.plot(steps, mean, "o-", ms=4, color=colour, label=name)
+        axes.fill_between(steps, low, high, color=colour, alpha=0.18, lw=0)
+    _whole_ticks(axes)
 
 
 def standalone(svg: str) -> str:

@@ -115,42 +115,27 @@ def _append(
     codec: str,
     parallel: int,
 ) -> None:
-    by_steps = groupby(specs, key=lambda spec: spec.max_steps)
-    for max_steps, group in by_steps:
+    for max_steps, group in groupby(specs, key=lambda spec: spec.max_steps):
         planned = list(group)
-        told = {spec.seed: spec.policy for spec in planned}
-        if len(told) < len(planned):  # one seed under several policies: one after the other
-            for spec in planned:
-                _run(dataset, env, [spec], 1, codec, 1, max_steps)
-        else:
-            _run(dataset, env, planned, workers, codec, parallel, max_steps)
-
-
-def _run(
-    dataset: Dataset,
-    env: EnvConfig,
-    specs: list[EpisodeSpec],
-    workers: int,
-    codec: str,
-    parallel: int,
-    max_steps: int | None,
-) -> None:
-    plans = {spec.seed: _planned(spec) for spec in specs}
-    episodes = run_episodes(
-        env,
-        [spec.maker for spec in specs],
-        [spec.seed for spec in specs],
-        parallel=parallel,
-        workers=workers,
-        max_steps=max_steps,
-        finish=partial(_encoded, env, plans, codec),
-        label="collecting",
-    )
-    try:
-        for episode in episodes:
-            dataset.append(episode)
-    finally:
-        episodes.close()  # type: ignore[attr-defined]  # ends the processes if the disk is full
+        # One seed under several policies: one after the other.
+        apart = len({spec.seed for spec in planned}) < len(planned)
+        for some in [[spec] for spec in planned] if apart else [planned]:
+            plans = {spec.seed: _planned(spec) for spec in some}
+            episodes = run_episodes(
+                env,
+                [spec.maker for spec in some],
+                [spec.seed for spec in some],
+                parallel=parallel,
+                workers=workers,
+                max_steps=max_steps,
+                finish=partial(_encoded, env, plans, codec),
+                label="collecting",
+            )
+            try:
+                for episode in episodes:
+                    dataset.append(episode)
+            finally:  # ends the processes if the disk is full
+                episodes.close()  # type: ignore[attr-defined]
 
 
 def _encoded(

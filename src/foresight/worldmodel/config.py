@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
-from foresight.core.checkpoint import Header
+from foresight.core.checkpoint import Header, TrainedOn
 from foresight.core.errors import ForesightError
 from foresight.core.files import late
-from foresight.core.spec import Spec
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.dynamics.simnorm import GROUP
 
@@ -101,7 +100,7 @@ PREDICTION_ONLY = HeadsConfig(reward="mlp", values=0, prior=False)
 
 
 @dataclass(frozen=True)
-class WorldModelConfig:
+class WorldModelConfig(TrainedOn):
     """Everything needed to build the networks again, and what they were trained on.
 
     Actions are in [-1, 1] everywhere inside a model.
@@ -129,16 +128,8 @@ class WorldModelConfig:
     rewards: tuple[float, float] | None = late(None)
     """Smallest and largest reward of a decision, which the bins of reward and values cover; 0 to
     `repeat` if not given."""
-    encoder: str = ""
-    encoder_fingerprint: str = ""
-    readout: str = ""
-    """How tokens became features; empty for the tokens of a lone tubelet as they are."""
-    readout_fingerprint: str = ""
-    dataset_fingerprint: str = ""
     steps: int = 0
     """Environment steps it has learned from."""
-    spec: Spec | None = None
-    """The robot."""
 
     def __post_init__(self) -> None:
         if not self.actions == len(self.action_low) == len(self.action_high):
@@ -166,33 +157,17 @@ class WorldModelConfig:
                 "not: choose the state adapter, or other dynamics."
             )
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values but for what a checkpoint's header holds beside them."""
-        raw = asdict(self)
-        for name in ("spec", *self.fingerprints):
-            raw.pop(name if name == "spec" else f"{name}_fingerprint")
-        return raw
-
-    @property
-    def fingerprints(self) -> dict[str, str]:
-        """Of encoder, readout and dataset."""
-        return {
-            name: getattr(self, f"{name}_fingerprint") for name in ("encoder", "readout", "dataset")
-        }
-
     @classmethod
     def from_header(cls, header: Header) -> WorldModelConfig:
         """Read what `to_json` wrote; within `foresight.core.checkpoint.building`."""
         raw = header.config
-        parts: dict[str, Any] = {
-            "cameras": tuple(CameraInput(**camera) for camera in raw["cameras"]),
-            "state": StateEncoderConfig(**raw["state"]),
-            "dynamics": DynamicsConfig(**raw["dynamics"]),
-            "heads": HeadsConfig(**raw["heads"]),
-            "action_low": tuple(raw["action_low"]),
-            "action_high": tuple(raw["action_high"]),
-            "rewards": raw.get("rewards") and tuple(raw["rewards"]),
-            "spec": header.spec,
-        }
-        parts |= {f"{name}_fingerprint": value for name, value in header.fingerprints.items()}
-        return cls(**{**raw, **parts})
+        return cls.read(
+            header,
+            cameras=tuple(CameraInput(**camera) for camera in raw["cameras"]),
+            state=StateEncoderConfig(**raw["state"]),
+            dynamics=DynamicsConfig(**raw["dynamics"]),
+            heads=HeadsConfig(**raw["heads"]),
+            action_low=tuple(raw["action_low"]),
+            action_high=tuple(raw["action_high"]),
+            rewards=raw.get("rewards") and tuple(raw["rewards"]),
+        )

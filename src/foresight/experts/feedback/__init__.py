@@ -1,4 +1,4 @@
-"""Feedback on the simulator's state: consistent teachers, found by reinforcement learning.
+"""Feedback on the simulator's state: consistent experts, found by reinforcement learning.
 
 The oracle plans anew in every state and reaches the same return in many ways, so its actions can
 hardly be predicted from a state and are poor lessons. A fixed feedback law can be learned from.

@@ -7,12 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.planning.config import MPCConfig
 from foresight.planning.objective import Objective
-from foresight.planning.solvers.contracts import Iteration, Plan, Prior
+from foresight.planning.solvers.contracts import Iteration, Plan
 from foresight.planning.solvers.ranking import Ranked, best_of
 from foresight.planning.solvers.search import Search, refuse_non_finite
-from foresight.worldmodel.dynamics.rollout import Dynamics
 
 
 class CEM(Search):
@@ -23,17 +21,10 @@ class CEM(Search):
     Proposals of a prior are imagined once and stay in the running for all iterations.
     """
 
-    def __init__(
-        self,
-        config: MPCConfig,
-        dynamics: Dynamics,
-        low: Float[Tensor, " A"],
-        high: Float[Tensor, " A"],
-        prior: Prior | None = None,
-        seed: int | None = None,
-    ) -> None:
-        super().__init__(config, dynamics, low, high, prior, seed)
-        name, half = type(self).__name__, (high - low) / 2
+    def _prepare(self) -> None:
+        super()._prepare()
+        config = self.config
+        name, half = type(self).__name__, (self.high - self.low) / 2
         self.elites, self.iterations = config.elites, config.iterations
         self.initial, self.minimal = config.spread * half, config.min_std * half
         if not 1 < config.elites <= config.samples:

@@ -7,14 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.planning.config import MPCConfig
 from foresight.planning.objective import Objective
 from foresight.planning.solvers.cem import CEM
-from foresight.planning.solvers.contracts import Iteration, Plan, Prior
+from foresight.planning.solvers.contracts import Iteration, Plan
 from foresight.planning.solvers.imagining import shift
 from foresight.planning.solvers.noise import coloured_noise
 from foresight.planning.solvers.ranking import Ranked
-from foresight.worldmodel.dynamics.rollout import Dynamics
 
 
 class ICEM(CEM):
@@ -32,16 +30,9 @@ class ICEM(CEM):
 
     decay, reuse, momentum = 1.25, 0.3, 0.1
 
-    def __init__(
-        self,
-        config: MPCConfig,
-        dynamics: Dynamics,
-        low: Float[Tensor, " A"],
-        high: Float[Tensor, " A"],
-        prior: Prior | None = None,
-        seed: int | None = None,
-    ) -> None:
-        super().__init__(config, dynamics, low, high, prior, seed)
+    def _prepare(self) -> None:
+        super()._prepare()
+        config = self.config
         if config.beta < 0:
             raise ForesightError(f"iCEM got beta {config.beta}: choose at least 0.")
         self.reused = int(self.reuse * config.elites)

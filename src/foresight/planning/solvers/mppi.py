@@ -7,12 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.planning.config import MPCConfig
 from foresight.planning.objective import Objective
 from foresight.planning.solvers.cem import CEM
-from foresight.planning.solvers.contracts import Iteration, Plan, Prior
+from foresight.planning.solvers.contracts import Iteration, Plan
 from foresight.planning.solvers.ranking import Ranked, best_of
-from foresight.worldmodel.dynamics.rollout import Dynamics
 
 
 class MPPI(CEM):
@@ -24,20 +22,12 @@ class MPPI(CEM):
     the model.
     """
 
-    def __init__(
-        self,
-        config: MPCConfig,
-        dynamics: Dynamics,
-        low: Float[Tensor, " A"],
-        high: Float[Tensor, " A"],
-        prior: Prior | None = None,
-        seed: int | None = None,
-    ) -> None:
-        super().__init__(config, dynamics, low, high, prior, seed)
-        if not config.temperature > 0:
+    def _prepare(self) -> None:
+        super()._prepare()
+        if not self.config.temperature > 0:
             raise ForesightError(
-                f"MPPI got a temperature of {config.temperature}: choose one above 0, in units of "
-                "cost."
+                f"MPPI got a temperature of {self.config.temperature}: choose one above 0, in "
+                "units of cost."
             )
 
     def _refit(

@@ -49,7 +49,7 @@ class Search(ABC):
         self.horizon, self.samples = config.horizon, config.samples
         # What is refined after the search has to be kept by it.
         self.kept = max(KEPT, config.refine_count)
-        self._expect_sense()
+        self._prepare()
         self.decisions = config.horizon // config.hold
         self.generator = torch.Generator(device=low.device)
         self.generator.manual_seed(config.seed if seed is None else seed)
@@ -121,7 +121,8 @@ class Search(ABC):
         # A candidate whose imagination overflowed must lose, not poison the ranking.
         return torch.where(cost.isfinite(), cost, torch.inf)
 
-    def _expect_sense(self) -> None:
+    def _prepare(self) -> None:
+        """Check the settings; each solver adds its own."""
         hold, low, high = self.config.hold, self.low, self.high
         if self.horizon < 1 or self.samples < 1:
             raise ForesightError(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Literal
 
-from foresight.core.checkpoint import Header
+from foresight.core.checkpoint import Header, TrainedOn
 from foresight.core.errors import ForesightError
-from foresight.core.spec import Spec
 from foresight.perception.preprocess import DEFAULT_FIT, Fit
 from foresight.worldmodel.config import CameraInput
 
@@ -106,7 +105,7 @@ def preset(name: Preset, changes: NetworkConfig) -> NetworkConfig:
 
 
 @dataclass(frozen=True)
-class ChunkConfig:
+class ChunkConfig(TrainedOn):
     """Everything needed to build the policy again, and what it was trained on."""
 
     cameras: tuple[CameraInput, ...]
@@ -125,38 +124,16 @@ class ChunkConfig:
     """Length of a text encoder's vectors; 0 learns an embedding."""
     goals: int = 0
     """Goals kept for each task."""
-    encoder: str = ""
-    readout: str = ""
     fit: Fit = DEFAULT_FIT
-    encoder_fingerprint: str = ""
-    readout_fingerprint: str = ""
-    dataset_fingerprint: str = ""
-    spec: Spec | None = None
-    """The robot."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values but for what a checkpoint's header holds beside them."""
-        raw = asdict(replace(self, spec=None))
-        for name in ("spec", *(f"{each}_fingerprint" for each in self.fingerprints)):
-            raw.pop(name)
-        return raw
-
-    @property
-    def fingerprints(self) -> dict[str, str]:
-        """Of encoder, readout and dataset."""
-        return {
-            name: getattr(self, f"{name}_fingerprint") for name in ("encoder", "readout", "dataset")
-        }
 
     @classmethod
     def from_header(cls, header: Header) -> ChunkConfig:
         """Read what `to_json` wrote; within `foresight.core.checkpoint.building`."""
         raw = header.config
-        parts: dict[str, Any] = {
-            name: tuple(raw[name]) for name in ("binary", "rotations", "tasks")
-        }
-        parts["cameras"] = tuple(CameraInput(**camera) for camera in raw["cameras"])
         network = {**raw["network"], "state_hidden": tuple(raw["network"]["state_hidden"])}
-        parts["network"] = NetworkConfig(**network)
-        parts |= {f"{name}_fingerprint": value for name, value in header.fingerprints.items()}
-        return cls(**{**raw, **parts, "spec": header.spec})
+        return cls.read(
+            header,
+            **{name: tuple(raw[name]) for name in ("binary", "rotations", "tasks")},
+            cameras=tuple(CameraInput(**camera) for camera in raw["cameras"]),
+            network=NetworkConfig(**network),
+        )
