@@ -22,17 +22,6 @@ def test_what_an_environment_gives():
     assert Observation.of({}).state.shape == (0,)
 
 
-def test_there_and_back_with_the_keys_on_disk():
-    observation = Observation(seen().images, seen().state, "lift", 0.5)
-    row = observation.to_lerobot()
-    assert set(row) == {"observation.images.front", "observation.state", "task", "timestamp"}
-    again = Observation.from_lerobot(row)
-    assert again.task == "lift"
-    assert again.timestamp == 0.5
-    np.testing.assert_array_equal(again.images["front"], observation.images["front"])
-    np.testing.assert_array_equal(again.state, observation.state)
-
-
 @pytest.mark.wrong_arrays
 @pytest.mark.parametrize(
     ("made", "words"),

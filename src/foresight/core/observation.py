@@ -45,25 +45,6 @@ class Observation:
             timestamp=timestamp,
         )
 
-    @classmethod
-    def from_lerobot(cls, row: Mapping[str, Any]) -> Observation:
-        """LeRobot's keys: ``observation.images.NAME``, ``observation.state``, ``task``."""
-        return cls(
-            images={
-                k[len(IMAGE_PREFIX) :]: v for k, v in row.items() if k.startswith(IMAGE_PREFIX)
-            },
-            state=np.asarray(row.get(STATE_KEY, NO_STATE), np.float32),
-            task=row.get("task"),
-            timestamp=float(row.get("timestamp", 0.0)),
-        )
-
-    def to_lerobot(self) -> dict[str, Any]:
-        """The same under LeRobot's keys."""
-        found: dict[str, Any] = {IMAGE_PREFIX + name: v for name, v in self.images.items()}
-        found[STATE_KEY] = self.state
-        found["timestamp"] = self.timestamp
-        return found if self.task is None else {**found, "task": self.task}
-
     def check(self, spec: Spec, whose: str) -> None:
         """Refuse what a spec does not promise.
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
-from torch import Tensor
 
 from foresight.core.checkpoint import load
 from foresight.core.errors import ForesightError
@@ -139,11 +138,3 @@ class ChunkPolicy(Protocol):
 
     def predict_action_chunk(self, observation: Observation) -> Float32[np.ndarray, "K A"]:
         """The next K actions."""
-
-
-@runtime_checkable
-class Trainable(Protocol):
-    """A policy that learns from batches."""
-
-    def forward(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """The loss of a batch, and numbers to log."""

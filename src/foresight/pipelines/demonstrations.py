@@ -51,7 +51,7 @@ class TeachConfig:
 def presets() -> dict[str, TeachConfig]:
     """The named sizes."""
     smoke = TeachConfig(
-        heads=TaughtConfig(dims=8, longest=8, hidden=32, updates=30, batch=32),
+        heads=TaughtConfig(longest=8, hidden=32, updates=30, batch=32),
         follow=replace(FOLLOWING, samples=16, elites=4, iterations=2, prior_samples=4),
         seeds=2,
         steps=20,

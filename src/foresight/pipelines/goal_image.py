@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from foresight.core.errors import ForesightError
 from foresight.core.progress import console
+from foresight.core.stopwatch import Stopwatch
 from foresight.envs.dmc.tasks import canonical
 from foresight.evaluation.assess import assess_policy
 from foresight.evaluation.baselines import CONDITIONS, paired_baselines
@@ -100,13 +100,13 @@ def run(config: RoadConfig, folder: Path, workers: int | None = None) -> Result:
     workers = workers or default_workers()
     task = config.data.task
     encoder, _ = config.eyes.load()
-    clock = _Clock()
-    console.print(f"[bold]{task}[/] seen by {encoder.name}: collect and encode")
-    store, cache = gather(config.data, config.eyes, folder, workers)
-    clock.lap("collect and encode")
-    console.print(f"train on {sum(store.lengths)} steps of {len(store)} episodes")
-    trained = learn(store, cache, config.eyes, config.train, folder / "model")
-    clock.lap("train")
+    watch = Stopwatch()
+    with watch.stage("collect and encode"):
+        console.print(f"[bold]{task}[/] seen by {encoder.name}: collect and encode")
+        store, cache = gather(config.data, config.eyes, folder, workers)
+    with watch.stage("train"):
+        console.print(f"train on {sum(store.lengths)} steps of {len(store)} episodes")
+        trained = learn(store, cache, config.eyes, config.train, folder / "model")
     seeds = tuple(range(config.seeds))
     console.print(f"evaluate on {len(seeds)} seeds beside {', '.join(config.baselines)}")
     env = config.data.env(config.eyes.frame_size())
@@ -116,27 +116,16 @@ def run(config: RoadConfig, folder: Path, workers: int | None = None) -> Result:
     films = {seed: f"planner-seed-{seed}" for seed in seeds[: config.film]}
     unfilmed = [s for s, film in films.items() if not film_path(folder, film).exists()]
     name = f"planner:{encoder.name}"
-    agent = assess_policy(trial, name, factory, episodes, film=unfilmed)
-    save_films(folder, {films[seed]: frames for seed, frames in agent.films.items()})
-    clock.lap("evaluate the planner")
-    rows = agent.rows + paired_baselines(trial, config.baselines, episodes)
-    clock.lap("evaluate the baselines")
+    with watch.stage("evaluate the planner"):
+        agent = assess_policy(trial, name, factory, episodes, film=unfilmed)
+        save_films(folder, {films[seed]: frames for seed, frames in agent.films.items()})
+    with watch.stage("evaluate the baselines"):
+        rows = agent.rows + paired_baselines(trial, config.baselines, episodes)
     rows += horizon_rows(task, trained.horizon_errors)
-    rows += [{"measure": f"seconds:{k}", "task": task, "value": v} for k, v in clock.laps.items()]
+    rows += [
+        {"measure": f"seconds:{k}", "task": task, "value": v} for k, v in watch.seconds.items()
+    ]
     result = make_result(f"road-{task}", config, config.data.protocol, rows)
     result.save(folder / "result.json")
     road_page(folder)
     return result
-
-
-class _Clock:
-    """Wall time of each stage."""
-
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = now - self._last
-        self._last = now

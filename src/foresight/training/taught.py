@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 
 from foresight.core.errors import ForesightError
 from foresight.core.machine import torch_threads
@@ -20,18 +18,15 @@ from foresight.policies.taught.heads import (
     save_heads,
     stored_report,
 )
-from foresight.policies.taught.space import latent_axes, place_axes
 from foresight.training.replay import Replay
 from foresight.training.run_data import load_replay
 from foresight.worldmodel.heads import (
     HeadTraining,
-    InverseModel,
     Latents,
     train_inverse,
     train_reachability,
 )
-from foresight.worldmodel.heads.training import Pairs, episode_rows, train_head
-from foresight.worldmodel.losses import inverse_dynamics_loss
+from foresight.worldmodel.heads.training import Pairs, episode_rows
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.ranks import auc, spearman
 
@@ -114,7 +109,8 @@ def train_heads(replay: Replay, config: TaughtConfig) -> tuple[TaughtHeads, Taug
         torch.manual_seed(config.seed)
         heads = TaughtHeads(latents.z.shape[1], replay.actions.shape[1], config)
         _fit_scales(heads, latents, replay)
-        _fit_space(heads, latents, replay, training)
+        rows = episode_rows(latents.offsets, latents.train)
+        heads.space.settle(latents.z[rows[:: max(1, len(rows) // FITTED)]])
         seen = Latents(
             heads.space(latents.z), latents.offsets, latents.train, latents.validation,
             latents.actions,
@@ -138,67 +134,6 @@ def _fit_scales(heads: TaughtHeads, latents: Latents, replay: Replay) -> None:
     heads.known.copy_(z[picks])
     loud = torch.cat([f.float().square().mean(-1) for f in replay.features[rows].split(4096)])
     heads.loudest.copy_(torch.quantile(loud[:: max(1, len(loud) // 100_000)], QUIET))
-
-
-def _fit_space(
-    heads: TaughtHeads, latents: Latents, replay: Replay, training: HeadTraining
-) -> None:
-    rows = episode_rows(latents.offsets, latents.train)
-    rows = rows[:: max(1, len(rows) // FITTED)]
-    z, kind = latents.z[rows], heads.config.space
-    if kind in ("latent", "white"):
-        matrix = latent_axes(z)
-    elif kind == "places":
-        matrix = place_axes(z, replay.features[rows], heads.space.matrix.shape[1])
-    else:
-        matrix = control_axes(heads, latents, training)
-    heads.space.settle(z, matrix, kind in ("white", "places"))
-
-
-def control_axes(
-    heads: TaughtHeads, latents: Latents, training: HeadTraining
-) -> Float[Tensor, "Z K"]:
-    """Directions of z from which actions between two states can be told.
-
-    A linear map in front of an inverse model, learned together with it over gaps of 1 to
-    ``longest`` decisions: it keeps what actions change and drops what they do not (multi-step
-    inverse models; Lamb et al. 2022, arXiv 2207.08229).
-    """
-    probe = _ControlProbe(heads)
-    actions = latents.actions
-    assert actions is not None
-    longest = heads.config.longest
-    learn = Pairs(latents.offsets, latents.train, longest)
-    z = heads.standard(latents.z)
-
-    def loss(generator: torch.Generator, pairs: Pairs = learn, count: int = 0) -> Tensor:
-        start, gap, _ = pairs.near(count or training.batch, generator)
-        mean, log = probe(z[start], z[start + gap], gap)
-        return inverse_dynamics_loss(mean, actions[start], log)
-
-    held_out = Pairs(latents.offsets, latents.validation, longest)
-
-    def validate() -> float:
-        generator = torch.Generator().manual_seed(training.seed + 1)
-        return float(loss(generator, held_out, 4096))
-
-    train_head(probe, loss, validate, training)
-    return heads.scale * probe.map.weight.detach().T
-
-
-class _ControlProbe(nn.Module):
-    """The linear map and the inverse model behind it."""
-
-    def __init__(self, heads: TaughtHeads) -> None:
-        super().__init__()
-        latent, dims = heads.space.matrix.shape
-        self.map = nn.Linear(latent, dims, bias=False)
-        like = heads.inverse
-        bounds = tuple(like.low.tolist()), tuple(like.high.tolist())
-        self.inverse = InverseModel(dims, *bounds, like.config)
-
-    def forward(self, z: Tensor, goal: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-        return self.inverse(self.map(z), self.map(goal), steps)
 
 
 @torch.no_grad()

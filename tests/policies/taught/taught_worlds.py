@@ -19,7 +19,7 @@ from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.model import WorldModel, initialise
 
 PATCHES, AXES, STEP = 4, 6, 0.25
-SMALL = TaughtConfig(dims=4, longest=6, hidden=32, updates=150, batch=64)
+SMALL = TaughtConfig(longest=6, hidden=32, updates=150, batch=64)
 
 
 def tiny_model(seed: int = 0, latent: int = 16, members: int = 2, **changes) -> WorldModel:
@@ -75,9 +75,9 @@ def glide(episodes: int, decisions: int, model: WorldModel, seed: int = 0) -> Re
 def line_heads(latent: int = 3, **changes) -> TaughtHeads:
     """Untrained heads whose space is the first coordinate of z itself, in units of 1."""
     torch.manual_seed(1)
-    config = TaughtConfig(**{"space": "white", "dims": 1, "longest": 8, "hidden": 16, **changes})
+    config = TaughtConfig(**{"longest": 8, "hidden": 16, **changes})
     heads = TaughtHeads(latent, 1, config).eval().requires_grad_(False)
-    heads.space.matrix[0, 0] = 1
+    heads.space.matrix[0, 0] = latent**0.5  # distances are means over all coordinates
     # The learned distance says "far" of everything, so that the space alone decides.
     torch.nn.init.constant_(heads.reach.net[-1].bias, 50.0)
     return heads

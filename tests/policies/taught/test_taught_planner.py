@@ -46,8 +46,8 @@ def follows(dynamics, heads):
 
 def test_the_cost_is_that_of_a_plain_loop():
     torch.manual_seed(0)
-    heads = TaughtHeads(5, 2, TaughtConfig(dims=3, longest=7, hidden=8)).eval()
-    heads.space.settle(torch.randn(60, 5), torch.eye(5), True)
+    heads = TaughtHeads(5, 2, TaughtConfig(longest=7, hidden=8)).eval()
+    heads.space.settle(torch.randn(60, 5))
     goals, imagined = torch.randn(4, 5), torch.randn(2, 1, 3, 5, 5)
     found = FollowStates(heads, goals, reach=0.4, early=0.8).cost(imagined, torch.zeros(1, 3, 4, 2))
     weights = np.array([0.8**3, 0.8**2, 0.8, 1.0])

@@ -22,7 +22,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.files import file_fingerprint, fingerprint
 from foresight.data.dataset import Dataset
 from foresight.data.layout import is_dataset
-from foresight.policies.taught.space import Kind, Space
+from foresight.policies.taught.space import Space
 from foresight.worldmodel.heads import InverseModel, Reachability
 from foresight.worldmodel.heads.inverse import InverseConfig
 from foresight.worldmodel.heads.reachability import ReachabilityConfig
@@ -35,11 +35,6 @@ HEADS = "taught"
 class TaughtConfig:
     """How the heads are built and trained. No reward enters anywhere."""
 
-    space: Kind = "latent"
-    """Where states are compared: latent (z as it is), white (its whitened principal axes), places
-    (what z says about the picture), or control (what the inverse model reads off z)."""
-    dims: int = 32
-    """Numbers of that space; latent takes all of z."""
     longest: int = 16
     """Most decisions between a state and its goal."""
     hidden: int = 256
@@ -56,11 +51,11 @@ class TaughtConfig:
     """Of weights, draws and the split."""
 
     def __post_init__(self) -> None:
-        if self.dims < 1 or self.longest < 2 or self.updates < 1 or not 0 < self.validation < 1:
+        if self.longest < 2 or self.updates < 1 or not 0 < self.validation < 1:
             raise ForesightError(
-                f"Heads of {self.dims} dimensions and {self.longest} decisions, trained for "
-                f"{self.updates} updates with {self.validation} held out, are refused: choose at "
-                "least 1, 2 and 1, and a share between 0 and 1."
+                f"Heads of {self.longest} decisions, trained for {self.updates} updates with "
+                f"{self.validation} held out, are refused: choose at least 2 and 1, and a share "
+                "between 0 and 1."
             )
 
 
@@ -83,10 +78,9 @@ class TaughtHeads(nn.Module):
     def __init__(self, latent: int, actions: int, config: TaughtConfig, known: int = 256) -> None:
         super().__init__()
         self.config = config
-        dims = latent if config.space == "latent" else min(config.dims, latent)
-        self.space = Space(latent, dims)
+        self.space = Space(latent)
         shape = InverseConfig(config.hidden, 2, config.longest)
-        self.inverse = InverseModel(dims, (-1.0,) * actions, (1.0,) * actions, shape)
+        self.inverse = InverseModel(latent, (-1.0,) * actions, (1.0,) * actions, shape)
         far = ReachabilityConfig(config.hidden, 2, config.longest)
         self.reach = Reachability(latent, far)
         self.register_buffer("centre", torch.zeros(latent))
