@@ -38,7 +38,9 @@ def world():
 
 
 def follows(dynamics, heads):
-    """A follower that imagines with these dynamics."""
+    """A follower that imagines with these dynamics; its untrained inverse model proposes rest."""
+    nn.init.zeros_(heads.inverse.net[-1].weight)
+    nn.init.zeros_(heads.inverse.net[-1].bias)
     follower = Follower(tiny_model(latent=16), heads, SEARCH)
     follower.planner.dynamics = follower.planner.solver.dynamics = dynamics
     return follower
