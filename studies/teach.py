@@ -12,11 +12,11 @@ from foresight.core.progress import console
 from foresight.core.provenance import git_revision
 from foresight.data.dataset import Dataset
 from foresight.envs.dmc.tasks import canonical
-from foresight.envs.registry import EnvConfig
+from foresight.envs.registry import EnvConfig, blind
 from foresight.evaluation.assess import assess_policy, seen_by
 from foresight.evaluation.baselines import TRAINING_SEEDS
 from foresight.evaluation.cache import EpisodeCache
-from foresight.evaluation.config import EvalConfig, blind, simulator_version, success_threshold
+from foresight.evaluation.config import EvalConfig, simulator_version, success_threshold
 from foresight.evaluation.episodes import policy_hash
 from foresight.evaluation.merge import beside, earlier
 from foresight.evaluation.results import Result, make_result

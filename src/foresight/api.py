@@ -30,6 +30,7 @@ from foresight.policies.cloned import ClonedPolicy
 from foresight.policies.registry import MakePolicy
 from foresight.rollout.collect import FIRST_SEED, plan_episodes
 from foresight.rollout.collect import collect as run_plan
+from foresight.rollout.tries import plan_successful
 from foresight.training.chunk.train import ChunkTraining
 from foresight.training.cloning import CloningTraining
 from foresight.training.loop import FitConfig
@@ -65,6 +66,7 @@ def collect(
     seed: int = FIRST_SEED,
     max_steps: int | None = None,
     workers: int = 1,
+    successful: bool = False,
 ) -> Dataset:
     """Record episodes into a LeRobot dataset; run again after a stop, it goes on where it was.
 
@@ -81,12 +83,15 @@ def collect(
         seed: of the first episode; the others follow.
         max_steps: cut episodes after so many decisions.
         workers: processes; the data do not depend on it.
+        successful: keep episodes that succeed only; seeds are tried until there are enough.
 
     Raises:
-        ForesightError: an unknown environment or policy, or a folder that holds other episodes.
+        ForesightError: an unknown environment or policy, too few successes, or a folder that
+            holds other episodes.
     """
     names = (policy,) if isinstance(policy, str) else tuple(policy)
-    specs = plan_episodes(_config(env), episodes, names, seed, max_steps)
+    asked = (_config(env), episodes, names, seed, max_steps)
+    specs = plan_successful(*asked, workers) if successful else plan_episodes(*asked)
     return run_plan(out, specs, workers)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+
+if TYPE_CHECKING:
+    from foresight.rollout.episode import EpisodeSpec
 
 
 @dataclass(frozen=True)
@@ -15,12 +18,16 @@ class Config:
     stopped.
     """
 
-    env: Annotated[str, tyro.conf.Positional]
-    """Environment: reacher-easy, an id of `foresight envs list`, gym/ID or MODULE:ENV."""
+    env: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Environments: reacher-easy, an id of `foresight envs list`, gym/ID or MODULE:ENV. Several
+    need the same cameras, state and actions; their episodes lie one after the other."""
     out: Path
     """Folder of the dataset."""
     episodes: int = 100
-    """How many episodes the dataset shall hold."""
+    """How many episodes the dataset shall hold, of each environment."""
+    successful: bool = False
+    """Keep successful episodes only: seeds are tried, without pictures where the policy looks at
+    none, until there are enough."""
     policies: tuple[str, ...] = ()
     """Taken in turn: zero, random, ar1:0.9, constant:0.5, expert, oracle, eps:0.3:expert. Empty: a
     third random, the rest the best expert of the task at epsilon 0.3; without one lasting noise."""
@@ -62,10 +69,29 @@ class Config:
 
 def main(config: Config) -> None:
     """Collect and say what is there."""
+    from foresight.pipelines.stages import default_workers
+    from foresight.rollout.collect import collect
+
+    workers = config.workers or default_workers()
+    specs: list[EpisodeSpec] = []
+    for name in dict.fromkeys(config.env):
+        specs += _plan(config, name, workers)
+    dataset = collect(config.out, specs, workers, codec=config.codec, parallel=config.parallel)
+    returns = [meta.return_ or 0.0 for meta in dataset.metas]
+    tries = sum(spec.tries for spec in specs)
+    print(
+        f"{config.out}: {len(dataset)} episodes, {sum(dataset.lengths)} steps, mean return "
+        f"{sum(returns) / len(returns):.1f}"
+        + (f"; {len(dataset)} of {tries} tries succeeded and were kept" if tries else "")
+    )
+
+
+def _plan(config: Config, env_id: str, workers: int) -> list[EpisodeSpec]:
+    """Episodes of one environment."""
     from foresight.envs.registry import EnvConfig
     from foresight.evaluation.config import is_dmc
-    from foresight.pipelines.stages import default_workers
-    from foresight.rollout.collect import collect, plan_episodes
+    from foresight.rollout.collect import plan_episodes
+    from foresight.rollout.tries import plan_successful
 
     options = {
         name: getattr(config, name)
@@ -75,7 +101,7 @@ def main(config: Config) -> None:
     if config.size:
         options["size"] = config.size[0] if len(config.size) == 1 else config.size
     env = EnvConfig.of(
-        config.env,
+        env_id,
         action_repeat=config.action_repeat,
         action_delay=config.action_delay,
         observation_lag=config.observation_lag,
@@ -84,16 +110,5 @@ def main(config: Config) -> None:
     )
     if is_dmc(env) and config.quality is None:
         env = replace(env, quality="smooth")
-    specs = plan_episodes(env, config.episodes, config.policies, config.seed, config.steps)
-    dataset = collect(
-        config.out,
-        specs,
-        config.workers or default_workers(),
-        codec=config.codec,
-        parallel=config.parallel,
-    )
-    returns = [meta.return_ or 0.0 for meta in dataset.metas]
-    print(
-        f"{config.out}: {len(dataset)} episodes, {sum(dataset.lengths)} steps, mean return "
-        f"{sum(returns) / len(returns):.1f}"
-    )
+    asked = (env, config.episodes, config.policies, config.seed, config.steps)
+    return plan_successful(*asked, workers) if config.successful else plan_episodes(*asked)

@@ -116,6 +116,11 @@ class EnvConfig:
         return _revived, (values, _address(registered_factory(self.id)))
 
 
+def blind(env: EnvConfig) -> EnvConfig:
+    """The same environment without cameras, for those who do not look."""
+    return dataclasses.replace(env, cameras=(), size=None, quality=None, look=None)
+
+
 def make(env_id: str, **options: Any) -> gymnasium.Env[Any, Any]:
     """Make an environment.
 

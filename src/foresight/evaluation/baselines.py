@@ -8,10 +8,10 @@ from pathlib import Path
 
 from foresight.core.errors import ForesightError
 from foresight.core.progress import console
-from foresight.envs.registry import EnvConfig
+from foresight.envs.registry import EnvConfig, blind
 from foresight.evaluation.assess import assess_policy
 from foresight.evaluation.cache import EpisodeCache
-from foresight.evaluation.config import EvalConfig, blind, protocol_name, task_name
+from foresight.evaluation.config import EvalConfig, protocol_name, task_name
 from foresight.evaluation.constant import TRAINING_SEED
 from foresight.evaluation.episodes import policy_hash
 from foresight.evaluation.results import load

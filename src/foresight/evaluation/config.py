@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 
 import gymnasium
@@ -83,11 +83,6 @@ def simulator_version(env: EnvConfig) -> str:
         if full_id(env.id).startswith(suite):
             return f"mujoco {metadata.version('mujoco')}, {package} {metadata.version(package)}"
     return f"gymnasium {gymnasium.__version__}"
-
-
-def blind(env: EnvConfig) -> EnvConfig:
-    """The same environment without cameras, for those who do not look."""
-    return replace(env, cameras=(), size=None, quality=None, look=None)
 
 
 def expect_seeds(seeds: tuple[int, ...]) -> None:

@@ -13,7 +13,7 @@ from foresight.core.metrics import read_metrics
 from foresight.core.progress import console
 from foresight.core.stopwatch import Stopwatch
 from foresight.envs.dmc.tasks import MEASURED_TASKS
-from foresight.envs.registry import EnvConfig, limit_of
+from foresight.envs.registry import EnvConfig, blind, limit_of
 from foresight.evaluation.assess import assess_policy, seen_by
 from foresight.evaluation.baselines import (
     CONDITIONS,
@@ -22,7 +22,7 @@ from foresight.evaluation.baselines import (
     paired_baselines,
 )
 from foresight.evaluation.cache import EpisodeCache
-from foresight.evaluation.config import OWN, EvalConfig, blind
+from foresight.evaluation.config import OWN, EvalConfig
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.pipelines import teach as teach_play

@@ -174,6 +174,8 @@ def _planned(spec: EpisodeSpec) -> dict[str, Any]:
     protocol = env.protocol or default_protocol(env.id)
     if protocol is not None:
         known["protocol"] = protocol
+    if spec.tries:
+        known["tries"] = spec.tries
     defaults = {field.name: field.default for field in fields(EnvConfig)}
     options = {
         name: value

@@ -25,12 +25,15 @@ class EpisodeSpec:
         seed: of the environment and of the policy's randomness.
         policy: a name of :func:`foresight.policies.make_policy`.
         max_steps: end after so many decisions already.
+        tries: episodes that were tried until this one succeeded; 0 where nobody tried. It is told
+            with the episode, and decides nothing.
     """
 
     env: EnvConfig
     seed: int
     policy: str
     max_steps: int | None = None
+    tries: int = 0
 
     def __post_init__(self) -> None:
         known = replace(self.env, id=full_id(self.env.id))

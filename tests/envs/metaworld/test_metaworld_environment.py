@@ -81,6 +81,12 @@ def test_objects_are_shown_where_they_are_from_the_first_moment_on():
     assert before["object_x"] == pytest.approx(env.truth()["object_x"], abs=1e-3)
 
 
+def test_the_largest_state_has_room():
+    env = bare("stick-pull")
+    env.reset(seed=0)
+    assert env.get_state()[-3:] == pytest.approx(env.unwrapped._data.mocap_pos[0])
+
+
 def test_a_state_put_back_continues_alike():
     env = bare("pick-place")
     assert isinstance(env.unwrapped, Simulator)

@@ -36,6 +36,8 @@ STATE = (
 )
 ACTION = tuple(Axis(name, None, -1.0, 1.0) for name in ("move_x", "move_y", "move_z", "grip"))
 FPS = 80
+STATE_SIZE = 56
+"""Of the task with the largest one."""
 COARSE = 0.008
 """Metres: the arm's meshes are drawn this coarsely, but for ``full``."""
 FROM_SEED = ("body_pos", "body_quat", "site_pos", "geom_pos")
@@ -49,7 +51,7 @@ class MetaWorldEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     open, from 0 to 1. An action moves the hand by up to 1 cm along each axis and opens (-1) or
     closes (1) the gripper. Object and goal are placed by the seed alone, in every process alike.
     ``info`` holds ``success`` (of this very moment; absent after a reset), ``state`` (float64
-    ``[S]``, the true one), ``time``, ``seed`` and after a step ``executed_action``.
+    ``[56]``, the true one), ``time``, ``seed`` and after a step ``executed_action``.
 
     Args:
         task: a key of `foresight.envs.metaworld.tasks.TASKS`.
@@ -167,18 +169,18 @@ class MetaWorldEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         }
         return self._observe(), reward, terminated, over and not terminated, info
 
-    def get_state(self) -> Float64[np.ndarray, " S"]:
+    def get_state(self) -> Float64[np.ndarray, " 56"]:
         """The simulator's state: time, positions, velocities, the solver's warm start, the hand's
-        target.
+        target; zeros behind, so that all tasks fit into one dataset.
         """
         import mujoco
 
-        kind = _state_kind()
-        state = np.empty(mujoco.mj_stateSize(self._model, kind))
-        mujoco.mj_getState(self._model, self._data, state, kind)
+        kind, state = _state_kind(), np.zeros(STATE_SIZE)
+        used = state[: mujoco.mj_stateSize(self._model, kind)]
+        mujoco.mj_getState(self._model, self._data, used, kind)
         return state
 
-    def set_state(self, state: Float64[np.ndarray, " S"]) -> dict[str, Any]:
+    def set_state(self, state: Float64[np.ndarray, " 56"]) -> dict[str, Any]:
         """Put the simulator into ``state`` and return its observation.
 
         What a task keeps in its model (places of fixed objects, the goal) stays as it is: reset
@@ -190,15 +192,15 @@ class MetaWorldEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         import mujoco
 
         kind, array = _state_kind(), np.asarray(state, np.float64)
-        length = mujoco.mj_stateSize(self._model, kind)
-        if array.shape != (length,) or not np.isfinite(array).all():
+        if array.shape != (STATE_SIZE,) or not np.isfinite(array).all():
             raise ForesightError(
-                f"A state of {self.task_id} is {length} finite numbers, not an array of shape "
+                f"A state of {self.task_id} is {STATE_SIZE} finite numbers, not an array of shape "
                 f"{array.shape}: pass info['state']."
             )
-        mujoco.mj_setState(self._model, self._data, array, kind)
+        used = array[: mujoco.mj_stateSize(self._model, kind)]
+        mujoco.mj_setState(self._model, self._data, used, kind)
         mujoco.mj_forward(self._model, self._data)
-        mujoco.mj_setState(self._model, self._data, array, kind)  # the warm start has moved on
+        mujoco.mj_setState(self._model, self._data, used, kind)  # the warm start has moved on
         self._look_again()
         return self._observe()
 
