@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,8 @@ def program(page: str) -> str:
                 else f"assert not _verb(shlex.split({line!r}, comments=True)[1:])"
                 for line in lines
             ]
-    return "\n".join(parts)
+    # Workers import the script once more, and are not to run it.
+    return 'if __name__ == "__main__":\n' + textwrap.indent("\n".join(parts), "    ")
 
 
 @pytest.mark.slow
