@@ -66,7 +66,7 @@ class Learned:
     def held_out(self, config: HeldOutConfig, search: MPCConfig) -> list[HeldOut]:
         """Fresh episodes, rolled once."""
         encoder = load_encoder(self.model.config.encoder)
-        self.model.expect_encoder(encoder.fingerprint)
+        self.model.config.expect_encoder(encoder.fingerprint)
         return collect_held_out(self.model, encoder, search, config, self.work / "held-out")
 
     def beta(self, episodes: Sequence[HeldOut], search: MPCConfig, raw: bool = False) -> Interval:

@@ -192,7 +192,7 @@ def test_a_robot_that_does_not_fit_is_named(made, episode):
     config = replace(policy.config, encoder_fingerprint="other")
     policy.config = config
     policy._streams = None
-    with pytest.raises(ForesightError, match="trained on other features"):
+    with pytest.raises(ForesightError, match="was trained on encoder"):
         policy.act(seen(episode, 0))
 
 

@@ -122,11 +122,11 @@ def test_checkpoint_round_trip_and_its_errors(tmp_path):
     loaded = WorldModel.load(tmp_path)
     z, a = torch.randn(3, FEATURES), torch.randn(3, ACTIONS)
     assert torch.equal(loaded.dynamics.step(z, a), trained.model.dynamics.step(z, a))
-    loaded.expect_encoder("e", "r")
+    loaded.config.expect_encoder("e", "r")
     with pytest.raises(ForesightError, match="trained on encoder"):
-        loaded.expect_encoder("other", "r")
+        loaded.config.expect_encoder("other", "r")
     with pytest.raises(ForesightError, match="trained on readout"):
-        loaded.expect_encoder("e", "other")
+        loaded.config.expect_encoder("e", "other")
 
     text = (tmp_path / "config.json").read_text()
     (tmp_path / "config.json").write_text(text.replace(f'"dim": {FEATURES}', '"dim": 9'))

@@ -78,7 +78,7 @@ def test_damage_and_strangers_are_named(tmp_path):
     model = tiny()
     model.save(tmp_path)
     with pytest.raises(ForesightError, match="trained on encoder some"):
-        model.expect_encoder("other")
+        model.config.expect_encoder("other")
     tensors = load_file(tmp_path / "model.safetensors")
     tensors.pop("reward.net.0.weight")
     save_file(tensors, tmp_path / "model.safetensors")

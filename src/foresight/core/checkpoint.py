@@ -102,6 +102,24 @@ class TrainedOn:
             name: getattr(self, f"{name}_fingerprint") for name in ("encoder", "readout", "dataset")
         }
 
+    def expect_encoder(self, fingerprint: str, readout: str | None = None) -> None:
+        """Refuse features of another encoder or readout than the networks were trained on.
+
+        Args:
+            fingerprint: of the encoder.
+            readout: fingerprint of the readout; not compared if not given.
+
+        Raises:
+            ForesightError: a fingerprint differs.
+        """
+        for part, given in (("encoder", fingerprint), ("readout", readout)):
+            known = self.fingerprints[part]
+            if given is not None and given != known:
+                raise ForesightError(
+                    f"This model was trained on {part} {getattr(self, part)} ({known}) and got "
+                    f"{given}: use that {part}, or train again."
+                )
+
     def to_json(self) -> dict[str, Any]:
         """Plain values but for what a checkpoint's header holds beside them."""
         raw = asdict(replace(self, spec=None))

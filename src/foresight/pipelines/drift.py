@@ -110,7 +110,7 @@ def _world_model(source: Path, store: Dataset | None, config: DriftConfig) -> _M
     encoder, readout = eyes.load()
     # A model that saw the tokens of its own decisions has no readout to compare.
     told = readout.fingerprint if sizes.readout_fingerprint else None
-    model.expect_encoder(encoder.fingerprint, told)
+    model.config.expect_encoder(encoder.fingerprint, told)
     if store is None:
         if len(sizes.cameras) > 1 or model.state.proprio:
             raise ForesightError(

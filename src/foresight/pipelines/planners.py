@@ -80,7 +80,7 @@ class PlannerFactory:
         model = WorldModel.load(self.checkpoint)
         expect_robot(model.config, spec, f"The model {self.checkpoint}")
         encoder, readout = self.eyes.load()
-        model.expect_encoder(encoder.fingerprint, readout.fingerprint)
+        model.config.expect_encoder(encoder.fingerprint, readout.fingerprint)
         config = self.planner
         planner = MPCPlanner.of(model, config, terms=[])
         extra: list[Term] = [Effort(config.effort)] if config.effort else []

@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
 from foresight.core.policy import Action, Policy
 from foresight.core.spec import Spec
@@ -90,13 +89,7 @@ class ClonedFactory:
         encoder, readout = self.eyes.load()
         config = policy.config
         expect_robot(config, spec, f"The policy {self.checkpoint}")
-        expected = (config.encoder_fingerprint, config.readout_fingerprint)
-        if expected != (encoder.fingerprint, readout.fingerprint):
-            raise ForesightError(
-                f"The policy in {self.checkpoint} was trained on other features "
-                f"({expected[0]}, {expected[1]}) than {self.eyes.encoder} with readout "
-                f"{self.eyes.readout}: use the encoder it was trained with, or train again."
-            )
+        config.expect_encoder(encoder.fingerprint, readout.fingerprint)
         cameras = tuple(camera.name for camera in config.cameras)
         observer = ObservationEncoder(encoder, policy.state, readout, cameras)
         return NetworkPolicy(LatentObserver(observer), policy)

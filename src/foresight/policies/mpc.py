@@ -122,7 +122,7 @@ class MPCPolicy(BatchPolicy):
         hold: int | None = None,
         planner: MPCPlanner | None = None,
     ) -> None:
-        model.expect_encoder(encoder.fingerprint)
+        model.config.expect_encoder(encoder.fingerprint)
         self.model = model
         self.cameras = tuple(camera.name for camera in model.config.cameras)
         self.observer = ObservationEncoder(encoder, model.state, cameras=self.cameras)

@@ -119,7 +119,7 @@ class OnlineTrainer(LearningRun):
         else:
             self.model = WorldModel.load(self.checkpoint)
         self.model.to(self.encoder.device).train()
-        self.model.expect_encoder(self.encoder.fingerprint)
+        self.model.config.expect_encoder(self.encoder.fingerprint)
         self.learner = Learner(self.model, config.learner, config.seed)
         rounds = max(self._expected, self.collector.first_rounds) + 1
         self.replay = Replay(

@@ -287,7 +287,7 @@ def load_replay(model: WorldModel, folder: Path | str, encoder: Encoder | None =
         features = files.read(int(number))
         if features is None:
             encoder = encoder or load_encoder(model.config.encoder)
-            model.expect_encoder(encoder.fingerprint)
+            model.config.expect_encoder(encoder.fingerprint)
             features = compressed(model, encoder, [dataset.episode(i) for i in indices])
             files.write(int(number), features)
         remember(replay, model, [numbers[i] for i in indices], features)

@@ -157,30 +157,6 @@ class WorldModel(nn.Module):
         device = next(self.parameters()).device
         return small.eval().requires_grad_(False).to(device)
 
-    def expect_encoder(self, fingerprint: str, readout_fingerprint: str | None = None) -> None:
-        """Refuse features of another encoder or readout than the model was trained on.
-
-        Args:
-            fingerprint: of the encoder.
-            readout_fingerprint: of the readout; not compared if not given.
-
-        Raises:
-            ForesightError: a fingerprint differs.
-        """
-        config = self.config
-        if config.encoder_fingerprint != fingerprint:
-            raise ForesightError(
-                f"This world model was trained on encoder {config.encoder} "
-                f"({config.encoder_fingerprint}) and got {fingerprint}: use that encoder, or train "
-                "again."
-            )
-        if readout_fingerprint is not None and config.readout_fingerprint != readout_fingerprint:
-            raise ForesightError(
-                f"This world model was trained on readout {config.readout} "
-                f"({config.readout_fingerprint}) and got {readout_fingerprint}: use that readout, "
-                "or train again."
-            )
-
     def save(self, folder: Path | str) -> None:
         """Write ``config.json`` and ``model.safetensors``."""
         config = self.config

@@ -229,15 +229,7 @@ class ChunkPolicy(Policy):
             config = self.config
             eyes = EncoderConfig(config.encoder, config.readout, self.device, config.fit)
             encoder, readout = eyes.load()
-            if (encoder.fingerprint, readout.fingerprint) != (
-                config.encoder_fingerprint,
-                config.readout_fingerprint,
-            ):
-                raise ForesightError(
-                    f"The policy was trained on other features ({config.encoder_fingerprint}, "
-                    f"{config.readout_fingerprint}) than {config.encoder} with readout "
-                    f"{config.readout} gives now: use the encoder it was trained with."
-                )
+            config.expect_encoder(encoder.fingerprint, readout.fingerprint)
             self._streams = [FeatureStream(encoder, readout) for _ in self.cameras]
         return self._streams
 

@@ -53,7 +53,7 @@ class TaughtAgent(Policy):
         way: Way = "plan",
         rate: float | None = None,
     ) -> None:
-        model.expect_encoder(encoder.fingerprint)
+        model.config.expect_encoder(encoder.fingerprint)
         self.model, self.heads, self.encoder = model, heads, encoder
         self.gaze = ObservationEncoder(encoder, model.state)
         self.follower = Follower(model, heads, config)

@@ -178,7 +178,7 @@ def watch(demonstration: Demonstration, model: WorldModel, encoder: Encoder, rat
     Raises:
         ForesightError: other eyes, another task, size or frame rate, or too few frames.
     """
-    model.expect_encoder(encoder.fingerprint)
+    model.config.expect_encoder(encoder.fingerprint)
     _expect_task(demonstration, model.config.task)
     _expect_size(demonstration, encoder.image_size)
     stride = stride_of(demonstration, rate / model.config.repeat)
