@@ -105,3 +105,16 @@ def test_one_sentence_for_what_is_wrong(place, source, words, sentence, capsys, 
     assert cli.main(["drift", str(place / source), *words]) == 2
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1
+
+
+def test_plans_of_ac_beside_how_the_gripper_moved(place, tmp_path, capsys):
+    words = [*ac_words(place), "--poses", str(place / "poses.npy"), "--plans", "2"]
+    result = run(place, tmp_path, "clip.npy", *words)
+    assert "Planned against recorded" in capsys.readouterr().out
+    moved = np.linspace(0, 0.1, STEPS * 7).reshape(STEPS, 7)[[0, 2], :3]
+    still = result.summary["persistence:planned-error/h2"]["mean"]
+    assert still == pytest.approx(np.linalg.norm(moved[1] - moved[0]), rel=1e-3)
+    assert -1 <= result.summary["planned-cosine/h2"]["mean"] <= 1
+    assert "no motion" in (tmp_path / "drift.html").read_text()
+    assert cli.main(["drift", str(place / "clip.npy"), *ac_words(place), "--plans", "1"]) == 2
+    assert "--poses" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from foresight import cli
 from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
 from foresight.evaluation.results import load
+from foresight.pipelines import teach as teach_play
 from foresight.pipelines.demonstrations import RIVALS, presets
 from foresight.policies.taught import NearestFactory, TaughtAgent, TaughtFactory, open_demonstration
 from foresight.policies.taught.agent import check_shown
@@ -63,6 +64,13 @@ def test_nothing_is_run_twice(run, monkeypatch):
     sizes = replace(presets()["smoke"], rivals=("magic",))
     with pytest.raises(ForesightError, match="Rival 'magic'"):
         teach.run(sizes, [TASK], run / "models", run, 1)
+
+
+def test_the_device_reaches_the_agent(monkeypatch):
+    found = []
+    monkeypatch.setattr(teach_play, "teach_once", lambda request, *_: found.append(request.device))
+    assert cli.main(["teach", TASK, "--device", "cuda:1"]) == 0
+    assert found == ["cuda:1"]
 
 
 def test_the_verb_records_follows_and_films(run, capsys, tmp_path, monkeypatch):

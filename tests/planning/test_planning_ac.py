@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from foresight.core.errors import ForesightError
+from foresight.diagnostics.drift import Track
+from foresight.diagnostics.planned import planned_displacement
 from foresight.perception.ac_checkpoint import random_ac_predictor
 from foresight.perception.ac_layers import ACConfig
 from foresight.perception.ac_predictor import normalise
@@ -83,6 +85,23 @@ def test_the_plan_comes_close_to_a_goal_that_known_actions_reach(predictor):
     assert (plan.cost < 0.5 * cost[:, 1:].median(1).values).all()
     found = energy.cost(dynamics.imagine(z0, plan.actions[:, None]), plan.actions[:, None])
     torch.testing.assert_close(found[:, 0], plan.cost, atol=1e-5, rtol=0)
+
+
+def test_plans_find_the_recorded_displacement_again(predictor):
+    tokens, _, _ = scene(1, past=0)
+    dynamics = ACDynamics(predictor, free=range(7))
+    action = torch.tensor([0.04, -0.04, 0.04, 0, 0, 0, 0.0])
+    path = torch.arange(3)[:, None] * action
+    now = dynamics.state(tokens, path[:1])
+    seen = dynamics.imagine(now, action.expand(1, 1, 2, 7))[0, 0, 0, :, : N * D].view(3, N, D)
+    clip = Track(seen, seen, torch.cat([action.expand(3, 7), path], dim=1))
+    rows = planned_displacement(predictor, clip, 3, ACPlannerConfig(samples=100, iterations=6))
+    found = {(row["measure"], row.get("condition")): row["value"] for row in rows}
+    assert found["planned-error", "persistence"] == pytest.approx(0.08 * 3**0.5, rel=1e-4)
+    assert found["planned-error", None] < 0.5 * found["planned-error", "persistence"]
+    assert found["planned-cosine", None] > 0.8
+    with pytest.raises(ForesightError, match="longer"):
+        planned_displacement(predictor, Track(seen[:2], seen[:2], clip.controls[:2]), 1)
 
 
 def test_the_defaults_are_the_published_ones(predictor):

@@ -34,6 +34,8 @@ class Config:
     """Scene to act in; that of the demonstration if it is known, else 0."""
     encoder: str = "foresight-small"
     """The model's eyes."""
+    device: str = "cpu"
+    """Where encoder, model and planner run: cpu, cuda, cuda:1, …, or auto."""
     preset: Literal["full", "smoke"] = "full"
     """smoke: heads that learn for a moment, and 20 steps, to see that everything runs."""
     out: Path | None = None
@@ -55,6 +57,7 @@ def main(config: Config) -> None:
         case=config.case,
         way=config.way,
         seed=config.seed,
+        device=config.device,
         sizes=replace(demonstrations.presets()[config.preset], encoder=config.encoder),
     )
     out = config.out or Path("runs/teach") / f"{task}-{config.case}.mp4"

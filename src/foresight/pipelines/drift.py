@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,16 @@ from foresight.data.layout import INFO_PATH
 from foresight.data.windows import split_episodes
 from foresight.diagnostics.drift import HORIZONS, Forecaster, Track, drift
 from foresight.diagnostics.forecasters import ACForecaster, WorldModelForecaster
+from foresight.diagnostics.planned import planned_displacement
 from foresight.evaluation.results import Result, make_result
+from foresight.evaluation.statistics import Row
 from foresight.perception.ac import load_ac
 from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_cameras
 from foresight.perception.stream import FeatureStream
+from foresight.policies.mpc import hold_of
 from foresight.training.experience import load_split
+from foresight.training.run_data import DATA, look
 from foresight.worldmodel.model import WorldModel
 
 MEAN_EPISODES = 50
@@ -61,6 +65,9 @@ class DriftConfig:
     poses: Path | None = None
     """With --ac and a clip: .npy [T, 7] of position, Euler angles and gripper of its kept frames;
     actions are their differences."""
+    plans: int = 0
+    """With --poses: also plan from so many of the frames to those 2 frames later, and compare with
+    how the gripper moved. At full size a plan takes minutes on a processor."""
 
 
 @dataclass
@@ -71,6 +78,8 @@ class _Measured:
     tracks: list[Track]
     mean: Tensor | None = None
     notes: list[str] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    """What was measured beside drift."""
 
 
 def measure(source: Path, config: DriftConfig) -> Result:
@@ -79,6 +88,11 @@ def measure(source: Path, config: DriftConfig) -> Result:
     Raises:
         ForesightError: no model or two of them, or anything that cannot be read or does not fit.
     """
+    if config.plans and (config.ac is None or config.poses is None):
+        raise ForesightError(
+            f"--plans {config.plans} compares plans of V-JEPA 2-AC with how a gripper moved: give "
+            "--ac, a clip and its --poses, too."
+        )
     if (config.model is None) == (config.ac is None):
         raise ForesightError(
             "Drift needs one model: give --model with the folder of a world model, or --ac with a "
@@ -96,7 +110,7 @@ def measure(source: Path, config: DriftConfig) -> Result:
         found.notes.append("One clip alone is centred by its own mean feature.")
     rows = drift(found.forecaster, found.tracks, config.horizons, config.starts, found.mean)
     settings = {"source": str(source), "drift": config, "notes": found.notes}
-    return make_result("drift", settings, "none", rows)
+    return make_result("drift", settings, "none", rows + found.rows)
 
 
 def _world_model(source: Path, store: Dataset | None, config: DriftConfig) -> _Measured:
@@ -123,25 +137,44 @@ def _world_model(source: Path, store: Dataset | None, config: DriftConfig) -> _M
         note = "A clip says nothing of actions: the middle of their range is assumed."
         return _Measured(forecaster, [forecaster.track([features], still)], notes=[note])
     known = [camera.name for camera in sizes.cameras]
-    names = known if set(known) <= set(store.spec.cameras) else None
-    caches = encode_cameras(
-        store, encoder, readout, source.parent / "cache", names or list(store.spec.cameras)[:1]
-    )
+    same = set(known) <= set(store.spec.cameras)
+    names = known if same else list(store.spec.cameras)[:1]
     if sizes.spec is not None:
         sizes.spec.expect(store.spec, f"The model {config.model}", f"the dataset {source}", PARTS)
     actions = np.asarray(store.column("action"), np.float32).reshape(-1, len(store.spec.action))
     proprio = np.asarray(store.column(STATE_KEY), np.float32) if model.state.proprio else None
-    every = 1 if sizes.readout else sizes.repeat
+    every = 1 if sizes.readout else hold_of(model, store.spec)
+    caches = {}
+    if every == 1:
+        caches = encode_cameras(store, encoder, readout, source.parent / "cache", names)
 
     def track(episode: int) -> Track:
         rows = slice(store.offsets[episode], store.offsets[episode + 1])
-        features = [cache.episode(episode)[::every] for cache in caches.values()]
-        own = None if proprio is None else proprio[rows][::every]
-        return forecaster.track(features, actions[rows][::every], own)
+        taken, own = actions[rows], None if proprio is None else proprio[rows]
+        if every == 1:
+            return forecaster.track(
+                [cache.episode(episode) for cache in caches.values()], taken, own
+            )
+        # A token shows two decisions: frames in between are not those that it was trained on.
+        shown = store.episode(episode)
+        images = {name: shown.images[name][::every] for name in names}
+        first = np.arange(0, len(taken), every)
+        lasts = np.diff([*first, len(taken)]).astype(np.float32)
+        held = np.add.reduceat(taken, first) / lasts[:, None]
+        thin = replace(
+            shown, images=images, action=held, state=shown.state[::every], reward=None, columns={}
+        )
+        features = [look(encoder, [thin], [name])[0].float().numpy() for name in names]
+        return forecaster.track(features, held, None if own is None else own[::every])
 
     chosen, notes, mean = list(range(len(store))), [], None
     if every > 1:
-        notes.append(f"The model decides at every {every}th step: only those are looked at.")
+        notes.append(
+            f"The model decides at every {every}th step: only those are looked at, and actions in "
+            "between are averaged."
+        )
+    if source.resolve() == (config.model.parent / DATA).resolve():
+        notes.append("The model has learned from these episodes.")
     if store.fingerprint == sizes.dataset_fingerprint:
         training, chosen = load_split(config.model) or split_episodes(len(store), 0.1, 0)
         notes.append("The model was trained on this dataset: only held-out episodes are used.")
@@ -165,7 +198,9 @@ def _ac(source: Path, store: Dataset | None, config: DriftConfig) -> _Measured:
         clip = fit_frames(read_clip(source, config.every, config.frames), size)
         poses = _poses(config.poses) if config.poses else None
         notes = [] if config.poses else ["No poses given: zero actions at a constant pose."]
-        return _Measured(forecaster, [forecaster.track(clip, poses)], notes=notes)
+        seen = forecaster.track(clip, poses)
+        rows = planned_displacement(model.predictor, seen, config.plans) if config.plans else []
+        return _Measured(forecaster, [seen], notes=notes, rows=rows)
     tracks = []
     for episode in range(min(len(store), config.episodes)):
         frames = store.frames(episode)[:: config.every][: config.frames]

@@ -59,6 +59,8 @@ class TeachRequest:
     """Scene to act in; that of the demonstration if it is known, else 0."""
     sizes: TeachConfig = field(default_factory=TeachConfig)
     """Heads, search, eyes and length."""
+    device: str = "cpu"
+    """Where encoder, model and planner run."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def teach_once(
         ForesightError: whatever is wrong with task, model, demonstration or case.
     """
     task, sizes, demo = request.task, request.sizes, request.demo
-    model, encoder = WorldModel.load(request.model), load_encoder(sizes.encoder)
+    encoder = load_encoder(sizes.encoder, device=request.device)
+    model = WorldModel.load(request.model).to(encoder.device)
     if demo is None:
         demo = str(folder / f"{task}-demonstration-{request.seed or 0}.mp4")
         env = seen_by(sizes.encoder, EnvConfig(task))
@@ -106,7 +109,7 @@ def teach_once(
         f"rank correlation {report.reach_rank:.2f}"
     )
     rate = _rate(task)
-    agent = TaughtAgent(model, heads, encoder, sizes.follow, request.way, rate)
+    agent = TaughtAgent(model, heads.to(encoder.device), encoder, sizes.follow, request.way, rate)
     agent.show(demonstration)
     for warning in agent.warnings:
         say(f"warning: {warning}")

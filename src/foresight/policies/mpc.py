@@ -25,7 +25,7 @@ RATE_TOLERANCE = 0.02
 
 
 def hold_of(model: WorldModel, spec: Spec) -> int:
-    """How many decisions of an environment one decision of the model lasts.
+    """How many decisions of an environment, or a dataset, one decision of the model lasts.
 
     A model that does not say which robot it was made for counts in steps of the environment.
 
@@ -38,9 +38,9 @@ def hold_of(model: WorldModel, spec: Spec) -> int:
     if hold < 1 or abs(ratio - hold) > RATE_TOLERANCE * hold:
         assert known is not None
         raise ForesightError(
-            f"A model that decides {known.fps:g} times a second cannot act in an environment that "
-            f"wants {spec.fps:g} decisions a second: choose one with a whole multiple of the "
-            "model's rate."
+            f"A model that decides {known.fps:g} times a second cannot act in an environment, or "
+            f"be measured on a dataset, of {spec.fps:g} decisions a second: choose one with a "
+            "whole multiple of the model's rate."
         )
     return hold
 

@@ -18,6 +18,7 @@ MEASURES = {
     "l1-raw": "L1",
     "l1-centred": "L1 / L1 of the mean",
 }
+PLANNED = (("planned-error/h2", "error, m"), ("planned-cosine/h2", "cosine of directions"))
 NOTE = (
     "Open loop goes on from its own predictions, closed loop starts from the true features before "
     "every step. Brackets are 95 % bootstrap intervals over clips."
@@ -41,7 +42,21 @@ def drift_tables(result: Result, brief: bool = False) -> list[Table]:
         ]
         tables.append(Table(title, ("horizon", *series), rows, labels=1))
     tables[-1] = replace(tables[-1], note=NOTE)
-    return tables
+    return tables + _planned(result)
+
+
+def _planned(result: Result) -> list[Table]:
+    """Plans against what was done, where that was measured."""
+    found = result.summary
+    rows = [
+        [Cell(text), Cell(interval(found[key])), Cell(interval(found[f"persistence:{key}"]))]
+        if f"persistence:{key}" in found
+        else [Cell(text), Cell(interval(found[key])), Cell("–")]
+        for key, text in PLANNED
+        if key in found
+    ]
+    titles = ("displacement", "planned", "no motion")
+    return [Table("Planned against recorded", titles, rows, labels=1)] if rows else []
 
 
 def _cell(name: str, entry: Entry, brief: bool) -> Cell:

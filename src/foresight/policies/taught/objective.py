@@ -29,7 +29,8 @@ class FollowStates:
         self.heads, self.reach = heads, reach
         self.places = heads.space(goals)
         self.last = heads.standard(goals[-1])
-        powers = early ** torch.arange(len(goals) - 1, -1, -1, dtype=torch.float32)
+        count = torch.arange(len(goals) - 1, -1, -1, dtype=torch.float32, device=goals.device)
+        powers = early**count
         self.weights = powers / powers.sum()
 
     def cost(
