@@ -49,6 +49,9 @@ def main(config: Config) -> None:
     result.save(out / "probes.json")
     probe_chart(result, out / "probes.png")
     Console().print(to_rich(probe_table(result)))
+    for name, about in result.config["encoders"].items():
+        if about:
+            print(f"{name or settings.encoder}: {about}")
     if dataset is not None:
         _name_constants(dataset, {str(row.get("target")) for row in result.rows})
     print(f"result: {out / 'probes.json'}, chart: {out / 'probes.png'}")

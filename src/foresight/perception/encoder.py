@@ -102,6 +102,12 @@ class Encoder:
             }
         )
 
+    @property
+    def described(self) -> str:
+        """Generation and part of the file, in words."""
+        name = "V-JEPA 2.1" if self.generation == "2.1" else "V-JEPA 2"
+        return f"{name}, {self.part}" if self.part else name
+
     @torch.no_grad()
     def encode(
         self,

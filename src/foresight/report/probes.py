@@ -10,7 +10,7 @@ from foresight.evaluation.results import Result
 from foresight.report.tables import Cell, Table, interval
 
 PREFIXES = ("", "random-weights:", "pixel-pca:", "dinov2:")
-_COLOURS = ("#2a6fb0", "#9aa5b1", "#c9a24b", "#6a9f58")
+_COLOURS = ("#2a6fb0", "#9aa5b1", "#c9a24b", "#6a9f58", "#b0567a", "#7d6bb0", "#4aa3a2")
 NOTE = (
     "R² or share of right answers on held-out episodes, of the probe that was best on validation "
     "episodes; brackets are 95 % bootstrap intervals over episodes."
@@ -66,7 +66,7 @@ def probe_chart(result: Result, path: Path | str) -> None:
             means,
             thick * 0.92,
             xerr=reach,
-            color=_COLOURS[place],
+            color=_COLOURS[place % len(_COLOURS)],
             error_kw={"lw": 0.8, "ecolor": "#444444"},
             label=name,
         )
@@ -90,7 +90,9 @@ def probe_keys(result: Result) -> list[str]:
 
 def _prefixes(result: Result) -> list[str]:
     keys = probe_keys(result)
-    return [p for p in PREFIXES if any(p + key in result.summary for key in keys)]
+    compared = [f"{name}:" for name in result.config.get("encoders", {}) if name]
+    wanted = dict.fromkeys([*PREFIXES, *compared])
+    return [p for p in wanted if any(p + key in result.summary for key in keys)]
 
 
 def _names(result: Result) -> Sequence[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +110,32 @@ def test_the_command_writes_table_result_and_chart(tmp_path, capsys):
     assert "object-xy-r2" in capsys.readouterr().out
     assert load(tmp_path / "out" / "probes.json").protocol == "none"
     assert (tmp_path / "out" / "probes.png").exists()
+
+
+def test_generations_and_dino_stand_in_one_table(tmp_path, capsys):
+    from transformers import Dinov2Config, Dinov2Model, VJEPA2Config, VJEPA2Model
+
+    sizes = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+    Dinov2Model(Dinov2Config(**sizes, image_size=112)).save_pretrained(tmp_path / "dino")
+    small = {"crop_size": 32, "patch_size": 8, "pred_hidden_size": 24, "pred_num_hidden_layers": 1}
+    VJEPA2Model(VJEPA2Config(**sizes, **small, pred_num_attention_heads=2)).save_pretrained(
+        tmp_path / "old"
+    )
+    new = (
+        Path(__file__).parents[2] / "data/vjepa21-reference/meta_vjepa21_encoder_small.safetensors"
+    )
+    words = ["probe", "scenes", "--preset", "smoke", "--scenes", "20", "--workers", "1", "--frames"]
+    words += ["2", "--encoder", str(tmp_path / "old"), "--compare", str(new)]
+    words += [str(tmp_path / "dino"), "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert cli.main(words) == 0
+    printed = capsys.readouterr().out
+    assert f"{new.stem}.safetensors: V-JEPA 2.1, the whole file" in printed
+    assert f"{tmp_path / 'old'}: V-JEPA 2, encoder, names" in printed and "dino: DINOv2" in printed
+    result = load(tmp_path / "out" / "probes.json")
+    columns = probe_table(result).columns[2:]
+    assert list(columns) == ["old", "random-weights", "pixel-pca", new.name, "dino"]
+    for name in ("", f"{new.name}:", "dino:"):
+        assert f"{name}object-xy-r2/scenes" in result.summary
 
 
 def test_windows_longer_than_the_episodes_are_refused(folder):

@@ -56,6 +56,16 @@ class DinoEncoder:
         return patches.reshape(batch, time, GRID, GRID, -1)
 
 
+KINDS = ("dinov2", "dinov2_with_registers")
+
+
+def is_dino(folder: Path) -> bool:
+    """Whether a folder says that it holds a DINOv2."""
+    file = folder / "config.json"
+    values = read_json(file) if file.is_file() else {}
+    return isinstance(values, dict) and values.get("model_type") in KINDS
+
+
 def load_dino(folder: Path, image_size: int, device: str = "cpu") -> DinoEncoder:
     """Load a DINOv2 checkpoint.
 
@@ -68,7 +78,7 @@ def load_dino(folder: Path, image_size: int, device: str = "cpu") -> DinoEncoder
         ForesightError: nothing there, damaged, or a model of another kind.
     """
     kind = read_json(folder / "config.json").get("model_type")
-    if kind not in ("dinov2", "dinov2_with_registers"):
+    if kind not in KINDS:
         raise ForesightError(
             f"{folder} holds a model of type {kind!r}, expected 'dinov2': give a DINOv2 folder "
             "such as a download of facebook/dinov2-small."

@@ -11,10 +11,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
+from foresight.core.files import fingerprint
 from foresight.core.progress import track
 from foresight.diagnostics.probes.components import principal_scores
 from foresight.diagnostics.probes.data import ProbeData, Split
-from foresight.perception.encoder import CPU_TOKENS
+from foresight.perception.encoder import CPU_TOKENS, Encoder
 from foresight.perception.stream import GPU_TOKENS
 
 
@@ -28,6 +29,29 @@ class Eye(Protocol):
     def encode(self, frames: Any) -> Float[Tensor, "b t h w d"]:
         """Tokens ``[B, T', h, w, D]`` of uint8 frames ``[B, T, H, W, 3]``."""
         ...
+
+
+class Resized:
+    """An encoder that is given frames of another size than its own, and brings them to its own.
+
+    Args:
+        encoder: what sees them.
+        image_size: side of the square frames that it is given, in pixels.
+    """
+
+    def __init__(self, encoder: Encoder, image_size: int) -> None:
+        self.encoder = encoder
+        self.name, self.device = encoder.name, encoder.device
+        self.image_size = image_size
+        self.patch = max(1, image_size // encoder.grid)
+        rule = encoder.prepare.fingerprint(image_size, image_size)
+        self.fingerprint = fingerprint([encoder.fingerprint, rule])
+
+    def encode(self, frames: Any) -> Float[Tensor, "b t h w d"]:
+        """Tokens ``[B, T', h, w, D]`` of uint8 frames ``[B, T, H, W, 3]``."""
+        clips = np.asarray(frames)
+        squares = self.encoder.prepare(clips.reshape(-1, *clips.shape[2:]))
+        return self.encoder.encode(squares.reshape(*clips.shape[:2], *squares.shape[1:]))
 
 
 def encode_windows(eye: Eye, data: ProbeData) -> Float[Tensor, "n t h w d"]:

@@ -24,8 +24,8 @@ from foresight.diagnostics.probes.data import (
     split_by_episode,
     task_data,
 )
-from foresight.diagnostics.probes.dino import load_dino
-from foresight.diagnostics.probes.features import encode_windows, pixel_components
+from foresight.diagnostics.probes.dino import is_dino, load_dino
+from foresight.diagnostics.probes.features import Eye, Resized, encode_windows, pixel_components
 from foresight.diagnostics.probes.fit import FitSettings
 from foresight.diagnostics.probes.read import Reading, read_features
 from foresight.diagnostics.probes.recorded import recorded_data
@@ -82,6 +82,9 @@ class ProbeSettings:
     """Environment steps from one frame to the next."""
     dino: Path | None = None
     """Folder of a DINOv2 checkpoint to compare with."""
+    compare: tuple[str, ...] = ()
+    """Further encoders in the same table: folders, files or hub ids of V-JEPA 2 or 2.1, and folders
+    of DINOv2. Each sees the same frames, brought to its own size."""
     device: str = "cpu"
     """Where encoders run: cpu, cuda, cuda:1, or auto for cuda where there is one."""
     seed: int = 0
@@ -130,11 +133,13 @@ class FeatureSet:
         condition: prefix in the results, None for the encoder under test.
         fingerprint: of whatever decides the features.
         make: computes them.
+        about: what made them, in words.
     """
 
     condition: str | None
     fingerprint: str
     make: Callable[[ProbeData, Split], Tensor]
+    about: str = ""
 
 
 def run_probes(settings: ProbeSettings, folder: Path, workers: int = 1) -> Result:
@@ -177,7 +182,11 @@ def run_probes(settings: ProbeSettings, folder: Path, workers: int = 1) -> Resul
             rows += _rows(subject.name, features.condition, readings)
             summary |= _summary(subject.name, features.condition, readings)
     protocol = "none" if settings.dataset or tasks == [SCENES] else "seed200"
-    about = {"encoder_fingerprint": encoder.fingerprint, "encoder_part": encoder.part}
+    about = {
+        "encoder_fingerprint": encoder.fingerprint,
+        "encoder_part": encoder.part,
+        "encoders": {features.condition or "": features.about for features in sets},
+    }
     config = {**asdict(settings), **about}
     return make_result("probes", config, protocol, rows, summary)
 
@@ -218,16 +227,31 @@ def _feature_sets(settings: ProbeSettings, encoder: Any) -> list[FeatureSet]:
     # Untrained weights are the same for every checkpoint of an architecture.
     architecture = [asdict(encoder.config), str(encoder.dtype)]
     sets = [
-        FeatureSet(None, encoder.fingerprint, lambda data, split: encode_windows(encoder, data)),
+        _seen_by(None, encoder, encoder.described),
         FeatureSet(RANDOM, fingerprint([RANDOM, RANDOM_SEED, architecture]), with_random),
         FeatureSet(PIXELS, PIXELS, with_pixels),
     ]
     if settings.dino is not None:
-        dino = load_dino(settings.dino, encoder.image_size, settings.device)
-        sets.append(
-            FeatureSet(DINO, dino.fingerprint, lambda data, split: encode_windows(dino, data))
-        )
+        sets.append(_seen_by(DINO, load_dino(settings.dino, encoder.image_size, settings.device)))
+    taken = [RANDOM, PIXELS, DINO]
+    for name in settings.compare:
+        short = Path(name).name.replace(":", "-")
+        taken.append(short if short not in taken else f"{short}-{len(taken)}")
+        if is_dino(Path(name)):
+            dino = load_dino(Path(name), encoder.image_size, settings.device)
+            sets.append(_seen_by(taken[-1], dino))
+            continue
+        other = load_encoder(name, device=settings.device, fit=settings.fit)
+        same = other.image_size == encoder.image_size
+        eye = other if same else Resized(other, encoder.image_size)
+        sets.append(_seen_by(taken[-1], eye, other.described))
     return sets
+
+
+def _seen_by(condition: str | None, eye: Eye, about: str = "DINOv2") -> FeatureSet:
+    return FeatureSet(
+        condition, eye.fingerprint, lambda data, split: encode_windows(eye, data), about
+    )
 
 
 def _task(
