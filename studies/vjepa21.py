@@ -7,6 +7,7 @@ ViT-L's sizes stand for the published ones.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -74,7 +75,12 @@ def reproduce(request: Request) -> Result:
         f"operations in {str(dtype).removeprefix('torch.')}."
     )
     notes = [] if any("native" in row.get("condition", "") for row in rows) else [missing]
-    config = {"speed": speed, "dtype": str(dtype), "threads": torch.get_num_threads()}
+    config = {
+        "speed": speed,
+        "dtype": str(dtype),
+        "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0],  # what else ran in the last minute slows both sides
+    }
     return make_result("vjepa21", {**config, "notes": notes}, "none", rows)
 
 
