@@ -265,7 +265,7 @@ def native_turns_pairs() -> bool:
         for name, weight in module.named_parameters():
             weight.normal_(0, 1 / 8, generator=generator.manual_seed(weight.numel()))
             if "norm" in name and name.endswith("weight"):
-                weight += 1  # else no token would differ enough for angles to matter
+                weight.add_(1)  # else no token would differ enough for angles to matter
         return module.eval()
 
     tried = [Trunk(made(), dtype, native=False) for dtype in (torch.float32, torch.bfloat16)]
