@@ -281,6 +281,17 @@ def test_task_vectors_of_a_file(tmp_path):
     assert training_module.ERRORS == "held-out.json"
 
 
+def test_numbers_that_never_move_do_no_harm(tmp_path):
+    data = shown()
+    still = replace(data, actions=data.actions.clone(), states=data.states.clone())
+    still.actions[:, 1] = 0.25
+    still.states[:, 0] = 1.5
+    _, errors = train_chunk_policy(still, config_of(still), ChunkTraining(fit=FIT), tmp_path)
+    for found in errors["methods"].values():
+        assert found["joints"]["action_1"] == pytest.approx(0, abs=1e-6)
+        assert np.isfinite(found["mean"])
+
+
 def test_nothing_left_to_learn_from():
     data = shown()
     wanted = ChunkTraining(augment=Augmentation(drop_late=True))

@@ -168,9 +168,10 @@ def _epoch(
 
 @torch.no_grad()
 def _follow(average: dict[str, Tensor], model: nn.Module, memory: float) -> None:
-    """Move an average towards the present weights; what is no floating number is copied."""
+    """Move an average towards the present weights; buffers are copied, for statistics hold inf."""
+    learned = {name for name, _ in model.named_parameters()}
     for name, value in model.state_dict().items():
-        if value.is_floating_point():
+        if name in learned:
             average[name].lerp_(value, 1 - memory)
         else:
             average[name].copy_(value)
