@@ -101,6 +101,7 @@ def test_a_missing_simulator_is_one_sentence_with_the_extra(monkeypatch):
         ("dmc/walker-wlak", "dmc/walker-walk"),
         ("", "Unknown environment"),
         ("gym/Nope-v3", "Gymnasium cannot make 'Nope-v3'"),
+        ("gym/no_such_module:Nope-v3", "Gymnasium cannot make 'no_such_module:Nope-v3'"),
         ("no_such_module:Robot", "cannot be imported"),
         ("fake_robot:Robot", "no class or function 'Robot'"),
         ("fake_robot:FPS", "no class or function 'FPS'"),
@@ -184,6 +185,15 @@ def test_gymnasiums_own_environments_are_made_too():
     assert (task_of(env), limit_of(env)) == ("swing it up", 200)
     with pytest.raises(ForesightError, match="no option 'colour'"):
         make("fake_robot:FakeRobot", colour="red")
+
+
+def test_a_module_that_brings_its_environments_to_gymnasium_is_imported(tmp_path, monkeypatch):
+    code = "import gymnasium\ngymnasium.register('theirs/Arm-v0', 'fake_robot:FakeRobot')\n"
+    (tmp_path / "their_arms.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    env = make("gym/their_arms:theirs/Arm-v0", limit=3)
+    assert list(spec_of(env).cameras) == ["front", "wrist"]
+    del gymnasium.registry["theirs/Arm-v0"]
 
 
 def test_every_setting_reaches_the_environment():

@@ -161,10 +161,9 @@ def _signature_without(function: Callable[..., Any], name: str) -> Any:
 def _gymnasiums(gym_id: str) -> Factory:
     def factory(**options: Any) -> gymnasium.Env[Any, Any]:
         try:
-            modes = gymnasium.spec(gym_id)
             options.setdefault("render_mode", "rgb_array")
-            return gymnasium.make(modes, **options)
-        except gymnasium.error.Error as error:
+            return gymnasium.make(gym_id, **options)
+        except (gymnasium.error.Error, ImportError) as error:
             raise ForesightError(
                 f"Gymnasium cannot make {gym_id!r} ({first_line(error)}): check its id, and that "
                 "the package it comes from is installed."
