@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
 
+from foresight.cli import main
 from foresight.core.errors import ForesightError
 from foresight.core.progress import track
 from foresight.data.dataset import Dataset
@@ -133,9 +135,9 @@ def _undisturbed(victim: Victim, base: Path) -> float:
     process = _start(victim.words(base))
     _await_work(process, base, victim)
     started = time.perf_counter()
-    if process.wait() != 0:
+    if (code := _ended(process)) != 0:
         raise ForesightError(
-            f"foresight {' '.join(victim.words(base))} ended with exit code {process.returncode}: "
+            f"foresight {' '.join(victim.words(base))} ended with exit code {code}: "
             "run it by hand to see why."
         )
     return time.perf_counter() - started
@@ -145,11 +147,11 @@ def _kill_once(victim: Victim, base: Path, out: Path, delay: float) -> list[Row]
     process = _start(victim.words(out))
     _await_work(process, out, victim)
     time.sleep(delay)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    if process.is_alive():
+        os.killpg(process.pid, signal.SIGKILL)
+    process.join()
     before = victim.finished(out)
-    second = _start(victim.words(out))
-    code = second.wait()
+    code = _ended(_start(victim.words(out)))
     after = victim.finished(out)
     identical = code == 0 and victim.content(out) == victim.content(base)
     row: Row = {"task": victim.name, "kill_after_seconds": delay, "finished_before": before}
@@ -159,20 +161,34 @@ def _kill_once(victim: Victim, base: Path, out: Path, delay: float) -> list[Row]
     ]
 
 
-def _start(words: Sequence[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "foresight", *words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # so that its workers die with it
-    )
+def _start(words: Sequence[str]) -> BaseProcess:
+    """The command in a process of its own, forked from one that has imported and done nothing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["foresight.pipelines.learn", "foresight.cli.train"])
+    process = context.Process(target=_command, args=(list(words),))
+    process.start()
+    return process
 
 
-def _await_work(process: subprocess.Popen[bytes], out: Path, victim: Victim) -> None:
+def _command(words: list[str]) -> None:
+    os.setsid()  # so that its workers die with it
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    sys.exit(main(words))
+
+
+def _ended(process: BaseProcess) -> int:
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _await_work(process: BaseProcess, out: Path, victim: Victim) -> None:
     """Wait until the stage has written something: start-up is not worth killing."""
     folders = {"collect": "data", "encode": "cache", "train": "model", "learn": "learn"}
     folder = out / folders[victim.name]
-    while process.poll() is None and not (folder.exists() and any(folder.iterdir())):
+    while process.is_alive() and not (folder.exists() and any(folder.iterdir())):
         time.sleep(0.01)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,11 +26,13 @@ def test_it(i, tmp_path_factory):
 
 def test_two_workers_make_it_once(tmp_path):
     (tmp_path / "test_it.py").write_text(TEST)
-    words = ["-n", "2", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "base")]
+    words = ["-p", "xdist.plugin", "-n", "2", "-p", "no:cacheprovider"]
+    words += ["--basetemp", str(tmp_path / "base")]
     helpers = str(Path(__file__).parent / "helpers")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *words, "-o", f"pythonpath={helpers}", "test_it.py"],
         cwd=tmp_path,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # they import much
         capture_output=True,
         text=True,
         check=False,

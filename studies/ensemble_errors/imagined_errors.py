@@ -121,10 +121,14 @@ def over_episodes(
     count = int(episode.max()) + 1
     rows = [torch.nonzero(episode == index).flatten() for index in range(count)]
     rng = np.random.default_rng(seed)
+    known: dict[tuple[int, ...], float] = {}  # few episodes are drawn alike again and again
     draws = []
     for _ in range(resamples):
-        chosen = torch.cat([rows[i] for i in rng.integers(0, count, count)])
-        draws.append(statistic(first[chosen], second[chosen]))
+        drawn = tuple(rng.integers(0, count, count).tolist())
+        if drawn not in known:
+            chosen = torch.cat([rows[i] for i in drawn])
+            known[drawn] = statistic(first[chosen], second[chosen])
+        draws.append(known[drawn])
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Interval(statistic(first, second), float(low), float(high), count)

@@ -59,6 +59,7 @@ def presets() -> dict[str, PhaseConfig]:
         dim=8,
         seeds=2,
         planner=replace(full.planner, samples=16, elites=4, iterations=2, horizon=4, goal_steps=12),
+        mlp=DynamicsConfig("mlp", hidden=32, layers=2),
         resblock=DynamicsConfig("resblock", hidden=64, layers=2, dropout=0.1),
         steps=14,
         measure_horizon=5,

@@ -10,7 +10,7 @@ from foresight.pipelines.stages import model_base
 from foresight.training.loop import FitConfig
 from foresight.training.offline import Trained, train_world_model
 from foresight.worldmodel.dynamics.config import DynamicsConfig
-from studies.phases.common import EXPLORATION, SOURCE_MLP, TASK, Measured, Place, View
+from studies.phases.common import EXPLORATION, TASK, Measured, Place, View
 from studies.phases.rows import (
     beside_persistence,
     error_differences,
@@ -53,7 +53,7 @@ def phase_4d(place: Place) -> Measured:
 def phase_4e(place: Place) -> Measured:
     """Both networks on many episodes and on a tenth of them, with the same held-out episodes."""
     view = place.views[0]
-    sizes: dict[str, DynamicsConfig] = {MLP: SOURCE_MLP, RESBLOCK: place.config.resblock}
+    sizes: dict[str, DynamicsConfig] = {MLP: place.config.mlp, RESBLOCK: place.config.resblock}
     models = {
         (label, share): _trained(place, view, label, dynamics, share)
         for share in (10, 1)

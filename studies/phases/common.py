@@ -80,6 +80,8 @@ class PhaseConfig:
     )
     """The search of all phases; random shooting draws as many sequences at once as CEM draws in all
     its iterations. The sources had 500 x 5 sequences of 10 steps."""
+    mlp: DynamicsConfig = SOURCE_MLP
+    """The network of one-step models and of ensembles."""
     resblock: DynamicsConfig = field(default_factory=lambda: SOURCE_RESBLOCK)
     """The larger network."""
     encoder: str = FORESIGHT_SMALL
@@ -110,7 +112,7 @@ class PhaseConfig:
         base = TrainConfig(
             fit=fit,
             state=view.state,
-            dynamics=SOURCE_MLP,
+            dynamics=self.mlp,
             horizon=1,
             validation=self.validation,
             measure_horizon=self.measure_horizon,

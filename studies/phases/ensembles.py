@@ -16,7 +16,7 @@ from foresight.training.offline import Trained
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.state import encode_latents
 from studies.ensemble_errors.calibration import calibrate, held_out, weight_cosine
-from studies.phases.common import EXPLORATION, SOURCE_MLP, Measured, Place, View
+from studies.phases.common import EXPLORATION, Measured, Place, View
 from studies.phases.rows import beside_persistence, error_rows, measurement, persistence_rows
 from studies.whitening import whitening_matrix
 
@@ -57,7 +57,7 @@ def ensemble(place: Place, view: View, task: str) -> tuple[Dataset, FeatureCache
     """Five residual MLPs from different seeds, each with its own order of the data."""
     store, cache = place.data(view, task_plan(place, task), "tasks")
     fit = replace(place.config.train(view).fit, updates=place.config.ensemble_updates)
-    config = place.config.train(view, dynamics=replace(SOURCE_MLP, members=MEMBERS), fit=fit)
+    config = place.config.train(view, dynamics=replace(place.config.mlp, members=MEMBERS), fit=fit)
     folder = place.model_folder(view, LABEL, task)
     return store, cache, learn(store, cache, view.eyes, config, folder)
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
+from benchmarks import ac_speed
 from benchmarks import encoder_speed as speed
 from benchmarks.encoder_speed import Pair, SpeedConfig, encoder_flops
 from foresight.core.errors import ForesightError
@@ -99,16 +102,18 @@ def test_torchs_operations_are_a_side_of_their_own_where_ours_are_compiled(quick
     assert found["rounding", "uncompiled"] < 0.05
 
 
-@pytest.mark.slow
-def test_the_verb_prints_and_writes(quick, tmp_path, capsys):
+def test_the_verb_prints_and_writes(quick, tmp_path, capsys, monkeypatch):
     from foresight.cli import main
     from foresight.evaluation.results import load
 
+    small = partial(ac_speed.ACSpeedConfig, dim=32, width=64, depth=2, grid=4, steps=3)
+    monkeypatch.setattr(ac_speed, "ACSpeedConfig", small)
     out = tmp_path / "speed.json"
     words = ["bench", "encoder", "--rounds", "1", "--dtype", "float32"]
     words += ["--cache-frames", "0", "--out"]
     assert main([*words, str(out)]) == 0
     assert load(out).summary["share-of-gemm-peak/small"]["mean"] > 0
+    assert load(out).summary["cached-over-uncached/ac"]["mean"] > 0
     assert load(out).config["native"] == (why_not() or "yes")
     assert "ratio-to-transformers/small" in capsys.readouterr().out
 

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
 import os
-import random
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,17 +77,40 @@ def test_a_repair_killed_at_any_step_can_be_run_again(folder):
 
 
 COLLECT = """
-import sys
+import os, random, signal, sys, time
+from pathlib import Path
+from foresight.data.dataset import Dataset
 from foresight.rollout.collect import collect
 from foresight.rollout.episode import EpisodeSpec
 from foresight.envs.registry import EnvConfig
 
+env = EnvConfig("reacher-easy", size=32)
+specs = [EpisodeSpec(env, seed, "random", 20) for seed in range(8)]
+
+def forked(folder):
+    # A process that has imported all, and done nothing yet.
+    pid = os.fork()
+    if pid == 0:
+        collect(folder, specs, 1)
+        os._exit(0)
+    return pid
+
 if __name__ == "__main__":
-    specs = [
-        EpisodeSpec(EnvConfig("reacher-easy", size=32), seed, "random", 40)
-        for seed in range(12)
-    ]
-    print(collect(sys.argv[1], specs, int(sys.argv[2])).fingerprint)
+    folder, chance = Path(sys.argv[1]), random.Random(0)
+    for goal in (1, 4):
+        pid, ended = forked(folder / "killed"), 0
+        deadline = time.monotonic() + 60
+        while not ended and time.monotonic() < deadline:
+            if len(list((folder / "killed").glob("data/*/file*"))) >= goal:
+                time.sleep(chance.uniform(0, 0.05))
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                break
+            time.sleep(0.005)
+            ended, _ = os.waitpid(pid, os.WNOHANG)
+    os.waitpid(forked(folder / "undisturbed"), 0)
+    assert len(Dataset.open(folder / "killed")) >= 1
+    print(collect(folder / "killed", specs, 2).fingerprint)
 """
 
 
@@ -98,24 +118,10 @@ if __name__ == "__main__":
 def test_a_collection_killed_at_random_moments_ends_the_same(folder):
     script = folder / "script.py"
     script.write_text(COLLECT)
-
-    def run(name: str, workers: int) -> subprocess.Popen:
-        command = [sys.executable, str(script), str(folder / name), str(workers)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-    undisturbed = run("undisturbed", 1)
-    rng = random.Random(0)
-    for goal in (1, 5):
-        process = run("killed", 1)
-        deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
-            if len(list((folder / "killed").glob("data/*/file*"))) >= goal:
-                time.sleep(rng.uniform(0, 0.05))
-                process.send_signal(signal.SIGKILL)
-                break
-            time.sleep(0.005)
-        process.communicate()
-    assert len(Dataset.open(folder / "killed")) >= 1
-    last = run("killed", 2)
-    assert last.communicate()[0] == undisturbed.communicate()[0]
+    command = [sys.executable, str(script), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    undisturbed = Dataset.open(folder / "undisturbed")
+    assert len(undisturbed) == 8
+    assert done.stdout.split()[-1] == undisturbed.fingerprint
     assert tree(folder / "killed") == tree(folder / "undisturbed")

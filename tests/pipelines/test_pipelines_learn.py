@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import av
@@ -25,10 +26,28 @@ from tripping_robot import TrippingRobot
 pytestmark = pytest.mark.slow
 
 
-def test_smoke_run_learns_and_measures_beside_baselines(tmp_path, monkeypatch, capsys):
+WORDS = ["learn", "point_mass-easy", "--preset", "smoke", "--workers", "1"]
+
+
+@pytest.fixture(scope="module")
+def smoke_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("learn")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert cli.main(WORDS) == 0
+    return folder
+
+
+@pytest.fixture
+def learned(smoke_run, tmp_path, monkeypatch):
+    """The current folder, in which a smoke run was finished."""
+    shutil.copytree(smoke_run, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    words = ["learn", "point_mass-easy", "--preset", "smoke", "--workers", "1"]
-    assert cli.main(words) == 0
+    return tmp_path
+
+
+def test_smoke_run_learns_and_measures_beside_baselines(learned, capsys):
+    tmp_path, words = learned, WORDS
     result = load(tmp_path / "runs" / "planning" / "planning.json")
     assert {"mpc/point_mass-easy", "zero/point_mass-easy"} <= set(result.summary)
     assert result.protocol == "seed200"
@@ -70,11 +89,9 @@ def test_it_is_measured_for_as_long_as_it_learned_where_nothing_else_ends_an_epi
     assert planning.evaluated_in(limited).time_limit is None
 
 
-def test_the_inverse_model_is_a_rival_on_the_same_seeds(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_the_inverse_model_is_a_rival_on_the_same_seeds(learned, monkeypatch, capsys):
+    tmp_path, words = learned, WORDS
     folder = tmp_path / "runs/planning/point_mass-easy"
-    words = ["learn", "point_mass-easy", "--preset", "smoke", "--workers", "1"]
-    assert cli.main(words) == 0
     weights = (folder / "model" / "model.safetensors").read_bytes()
     before = (folder / "rows.jsonl").read_text()
     seconds = read_json(folder / "seconds.json")

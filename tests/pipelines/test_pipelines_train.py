@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import foresight
 from foresight import cli
 from foresight.core.checkpoint import load, read_header
 from foresight.data.dataset import Dataset
@@ -25,18 +26,24 @@ def run(*words) -> None:
     assert cli.main([str(word) for word in words]) == 0
 
 
-@pytest.fixture(params=["two-cameras", "images-in-parquet", "many-short-episodes"])
-def dataset(request, tmp_path):
-    folder = tmp_path / "recorded"
-    shutil.copytree(RECORDED / request.param, folder)
-    return folder
+@pytest.fixture(scope="module", params=["two-cameras", "images-in-parquet", "many-short-episodes"])
+def dataset(request, tmp_path_factory):
+    """A copy of recordings; their features are cached beside it, for all who train on them."""
+    folder = tmp_path_factory.mktemp(request.param) / "recorded"
+    return Path(shutil.copytree(RECORDED / request.param, folder))
 
 
-def test_dynamics_and_drift_of_any_dataset(dataset, tmp_path):
-    out, robot = tmp_path / "model", Dataset.open(dataset)
+@pytest.fixture(scope="module")
+def trained(dataset):
+    out = dataset.parent / "model"
     run("train", dataset, "--out", out, "--encoder", "random-small", *SHORT, *SMALL,
         "--train.state.kind", "pca", "--latent", "6", "--train.state.history", "2", "--seed", "3",
         "--train.state.proprio", "--train.heads.continuation")  # fmt: skip
+    return out
+
+
+def test_dynamics_and_drift_of_any_dataset(dataset, trained, tmp_path):
+    out, robot = trained, Dataset.open(dataset)
     model = load(out)
     assert isinstance(model, WorldModel)
     assert [camera.name for camera in model.config.cameras] == list(robot.spec.cameras)
@@ -67,12 +74,20 @@ def test_cloning_of_any_dataset(dataset, tmp_path):
     assert policy.config.spec == robot.spec
 
 
-def test_a_dataset_of_another_robot_is_named(dataset, tmp_path):
-    out = tmp_path / "model"
-    run("train", dataset, "--out", out, "--encoder", "random-small", *SHORT, *SMALL)
+def test_a_dataset_of_another_robot_is_named(dataset, trained, tmp_path):
+    out = shutil.copytree(trained, tmp_path / "model")
     path = out / "config.json"
     raw = json.loads(path.read_text())
     raw["spec"]["action"][0]["name"] = "wheel"
     path.write_text(json.dumps(raw))
     words = ["drift", str(dataset), "--model", str(out), "--out", str(tmp_path / "drift")]
     assert cli.main(words) == 2
+
+
+def test_the_recordings_are_whole_and_left_as_they_were(dataset, trained):
+    source = RECORDED / dataset.parent.name.rstrip("0123456789")
+    expected = json.loads(source.with_name(f"{source.name}.expected.json").read_text())
+    assert len(foresight.load_dataset(dataset)) == expected["episodes"]
+    run("data", "check", dataset)
+    for path in (path for path in source.rglob("*") if path.is_file()):
+        assert (dataset / path.relative_to(source)).read_bytes() == path.read_bytes()

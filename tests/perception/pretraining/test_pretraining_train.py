@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import socket
@@ -207,7 +208,7 @@ def test_unfit_frames_devices_and_shapes_are_refused(bank, tmp_path):
         pretrain(bank, tiny_config(patch=16, frames=(2,)), tmp_path)
 
 
-WORKER = """
+WORKERS = """
 import os, shutil, sys
 from pathlib import Path
 import torch
@@ -220,53 +221,64 @@ from foresight.perception.pretraining.frames import FrameBank
 
 torch.set_num_threads(1)
 train.default_dtype = lambda device: torch.float32
-data, folder, rank = Path(sys.argv[2]), Path(sys.argv[3]), os.environ["RANK"]
+data, folder = Path(sys.argv[2]), Path(sys.argv[3])
 store = train._State.store
 
 def watched(self, step, seconds):
     store(self, step, seconds)
-    (folder / f"saved-{step}-by-{rank}").touch()
+    (folder / f"saved-{step}-by-{os.environ['RANK']}").touch()
     if step == 2:
         shutil.copy(self.path, folder / "early.safetensors")
 
+def work(name):
+    bank = FrameBank([Dataset.open(data)], folder / "frames")
+    encoder = train.pretrain(bank, tiny_config(updates=4, save_every=2), folder / name)
+    save_file(encoder.state_dict(), folder / f"{name}-{os.environ['RANK']}.safetensors")
+    os._exit(0)
+
+def both(name, port):  # forks of a process that has only imported, with torchrun's variables
+    os.environ |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for rank in ("0", "1"):
+        os.environ |= {"RANK": rank, "LOCAL_RANK": rank}
+        if os.fork() == 0:
+            work(name)
+    assert [os.wait()[1], os.wait()[1]] == [0, 0]
+
 train._State.store = watched
-bank = FrameBank([Dataset.open(data)], folder / "frames")
-encoder = train.pretrain(bank, tiny_config(updates=4, save_every=2), folder / sys.argv[4])
-save_file(encoder.state_dict(), folder / f"{sys.argv[4]}-{rank}.safetensors")
+both("whole", sys.argv[4])
+(folder / "killed").mkdir()
+(folder / "early.safetensors").rename(folder / "killed" / train.STATE)
+train._State.store = store
+both("killed", sys.argv[5])
 """
 
 
-def under_torchrun(data, folder, name):
-    """The weights that two processes end with."""
-    script = folder / "worker.py"
-    script.write_text(WORKER)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    words += ["--master-addr", "127.0.0.1", "--master-port", str(port)]
-    words += [str(script), str(Path(__file__).parent), str(data.path), str(folder), name]
-    environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+def free_ports(count):
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [str(each.getsockname()[1]) for each in sockets]
+
+
+@pytest.mark.slow
+def test_two_processes_end_alike_save_once_and_resume(data, tmp_path):
+    script = tmp_path / "workers.py"
+    script.write_text(WORKERS)
+    words = [str(script), str(Path(__file__).parent), str(data.path), str(tmp_path)]
     done = subprocess.run(
-        [sys.executable, *words],
-        env=environment,
+        [sys.executable, *words, *free_ports(2)],
+        env=os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return [load_file(folder / f"{name}-{rank}.safetensors") for rank in (0, 1)]
-
-
-@pytest.mark.slow
-def test_two_processes_end_alike_save_once_and_resume(data, tmp_path):
-    one, two = under_torchrun(data, tmp_path, "whole")
-    assert equal(one, two)
+    names = [f"{name}-{rank}.safetensors" for name in ("whole", "killed") for rank in (0, 1)]
+    one, *others = [load_file(tmp_path / name) for name in names]
+    assert all(equal(one, other) for other in others)
     saved = sorted(path.name for path in tmp_path.glob("saved-*"))
-    assert set(saved) == {"saved-2-by-0", "saved-4-by-0"}
+    assert saved == ["saved-2-by-0", "saved-4-by-0"]
     assert [row["step"] for row in logged(tmp_path / "whole")] == [1, 2, 3, 4]
-    (tmp_path / "killed").mkdir()
-    (tmp_path / "early.safetensors").rename(tmp_path / "killed" / STATE)
-    assert all(equal(one, weights) for weights in under_torchrun(data, tmp_path, "killed"))
     assert [row["step"] for row in logged(tmp_path / "killed")] == [3, 4]
