@@ -147,7 +147,7 @@ def _kill_once(victim: Victim, base: Path, out: Path, delay: float) -> list[Row]
     process = _start(victim.words(out))
     _await_work(process, out, victim)
     time.sleep(delay)
-    if process.is_alive():
+    if process.is_alive() and process.pid:
         os.killpg(process.pid, signal.SIGKILL)
     process.join()
     before = victim.finished(out)

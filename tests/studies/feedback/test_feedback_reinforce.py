@@ -20,7 +20,7 @@ from studies.feedback.reinforce import (
 
 TINY = ReinforceConfig(
     "cartpole-swingup",
-    steps=5_000,
+    steps=8_000,
     random=1_000,
     hidden=16,
     critic=32,
