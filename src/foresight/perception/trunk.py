@@ -88,7 +88,7 @@ class PatchEmbedding(nn.Module):
     def __init__(self, embed: PatchEmbed, modality: Tensor | None = None) -> None:
         super().__init__()
         self.tubelet, self.patch, _ = (int(n) for n in embed.proj.kernel_size)
-        kernel = embed.proj.weight.detach().double()  # [D, C, tubelet, patch, patch]
+        kernel = embed.proj.weight.detach().cpu().double()  # [D, C, tubelet, patch, patch]
         mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float64) * 255.0
         std = torch.tensor(IMAGENET_STD, dtype=torch.float64) * 255.0
         kernel = kernel / std[:, None, None, None]
@@ -97,8 +97,8 @@ class PatchEmbedding(nn.Module):
         self.register_buffer("weight", kernel.permute(0, 2, 3, 4, 1).flatten(1).float())
         assert embed.proj.bias is not None
         if modality is not None:
-            shift = shift + modality.detach().double().flatten()
-        self.register_buffer("bias", (embed.proj.bias.detach().double() + shift).float())
+            shift = shift + modality.detach().cpu().double().flatten()
+        self.register_buffer("bias", (embed.proj.bias.detach().cpu().double() + shift).float())
 
     def forward(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b n d"]:
         """Tokens ``[B, N, D]`` of frames ``[B, T, H, W, 3]``, before any block."""
