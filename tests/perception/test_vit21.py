@@ -23,6 +23,7 @@ from foresight.core.errors import ForesightError
 from foresight.perception.checkpoint import open_checkpoint
 from foresight.perception.generations import LEVELS
 from foresight.perception.preprocess import normalise
+from foresight.perception.pretraining.train import _start
 from foresight.perception.rope import scaled_positions
 from foresight.perception.vit import VitConfig
 from foresight.perception.vit21 import VisionTransformer21, Vit21Config
@@ -214,3 +215,9 @@ def test_depths_without_levels(tmp_path):
 def test_levels_of_2_0_are_refused(tiny_encoder):
     with pytest.raises(ForesightError, match="one output, levels are of V-JEPA"):
         tiny_encoder.encode(torch.zeros(1, 2, 32, 32, 3, dtype=torch.uint8), levels=True)
+
+
+def test_it_is_not_pretrained_further():
+    sizes = VitConfig(64, 64, dim=128, depth=12, heads=2, hidden=192)
+    with pytest.raises(ForesightError, match=r"is a V-JEPA 2\.1 encoder, which is not trained on"):
+        _start(sizes, str(WEIGHTS))

@@ -31,6 +31,7 @@ from foresight.perception.pretraining.health import RunningProbe, effective_rank
 from foresight.perception.pretraining.masks import MASKS, draw_masks
 from foresight.perception.pretraining.objective import MaskedPrediction, Target
 from foresight.perception.vit import VisionTransformer, VitConfig, initialise
+from foresight.perception.vit21 import VisionTransformer21
 
 STATE = "pretraining.safetensors"
 
@@ -257,6 +258,10 @@ def _start(sizes: VitConfig, init: str | None) -> VisionTransformer:
         initialise(encoder)
         return encoder
     found, _ = open_checkpoint(init, (sizes.height, sizes.width)).load()
+    if isinstance(found, VisionTransformer21):
+        raise ForesightError(
+            f"{init} is a V-JEPA 2.1 encoder, which is not trained on here: give one of V-JEPA 2."
+        )
     if found.config != sizes:
         different = [
             f"{name} {value} instead of {asdict(sizes)[name]}"
