@@ -57,7 +57,8 @@ def made(tmp_path_factory):
             for episode in episodes:
                 data.append(episode)
         run("train", folder / "data", "--out", folder / "run", "--policy", "chunk", *SMALL,
-            "--chunk.network.goal", "--chunk.network.state-history", "3")  # fmt: skip
+            "--chunk.network.goal", "--chunk.network.state-history", "3", "--readout",
+            "tubelet:stride=1")  # fmt: skip
 
     return made_once(tmp_path_factory, "imitation", make)
 
@@ -96,7 +97,7 @@ def test_live_chunks_are_those_of_the_dataset(made, episode):
     """What is decided live equals what the network says of the cached features."""
     policy = ChunkPolicy.load(made / "run")
     data = Dataset.open(made / "data")
-    encoder, readout = EncoderConfig("random-small").load()
+    encoder, readout = EncoderConfig("random-small", policy.config.readout).load()
     caches = encode_cameras(data, encoder, readout, made / "cache", dtype="float16")
     assert all(cache.array.dtype == np.float16 for cache in caches.values())
     policy.reset(seen(episode, 0), 1)
@@ -117,7 +118,7 @@ def test_live_chunks_are_those_of_the_dataset(made, episode):
 def test_goals_are_last_pictures_of_training_demonstrations(made):
     policy = ChunkPolicy.load(made / "run")
     data = Dataset.open(made / "data")
-    encoder, readout = EncoderConfig("random-small").load()
+    encoder, readout = EncoderConfig("random-small", policy.config.readout).load()
     cache = encode_cameras(data, encoder, readout, made / "cache", dtype="float16")["wrist"]
     ends = [cache.episode(i)[-1] for i in range(len(data))]
     held_out = json.loads((made / "run" / "held-out.json").read_text())["episodes"]
@@ -226,10 +227,12 @@ def test_shifted_copies_have_caches_of_their_own(made, tmp_path):
 
 
 def test_shifts_and_stills(made, tmp_path):
-    run("train", made / "data", "--out", tmp_path / "a", "--policy", "chunk", *SMALL,
-        "--chunk.augment.shifts", "1", "--chunk.augment.still", "0.3", "--chunk.network.head",
-        "flow", "--chunk.network.no-state", "--cache", tmp_path / "cache", "--cameras",
-        "wrist")  # fmt: skip
+    words = ["train", made / "data", "--out", tmp_path / "a", "--policy", "chunk", *SMALL,
+             "--chunk.augment.shifts", "1", "--chunk.augment.still", "0.3", "--cameras", "wrist",
+             "--chunk.network.head", "flow", "--chunk.network.no-state", "--cache",
+             tmp_path / "cache"]  # fmt: skip
+    assert cli.main([str(word) for word in words]) == 2  # still pictures have no stills
+    run(*words, "--readout", "tubelet:stride=1")
     assert len(list((tmp_path / "cache").iterdir())) == 3
     config = foresight.load(tmp_path / "a").config
     assert (config.states, config.network.head, len(config.cameras)) == (0, "flow", 1)
@@ -242,4 +245,5 @@ def test_the_source_head_brings_its_readout_and_augmentation():
     plain = ChunkTraining("source-head", augment=Augmentation(noise=0.2))
     training, eyes = settled(plain, EncoderConfig(readout="last:grid=8,window=4"))
     assert (training.augment, eyes.readout) == (plain.augment, "last:grid=8,window=4")
-    assert settled(ChunkTraining(), EncoderConfig()) == (ChunkTraining(), EncoderConfig())
+    training, eyes = settled(ChunkTraining(), EncoderConfig())
+    assert (training, eyes.readout) == (ChunkTraining(), "tubelet:stride=0")

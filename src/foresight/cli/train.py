@@ -33,7 +33,8 @@ class Config:
     """Folder of the checkpoint."""
     policy: Literal["world-model", "bc", "chunk"] = "world-model"
     """world-model: state, dynamics and reward, to plan with; bc: behaviour cloning of one action;
-    chunk: a transformer that decides many actions at once, for demonstrations."""
+    chunk: a transformer that decides many actions at once, for demonstrations, from still pictures
+    (tubelet:stride=0) where no readout is given; tubelet:stride=1 shows it motion."""
     eyes: tyro.conf.OmitArgPrefixes[EncoderConfig] = field(default_factory=EncoderConfig)
     cameras: tuple[str, ...] = ()
     """Cameras to see with, side by side; all of the dataset if none is named."""

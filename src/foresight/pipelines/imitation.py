@@ -11,7 +11,7 @@ from foresight.data.dataset import Dataset
 from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_cameras
 from foresight.perception.preprocess import Shift
-from foresight.policies.chunk.config import SOURCE_READOUT, ChunkConfig, preset
+from foresight.policies.chunk.config import READOUTS, ChunkConfig, preset
 from foresight.policies.chunk.network import ChunkNetwork
 from foresight.training.chunk.demonstrations import Demonstrations, binary_actions
 from foresight.training.chunk.errors import Errors
@@ -40,7 +40,7 @@ def learn_chunks(
 
     Args:
         dataset: the demonstrations.
-        eyes: encoder and readout; the preset ``source-head`` brings its own readout.
+        eyes: encoder and readout; where the latter is the usual one, the preset brings its own.
         training: sizes, augmentation and length.
         folder: of the checkpoint.
         cache_root: where feature caches live, one for each camera and changed copy, in half
@@ -53,6 +53,11 @@ def learn_chunks(
     training, eyes = settled(training, eyes)
     encoder, readout = eyes.load()
     augment = training.augment
+    if augment.still and not readout.stride:
+        raise ForesightError(
+            f"The readout {eyes.readout!r} sees still pictures already: leave augment.still out, "
+            "or give a readout with motion such as tubelet:stride=1."
+        )
     shifts = [None, *(Shift(augment.shift_pixels, seed) for seed in range(augment.shifts))]
     copies = [
         encode_cameras(
@@ -101,10 +106,9 @@ def learn_chunks(
 
 
 def settled(training: ChunkTraining, eyes: EncoderConfig) -> tuple[ChunkTraining, EncoderConfig]:
-    """With what the preset brings: sizes, and for ``source-head`` augmentation and readout."""
-    if training.preset == "source-head":
-        if eyes.readout == EncoderConfig().readout:
-            eyes = replace(eyes, readout=SOURCE_READOUT)
-        if training.augment == Augmentation():
-            training = replace(training, augment=SOURCE_AUGMENTATION)
+    """With what the preset brings: sizes, a readout, and for ``source-head`` augmentation."""
+    if eyes.readout == EncoderConfig().readout:
+        eyes = replace(eyes, readout=READOUTS[training.preset])
+    if training.preset == "source-head" and training.augment == Augmentation():
+        training = replace(training, augment=SOURCE_AUGMENTATION)
     return replace(training, network=preset(training.preset, training.network)), eyes

@@ -12,8 +12,9 @@ from foresight.worldmodel.config import CameraInput
 
 Head = Literal["l1", "flow", "cvae"]
 Preset = Literal["small", "source-head"]
-SOURCE_READOUT = "last:grid=8,window=16"
-"""64 tokens of a clip of 16 frames, the readout that belongs to the preset ``source-head``."""
+READOUTS: dict[str, str] = {"small": "tubelet:stride=0", "source-head": "last:grid=8,window=16"}
+"""What belongs to each preset: 16 tokens of a still picture, which asks for no steps in between;
+64 tokens of a clip of 16 frames."""
 
 
 @dataclass(frozen=True)
