@@ -17,7 +17,7 @@ from foresight.training.chunk.demonstrations import Demonstrations, binary_actio
 from foresight.training.chunk.errors import Errors
 from foresight.training.chunk.train import (
     GOALS,
-    SOURCE_AUGMENTATION,
+    FULL_AUGMENTATION,
     Augmentation,
     ChunkTraining,
     read_task_vectors,
@@ -110,5 +110,5 @@ def settled(training: ChunkTraining, eyes: EncoderConfig) -> tuple[ChunkTraining
     if eyes.readout == EncoderConfig().readout:
         eyes = replace(eyes, readout=READOUTS[training.preset])
     if training.preset == "source-head" and training.augment == Augmentation():
-        training = replace(training, augment=SOURCE_AUGMENTATION)
+        training = replace(training, augment=FULL_AUGMENTATION)
     return replace(training, network=preset(training.preset, training.network)), eyes

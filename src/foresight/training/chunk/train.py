@@ -67,7 +67,7 @@ class Augmentation:
     """Leave out steps whose chunk reaches beyond the episode's end, a mistake to be measured."""
 
 
-SOURCE_AUGMENTATION = Augmentation(
+FULL_AUGMENTATION = Augmentation(
     noise=0.05, oversample=5, jitter=5, start_weight=3.0, gripper_weight=2.0, switch_weight=5.0
 )
 
