@@ -16,8 +16,8 @@ from foresight.policies.chunk.network import ChunkNetwork
 from foresight.training.chunk.demonstrations import Demonstrations, binary_actions
 from foresight.training.chunk.errors import Errors
 from foresight.training.chunk.train import (
-    GOALS,
     FULL_AUGMENTATION,
+    GOALS,
     Augmentation,
     ChunkTraining,
     read_task_vectors,
