@@ -98,7 +98,7 @@ def _contenders(
             factory = ReplayFactory(demos)
         elif rival == "constant":
             seeds = TRAINING_SEEDS if config.steps is None else TRAINING_SEEDS[:1]
-            env = blind(EnvConfig(task, protocol=config.protocol))
+            env = blind(EnvConfig(task, protocol=config.protocol, time_limit=config.steps))
             factory = NamedPolicy(book.constant(env, seeds), env.id)
         else:
             raise ForesightError(f"Rival {rival!r}: expected one of {', '.join(RIVALS)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from foresight.envs.dmc.environment import DMControlEnv
 from foresight.policies import make_policy
 
 
+@functools.cache
 def spec_of_task(task: str) -> Spec:
     """Actions and rate of a task."""
     env = DMControlEnv(task, render=None)

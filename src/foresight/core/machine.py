@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import resource
@@ -52,7 +53,12 @@ def peak_gib() -> float:
 
 def held_gib() -> float:
     """Memory this process holds now, in GiB."""
-    return float(psutil.Process().memory_info().rss) / 2**30
+    return float(_process(os.getpid()).memory_info().rss) / 2**30
+
+
+@functools.cache
+def _process(number: int) -> psutil.Process:
+    return psutil.Process(number)  # which takes longer than all that it is asked for
 
 
 def _processor() -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float32
@@ -32,13 +32,6 @@ class Start(Protocol):
     def __call__(self, env: Any, seed: int, /) -> tuple[dict[str, Any], dict[str, Any]]:
         """Observation and info, as ``reset`` gives them."""
         ...
-
-
-@runtime_checkable
-class Advised(Protocol):
-    """A policy that asks an expert itself: what it heard becomes ``action.expert``."""
-
-    expert_action: Action
 
 
 @dataclass
@@ -276,9 +269,9 @@ def _attach_all(team: BatchPolicy, envs: Sequence[Any]) -> None:
 
 
 def _advice_of(team: BatchPolicy, count: int) -> list[Action | None]:
+    """What policies heard that ask an expert themselves; it becomes ``action.expert``."""
     found: list[Action | None] = [None] * count
     if isinstance(team, Team):
         for policy, robots in team.members:
-            if isinstance(policy, Advised):
-                found[robots[0]] = policy.expert_action
+            found[robots[0]] = getattr(policy, "expert_action", None)
     return found
