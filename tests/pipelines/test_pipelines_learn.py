@@ -62,9 +62,9 @@ def test_smoke_run_learns_and_measures_beside_baselines(learned, capsys):
 
 def test_a_registered_robot_without_a_simulator_to_look_into(tmp_path, capsys):
     """Two cameras, early ends, no time limit of its own, nobody who knows the task."""
-    if "lab/cart" not in env_ids():
-        register_env("lab/cart", TrippingRobot)
-    words = ["learn", "lab/cart", "--preset", "smoke", "--workers", "1", "--run", str(tmp_path)]
+    if "lab/tripping" not in env_ids():
+        register_env("lab/tripping", TrippingRobot)
+    words = ["learn", "lab/tripping", "--preset", "smoke", "--workers", "1", "--run", str(tmp_path)]
     words += ["--baselines", "zero", "oracle", "--length", "30", "--steps", "90", "--seeds", "1"]
     assert cli.main(words) == 0
     assert "has no oracle" in capsys.readouterr().err

@@ -124,7 +124,7 @@ def test_what_does_not_fit_is_refused(parts, tmp_path):
     with pytest.raises(ForesightError, match="Unknown variant 'HALF'"):
         variant("HALF")
     odd = WorldModel(replace(model.config, spec=replace(model.config.spec, fps=50 / 3)))
-    with pytest.raises(ForesightError, match=r"decides 16.6667 times a second.*wants 25"):
+    with pytest.raises(ForesightError, match=r"decides 16.6667 times a second.*of 25 decisions"):
         hold_of(odd, robot("dmc1000"))
     assert hold_of(odd, robot("seed200")) == 3
     odd.save(tmp_path)

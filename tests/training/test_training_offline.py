@@ -150,11 +150,11 @@ def test_horizon_longer_than_the_episodes_is_one_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"state": StateEncoderConfig("adapter", dim=16)}, "adapter is learned by acting"),
+        ({"state": StateEncoderConfig("adapter", dim=16)}, "adapter is learned by a training"),
         ({"heads": HeadsConfig(values=2)}, "2 values, a prior"),
     ],
 )
-def test_what_only_acting_teaches_is_refused(tmp_path, change, words):
+def test_what_another_training_teaches_is_refused(tmp_path, change, words):
     with pytest.raises(ForesightError, match=words):
         train_world_model(experience(), BASE, dataclasses.replace(config(1), **change), tmp_path)
 

@@ -221,11 +221,15 @@ def _heads(config: TrainConfig, experience: Experience) -> HeadsConfig:
         ForesightError: an adapter, values or a prior, which this training does not learn.
     """
     heads = config.heads
-    if config.state.kind == "adapter" or heads.values or heads.prior or heads.proprio:
+    if config.state.kind == "adapter":
         raise ForesightError(
-            f"{heads.values} values, a prior or a readout of proprioception are learned with a "
-            "state adapter, and that apart from this training (--state adapter): leave them out, "
-            "or choose it."
+            "A state adapter is learned by a training of its own, train_from_dataset "
+            "(`foresight train --state adapter`): use that, or another kind of state."
+        )
+    if heads.values or heads.prior or heads.proprio:
+        raise ForesightError(
+            f"{heads.values} values, a prior or a readout of proprioception are learned together "
+            "with a state adapter (--state adapter): leave them out, or choose it."
         )
     return replace(heads, reward="none") if experience.rewards is None else heads
 
