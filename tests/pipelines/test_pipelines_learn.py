@@ -68,7 +68,7 @@ def test_a_registered_robot_without_a_simulator_to_look_into(tmp_path, capsys):
     words += ["--baselines", "zero", "oracle", "--length", "30", "--steps", "90", "--seeds", "1"]
     assert cli.main(words) == 0
     assert "has no oracle" in capsys.readouterr().err
-    run, result = tmp_path / "lab-cart", load(tmp_path / "planning.json")
+    run, result = tmp_path / "lab-tripping", load(tmp_path / "planning.json")
     assert set(result.conditions) == {"mpc", "zero"}
     assert result.protocol == "own"
     learned = Dataset.open(run / "data")
