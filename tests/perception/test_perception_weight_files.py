@@ -15,21 +15,11 @@ from tiny_vjepa import save_tiny
 import foresight
 from foresight.core.errors import ForesightError
 from foresight.perception.ac_checkpoint import load_ac_predictor
+from refusals import refused
 
 REFERENCE = Path(__file__).parents[1] / "data" / "vjepa2-reference"
 WEIGHTS = REFERENCE / "meta_vjepa2_encoder_small.safetensors"
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 1526400000\n"
-
-
-def refused(path, *words, **options):
-    """The one sentence of the refusal, which holds all ``words`` and never says damaged."""
-    with pytest.raises(ForesightError) as caught:
-        foresight.load_encoder(path, **options)
-    sentence = str(caught.value)
-    assert "\n" not in sentence and sentence.endswith(".")
-    for word in words:
-        assert word in sentence, sentence
-    return sentence
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from foresight.perception.pretraining.train import _start
 from foresight.perception.rope import scaled_positions
 from foresight.perception.vit import VitConfig
 from foresight.perception.vit21 import VisionTransformer21, Vit21Config
+from refusals import refused
 
 CASES = ("video", "grid7", "nonsquare", "image", "image_nonsquare")
 CLOSE = 1e-5
@@ -167,15 +168,6 @@ def test_random_weights_keep_nothing_of_the_file(tmp_path):
         for path in (WEIGHTS, tmp_path / "w.safetensors")
     )
     assert torch.equal(one.encode(clip), two.encode(clip))
-
-
-def refused(path, *words, **options):
-    with pytest.raises(ForesightError) as caught:
-        foresight.load_encoder(path, **options)
-    sentence = str(caught.value)
-    assert "\n" not in sentence and sentence.endswith(".")
-    for word in words:
-        assert word in sentence, sentence
 
 
 @pytest.mark.parametrize(

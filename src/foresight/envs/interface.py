@@ -149,6 +149,22 @@ def checked_seed(seed: Any) -> int:
     return int(seed)
 
 
+def seed_episode(env: gymnasium.Env[Any, Any], seed: int | None) -> int:
+    """Seed an environment's own generator, and say which seed its simulator gets.
+
+    Args:
+        env: of Gymnasium; its ``np_random`` is seeded by ``seed``.
+        seed: the episode's, or None for one that the generator draws.
+
+    Raises:
+        ForesightError: the seed is not a whole number from 0 to `MAX_SEED`.
+    """
+    if seed is not None:
+        seed = checked_seed(seed)
+    gymnasium.Env.reset(env, seed=seed)
+    return int(env.np_random.integers(2**31)) if seed is None else seed
+
+
 class SpecWrapper(gymnasium.Wrapper[dict[str, Any], np.ndarray, Any, Any]):
     """A wrapper around an environment of ours, with a spec of its own.
 

@@ -14,6 +14,7 @@ from jaxtyping import Float32
 
 from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
+from foresight.core.policy import ChunkPolicy
 
 LATE = 0.5
 """Share of a tick by which an action may come late before the tick counts as missed."""
@@ -148,7 +149,7 @@ class ControlLoop:
         config = self._config
         first = self._robot.read()
         self._policy.reset(first, config.seed)
-        chunked = config.execute != 0 and hasattr(self._policy, "predict_action_chunk")
+        chunked = config.execute != 0 and isinstance(self._policy, ChunkPolicy)
         source = _Chunks(self._policy, config.execute, self._clock) if chunked else None
         if source is not None:
             source.begin(first, 0, NOTHING)

@@ -111,10 +111,7 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         Raises:
             ForesightError: the seed is not a whole number from 0 to 2**32 - 1.
         """
-        if seed is not None:
-            seed = interface.checked_seed(seed)
-        super().reset(seed=seed)
-        self._seed = int(self.np_random.integers(2**31)) if seed is None else seed
+        self._seed = interface.seed_episode(self, seed)
         # Seeding the task's own generator equals `suite.load(..., {"random": seed})`.
         self._random.seed(self._seed)
         if self._domain in RANDOM_MODEL_DOMAINS:

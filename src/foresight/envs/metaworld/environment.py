@@ -132,10 +132,7 @@ class MetaWorldEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         Raises:
             ForesightError: the seed is not a whole number from 0 to 2**32 - 1.
         """
-        if seed is not None:
-            seed = interface.checked_seed(seed)
-        super().reset(seed=seed)
-        self._seed = int(self.np_random.integers(2**31)) if seed is None else seed
+        self._seed = interface.seed_episode(self, seed)
         self._place_things(self._seed)
         self._left, self._succeeded = self.protocol.steps, False
         if self._renderer is not None:
