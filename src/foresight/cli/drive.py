@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -57,6 +57,6 @@ def main(config: Config) -> None:
         print(f"{done} episodes, mean return {sum(robot.returns) / done:.4g}", end="")
         print(f", {sum(robot.successes)} succeeded" if robot.successes else "")
     if config.out is not None:
-        told = report.to_json() | {"returns": robot.returns, "successes": robot.successes}
+        told = asdict(report) | {"returns": robot.returns, "successes": robot.successes}
         write_json(config.out, told)
         print(f"report: {config.out}")

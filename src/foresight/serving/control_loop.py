@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any, Protocol, runtime_checkable
 
@@ -106,10 +106,6 @@ class LoopReport:
             return f"{kept}; {told}."
         able = 1000 / max(spent["p99"], 1e-3)
         return f"{kept} ({self.held} without an action); {told}: {able:.1f} Hz are within reach."
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 class ControlLoop:
