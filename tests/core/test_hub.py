@@ -39,7 +39,7 @@ def run(code, server, home, *words):
     }
     command = [sys.executable, "-c", code, *map(str, words)]
     return subprocess.run(
-        command, env=env, capture_output=True, text=True, timeout=120, check=False
+        command, env=env, capture_output=True, text=True, timeout=400, check=False
     )
 
 

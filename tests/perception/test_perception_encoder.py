@@ -251,7 +251,7 @@ print(encoder.name, encoder.fingerprint)
 def test_random_small_made_by_two_processes_at_once(tmp_path, monkeypatch):
     command = [sys.executable, "-c", MAKE, str(tmp_path / "one")]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = {run.communicate(timeout=120)[0] for run in runs}
+    outputs = {run.communicate(timeout=400)[0] for run in runs}
     assert [run.returncode for run in runs] == [0, 0]
     (output,) = outputs
     assert [p.name for p in (tmp_path / "one" / "encoders").iterdir()] == ["random-small"]

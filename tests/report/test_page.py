@@ -116,7 +116,7 @@ def browse(page: Path, folder: Path, *flags: str) -> str:
         [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", *flags, page.as_uri()],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
     shutil.rmtree(profile, ignore_errors=True)

@@ -81,7 +81,7 @@ def test_a_caller_that_stops_early_leaves_no_process_behind():
     next(results)
     began = time.monotonic()
     results.close()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25  # rather than wait for thirty
     assert not multiprocessing.active_children()
 
 
@@ -120,8 +120,8 @@ def test_workers_end_with_their_caller(tmp_path, how):
     workers = psutil.Process(caller.pid).children(recursive=True)
     assert len(workers) >= 2
     caller.send_signal(how)
-    _, errors = caller.communicate(timeout=20)
-    _, alive = psutil.wait_procs(workers, timeout=10)
+    _, errors = caller.communicate(timeout=50)
+    _, alive = psutil.wait_procs(workers, timeout=50)
     assert not alive
     if how == signal.SIGINT:
         assert errors.count("KeyboardInterrupt") == 1  # the caller's own, none of the workers'
