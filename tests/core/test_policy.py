@@ -91,6 +91,6 @@ def test_a_policy_of_a_folder_and_of_the_hub(tmp_path, monkeypatch):
         sent[hub_id] = (read_header(folder).type, private, message)
         return "https://somewhere"
 
-    monkeypatch.setattr("foresight.core.policy.push", pushed)
+    monkeypatch.setattr("foresight.core.hub.push", pushed)
     assert policy.push_to_hub("somebody/arm") == "https://somewhere"
     assert sent == {"somebody/arm": ("test-linear", True, "Upload")}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
+from foresight.core.episode import Episode
 from foresight.core.errors import ForesightError
 
 
@@ -76,3 +78,8 @@ class Failing:
 def unbuilt() -> Square:
     """A job that cannot be made."""
     raise ForesightError("no such model.")
+
+
+def holds_torch(episode: Episode) -> bool:
+    """Whether the process that played an episode has loaded torch."""
+    return len(episode) > 0 and "torch" in sys.modules

@@ -196,17 +196,20 @@ def test_browser_names_a_video_it_cannot_play(tmp_path: Path) -> None:
 def test_screenshot_is_not_blank(tmp_path: Path) -> None:
     page = full_page(tmp_path / "report.html")
     shot = tmp_path / "shot.png"
-    browse(page, tmp_path, f"--screenshot={shot}", "--window-size=1200,2600")
-    picture = np.asarray(Image.open(shot).convert("RGB")).astype(int)
+    for _ in range(5):  # on a busy machine a shot may be taken before the film is decoded
+        browse(page, tmp_path, f"--screenshot={shot}", "--window-size=1200,2600")
+        picture = np.asarray(Image.open(shot).convert("RGB")).astype(int)
+        near = {  # the planner's bar and the film's moving block
+            name: (np.abs(picture - np.array(colour)).sum(-1) < 40).sum()
+            for name, colour in {"bar": (42, 120, 214), "film": (230, 160, 40)}.items()
+        }
+        if near["film"] > 500:
+            break
+    assert near["bar"] > 2_000 and near["film"] > 500, near
     assert picture.shape == (2600, 1200, 3)
     background = picture[2, 2]
     filled = (np.abs(picture - background).sum(-1) > 60).mean(axis=1)
     assert (filled > 0).mean() > 0.4  # rows of pixels that hold something
-    near = {  # the planner's bar and the film's moving block
-        name: (np.abs(picture - np.array(colour)).sum(-1) < 40).sum()
-        for name, colour in {"bar": (42, 120, 214), "film": (230, 160, 40)}.items()
-    }
-    assert near["bar"] > 2_000 and near["film"] > 500, near
 
 
 def test_plot_caption_and_svg_are_kept(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from foresight.core.stopwatch import Stopwatch
 from foresight.envs.registry import EnvConfig
 from foresight.policies import NamedPolicy
 from foresight.rollout import Film, VectorRollout, run_episodes
+from pool_jobs import holds_torch
 from robots import ROBOT, Deadly, Driver, Moody, Together, Wrong, sized, unfit
 
 SEEDS = [3, 1, 4, 15, 9]
@@ -209,3 +210,8 @@ def test_a_vector_is_timed_and_takes_as_many_seeds_as_it_has_environments():
         assert isinstance(rollout.experts[0], Privileged)
         with pytest.raises(ForesightError, match="3 episodes in 2 environments"):
             rollout.run(Together(rollout.spec), [0, 1, 2])
+
+
+def test_workers_of_policies_without_weights_never_load_torch():
+    found = run_episodes(ROBOT, RANDOM, SEEDS[:2], workers=2, max_steps=2, finish=holds_torch)
+    assert list(found) == [False, False]

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-import torch
 
 
 def machine() -> dict[str, str | int | float]:
     """Processor, usable cores, torch threads, memory in GiB and accelerator of this process."""
+    import torch
+
     usable = getattr(os, "sched_getaffinity", None)
     return {
         "processor": _processor(),
@@ -37,6 +38,8 @@ def torch_threads(count: int) -> Iterator[None]:
     waking takes longer than most of these operations: an update of the joint model took 74 ms by
     two threads and 47 by one.
     """
+    import torch  # here, so that processes that only ask for memory do without it
+
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,3 +79,24 @@ class Observation:
             raise ForesightError(
                 f"{whose} gave {self.state[first]} as {spec.state[first].name!r}: check the sensor."
             )
+
+
+def pictures_of(
+    observations: Sequence[Observation], cameras: Sequence[str]
+) -> dict[str, UInt8[np.ndarray, "B H W 3"]]:
+    """The pictures of several robots, camera by camera; a lone camera's name does not matter.
+
+    Raises:
+        ForesightError: a camera is missing.
+    """
+    seen = list(observations[0].images)
+    if len(cameras) == 1 and len(seen) == 1:
+        cameras = seen
+    for name in cameras:
+        if name not in seen:
+            raise ForesightError(
+                f"There is no picture of camera {name!r} (there is "
+                f"{', '.join(map(repr, seen)) or 'none'}): give the cameras that the model was "
+                "trained on."
+            )
+    return {name: np.stack([one.images[name] for one in observations]) for name in cameras}

@@ -11,9 +11,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
-from foresight.core.checkpoint import load
 from foresight.core.errors import ForesightError
-from foresight.core.hub import fetch, push
 from foresight.core.observation import Observation
 
 Action = Float32[np.ndarray, " A"]
@@ -67,6 +65,10 @@ class Policy(ABC):
         Raises:
             ForesightError: no such checkpoint, or one of another kind.
         """
+        # Imported here: policies without weights act in processes that never load torch.
+        from foresight.core.checkpoint import load
+        from foresight.core.hub import fetch
+
         found = load(fetch(name, revision=revision))
         if not isinstance(found, cls):
             raise ForesightError(
@@ -89,6 +91,8 @@ class Policy(ABC):
         Raises:
             ForesightError: as :meth:`save` and `foresight.core.hub.push`.
         """
+        from foresight.core.hub import push
+
         with tempfile.TemporaryDirectory() as folder:
             self.save(folder)
             return push(folder, hub_id, private, message)

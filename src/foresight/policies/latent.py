@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foresight.core.observation import Observation
+from foresight.core.observation import Observation, pictures_of
 from foresight.core.policy import Action, Policy
 from foresight.core.spec import Spec
 from foresight.perception.config import EncoderConfig
 from foresight.policies.cloned import ClonedPolicy
-from foresight.policies.mpc import expect_robot, pictures_of
+from foresight.policies.mpc import expect_robot
 from foresight.worldmodel.observation import ObservationEncoder
 
 

@@ -8,10 +8,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from foresight.core.errors import ForesightError
-from foresight.core.observation import Observation
+from foresight.core.observation import Observation, pictures_of
 from foresight.core.policy import BatchPolicy
 from foresight.core.spec import Spec
 from foresight.perception.encoder import Encoder, load_encoder
@@ -76,27 +76,6 @@ class Acting(Protocol):
     @property
     def spec(self) -> Spec | None:
         """The robot, where it is known."""
-
-
-def pictures_of(
-    observations: Sequence[Observation], cameras: Sequence[str]
-) -> dict[str, UInt8[np.ndarray, "B H W 3"]]:
-    """The pictures of several robots, camera by camera; a lone camera's name does not matter.
-
-    Raises:
-        ForesightError: a camera is missing.
-    """
-    seen = list(observations[0].images)
-    if len(cameras) == 1 and len(seen) == 1:
-        cameras = seen
-    for name in cameras:
-        if name not in seen:
-            raise ForesightError(
-                f"There is no picture of camera {name!r} (there is "
-                f"{', '.join(map(repr, seen)) or 'none'}): give the cameras that the model was "
-                "trained on."
-            )
-    return {name: np.stack([one.images[name] for one in observations]) for name in cameras}
 
 
 class MPCPolicy(BatchPolicy):

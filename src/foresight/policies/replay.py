@@ -10,11 +10,10 @@ from jaxtyping import Float32
 from PIL import Image
 
 from foresight.core.errors import ForesightError
-from foresight.core.observation import Observation
+from foresight.core.observation import Observation, pictures_of
 from foresight.core.policy import Action, Policy
 from foresight.core.spec import Spec
 from foresight.data.dataset import Dataset
-from foresight.policies.mpc import pictures_of
 from foresight.policies.registry import register_policy
 
 LOOK = 16

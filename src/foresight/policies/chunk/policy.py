@@ -12,7 +12,7 @@ from torch import Tensor
 
 from foresight.core.checkpoint import building, load_weights, read_header, save_checkpoint
 from foresight.core.errors import ForesightError
-from foresight.core.observation import Observation
+from foresight.core.observation import Observation, pictures_of
 from foresight.core.policy import Action, Policy
 from foresight.core.spec import Spec
 from foresight.core.thread_pool import run_alone, run_in_lanes
@@ -20,7 +20,7 @@ from foresight.perception.config import EncoderConfig
 from foresight.perception.stream import FeatureStream
 from foresight.policies.chunk.config import ChunkConfig
 from foresight.policies.chunk.network import ChunkNetwork
-from foresight.policies.mpc import expect_robot, pictures_of
+from foresight.policies.mpc import expect_robot
 
 TYPE = "chunk-policy"
 

@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.core.observation import Observation
+from foresight.core.observation import Observation, pictures_of
 from foresight.core.policy import Action, Policy
 from foresight.core.spec import Spec
 from foresight.perception.encoder import Encoder, load_encoder
-from foresight.policies.mpc import expect_robot, pictures_of
+from foresight.policies.mpc import expect_robot
 from foresight.policies.taught.demonstration import Demonstration, Recorded, Shown, watch
 from foresight.policies.taught.heads import TaughtHeads, load_heads
 from foresight.policies.taught.planner import FOLLOWING, FollowConfig, Follower, propose
