@@ -8,7 +8,7 @@ from torch import nn
 from foresight.core.checkpoint import load_weights, read_header, register_type, save_checkpoint
 from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
-from foresight.core.policy import BatchPolicy, ChunkPolicy, Policy
+from foresight.core.policy import BatchPolicy, Policy, PredictsChunks
 from foresight.core.simulator import Privileged, Simulator
 
 
@@ -43,7 +43,7 @@ def test_defaults_of_a_policy():
     policy.reset(Observation(), 0)
     assert policy.notes() == {}
     policy.close()
-    assert not isinstance(policy, ChunkPolicy)
+    assert not isinstance(policy, PredictsChunks)
     assert not isinstance(policy, Privileged)
     assert not isinstance(policy, Simulator)
     with pytest.raises(ForesightError, match=r"Still cannot be saved"):

@@ -22,6 +22,7 @@ from foresight.core.spec import Spec, numbered_axes
 from foresight.envs.wrap import wrap
 from foresight.policies.remote import RemotePolicy as NamedRemote
 from foresight.serving.client import PROTOCOL, RemotePolicy, ServerError, pack, unpack
+from foresight.serving.control_loop import ControlLoop, LoopConfig
 from foresight.serving.env_robot import EnvRobot
 from foresight.serving.server import PolicyServer
 
@@ -95,6 +96,24 @@ def test_actions_and_chunks_are_the_policys(serve):
         assert served.watched == 1
         policy.reset(SEEN)
         np.testing.assert_array_equal(policy.act(SEEN), np.float32([1, 6]))
+
+
+@pytest.mark.parametrize("decides", [Counter, Chunked])
+def test_a_loop_asks_for_chunks_where_the_served_policy_decides_them(serve, decides):
+    asked: list[str] = []
+
+    class Still:
+        def read(self) -> Observation:
+            return Observation(SEEN["images"], SEEN["state"])
+
+        def send(self, action: np.ndarray) -> None:
+            asked.append("chunk" if action[0] == 1 and action[1] == 2 else "act")
+
+    config = LoopConfig(rate=100, seconds=0.2, warm_up=0)
+    for policy in (RemotePolicy(url(serve(decides()))), NamedRemote(url(serve(decides())), SPEC)):
+        ControlLoop(Still(), policy, config).run()
+        policy.close()
+    assert set(asked) == {"chunk" if decides is Chunked else "act"}
 
 
 def test_wrong_requests_get_sentences_and_the_connection_stays(serve):

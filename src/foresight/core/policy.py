@@ -6,7 +6,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -137,8 +137,13 @@ class BatchPolicy(Policy):
 
 
 @runtime_checkable
-class ChunkPolicy(Protocol):
+class PredictsChunks(Protocol):
     """A policy that decides several actions ahead."""
 
     def predict_action_chunk(self, observation: Observation) -> Float32[np.ndarray, "K A"]:
         """The next K actions."""
+
+
+def predicts_chunks(policy: object) -> TypeGuard[PredictsChunks]:
+    """Whether a policy decides several actions ahead; one behind a server says so itself."""
+    return isinstance(policy, PredictsChunks) and getattr(policy, "chunks", True)

@@ -16,7 +16,7 @@ from foresight.policies.registry import register_policy
 
 
 class RemotePolicy(Policy):
-    """Asks a server for every action; waits for one that is started again."""
+    """Asks a server for every action, or chunk of them; waits for one that is started again."""
 
     def __init__(self, url: str, spec: Spec, patience: float = 30.0) -> None:
         """Connect, and compare the robots.
@@ -53,6 +53,22 @@ class RemotePolicy(Policy):
         """The server's action."""
         action: np.ndarray = self._ask("act", observation)
         return action
+
+    @property
+    def chunks(self) -> bool:
+        """Whether the server's policy decides several actions ahead."""
+        return self._client.chunks
+
+    def predict_action_chunk(
+        self, observation: Observation, frozen: Float32[np.ndarray, "D A"] | None = None
+    ) -> Float32[np.ndarray, "K A"]:
+        """The server's next actions, going on from those that are under way."""
+        chunk: np.ndarray = self._ask("predict_action_chunk", observation, frozen)
+        return chunk
+
+    def watch(self, observation: Observation) -> None:
+        """Show the server a step between two decisions, if its policy looks back on such steps."""
+        self._ask("watch", observation)
 
     def notes(self) -> dict[str, Any]:
         """How often the connection was made again."""

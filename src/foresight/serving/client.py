@@ -138,6 +138,11 @@ class RemotePolicy:
         self.hello: dict[str, Any] = {}
         self._open(again=False)
 
+    @property
+    def chunks(self) -> bool:
+        """Whether the policy decides several actions ahead."""
+        return bool(self.hello["chunk"])
+
     def reset(self, observation: Any, seed: int = 0) -> None:
         """Begin an episode."""
         self._seed = seed

@@ -14,7 +14,7 @@ from jaxtyping import Float32
 
 from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
-from foresight.core.policy import ChunkPolicy
+from foresight.core.policy import predicts_chunks
 
 LATE = 0.5
 """Share of a tick by which an action may come late before the tick counts as missed."""
@@ -145,7 +145,7 @@ class ControlLoop:
         config = self._config
         first = self._robot.read()
         self._policy.reset(first, config.seed)
-        chunked = config.execute != 0 and isinstance(self._policy, ChunkPolicy)
+        chunked = config.execute != 0 and predicts_chunks(self._policy)
         source = _Chunks(self._policy, config.execute, self._clock) if chunked else None
         if source is not None:
             source.begin(first, 0, NOTHING)

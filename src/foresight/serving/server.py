@@ -17,7 +17,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 from foresight import __version__
 from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
-from foresight.core.policy import ChunkPolicy, Policy
+from foresight.core.policy import Policy, predicts_chunks
 from foresight.core.spec import Spec
 from foresight.serving.client import LARGEST, PROTOCOL, pack, unpack
 from foresight.serving.control_loop import Watches
@@ -126,7 +126,7 @@ class PolicyServer:
             "foresight": __version__,
             "policy": self._name,
             "spec": self._spec.to_json(),
-            "chunk": isinstance(self._policy, ChunkPolicy),
+            "chunk": predicts_chunks(self._policy),
             "watches": isinstance(self._policy, Watches),
         }
 
@@ -139,7 +139,7 @@ class PolicyServer:
         return self._decide(request, "action", self._policy.act)
 
     def _chunk(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        if not isinstance(self._policy, ChunkPolicy):
+        if not predicts_chunks(self._policy):
             raise ForesightError(
                 f"{self._name} decides one action at a time: ask it to act, not for a chunk."
             )
