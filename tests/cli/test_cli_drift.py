@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import save_file
 
 from foresight import cli
+from foresight.data.clip import read_video
 from foresight.data.video import encode_video
 from foresight.evaluation.results import load
 from foresight.perception.ac_checkpoint import random_ac_predictor, reorder_heads
@@ -118,3 +119,24 @@ def test_plans_of_ac_beside_how_the_gripper_moved(place, tmp_path, capsys):
     assert "no motion" in (tmp_path / "drift.html").read_text()
     assert cli.main(["drift", str(place / "clip.npy"), *ac_words(place), "--plans", "1"]) == 2
     assert "--poses" in capsys.readouterr().err
+
+
+def test_imagined_pictures_stand_beside_trivial_ones(place, tmp_path, capsys):
+    words = [str(place / "model"), str(place / "data"), "--out", str(tmp_path)]
+    words += ["--side", "16", "--updates", "20", "--horizons", "1", "3"]
+    before = (place / "model" / "config.json").read_bytes()
+    assert cli.main(["imagine", *words]) == 0
+    printed = capsys.readouterr().out
+    assert "shuffled-actions" in printed and "only held-out episodes" in printed
+    found = load(tmp_path / "imagine.json").summary
+    for guess in ("", "decoded:", "persistence:", "mean:", "shuffled-actions:"):
+        assert found[f"{guess}picture-error/h3"]["mean"] >= 0
+    assert found["mean:picture-error/h1"]["mean"] > found["decoded:picture-error/h1"]["mean"] > 0
+    film = read_video(tmp_path / "imagine.mp4").frames
+    assert film.shape[0] == STEPS and film.shape[2] > 3 * film.shape[1]
+    assert WorldModel.load(tmp_path / "model").decoder.side == 16
+    assert (place / "model" / "config.json").read_bytes() == before
+    assert cli.main(["imagine", *words]) == 0  # a finished decoder is not learned again
+    assert load(tmp_path / "imagine.json").summary == found
+    assert cli.main(["imagine", *words, "--horizons", "50"]) == 2
+    assert "long enough" in capsys.readouterr().err

@@ -34,6 +34,7 @@ VERBS = {
     "serve": "let a robot elsewhere ask a policy over the network",
     "drive": "drive a robot at a fixed rate, and say how late its actions came",
     "drift": "measure how far a model's imagined features drift from the true ones",
+    "imagine": "film what a model imagines beside what happened",
     "probe": "say what an encoder sees of a task or a dataset, before any training",
     "report": "make the HTML page of a finished run",
     "envs": "list environments, or check that one of your own fits",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,30 +10,20 @@ import torch
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.core.observation import STATE_KEY
 from foresight.data.clip import fit_frames, read_clip
 from foresight.data.dataset import Dataset
 from foresight.data.layout import INFO_PATH
-from foresight.data.windows import split_episodes
 from foresight.diagnostics.drift import HORIZONS, Forecaster, Track, drift
 from foresight.diagnostics.forecasters import ACForecaster, WorldModelForecaster
 from foresight.diagnostics.planned import planned_displacement
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.perception.ac import load_ac
-from foresight.perception.config import EncoderConfig
-from foresight.perception.encode import encode_cameras
 from foresight.perception.stream import FeatureStream
-from foresight.policies.mpc import hold_of
-from foresight.training.experience import load_split
-from foresight.training.run_data import DATA, look
+from foresight.pipelines.tracks import DatasetTracks, LookedAt
 from foresight.worldmodel.model import WorldModel
 
 MEAN_EPISODES = 50
-PARTS = ("action",)
-"""What a model and a dataset have to agree in."""
-WHOLE = "tokens"
-"""Readout of models that were trained on whole tokens."""
 
 
 @dataclass(frozen=True)
@@ -115,73 +105,28 @@ def measure(source: Path, config: DriftConfig) -> Result:
 
 def _world_model(source: Path, store: Dataset | None, config: DriftConfig) -> _Measured:
     assert config.model is not None
-    model = WorldModel.load(config.model)
-    sizes = model.config
+    looked = LookedAt(config.model, config.encoder, config.readout, config.device)
+    if store is not None:
+        tracks = DatasetTracks(looked, store, source)
+        mean, chosen = None, tracks.held_out[: config.episodes]
+        if tracks.training:
+            # Enough for a mean; all of them would have to be held at once.
+            training = tracks.training[:MEAN_EPISODES]
+            mean = torch.cat([tracks.track(i).features for i in training]).mean(0)
+        found = [tracks.track(i) for i in chosen]
+        return _Measured(tracks.forecaster, found, mean, tracks.notes)
+    model, encoder = looked.model, looked.encoder
+    if len(model.config.cameras) > 1 or model.state.proprio:
+        raise ForesightError(
+            f"{config.model} sees {len(model.config.cameras)} cameras and {model.state.proprio} "
+            "numbers of the robot, which one clip does not show: give a dataset."
+        )
+    clip = fit_frames(read_clip(source, config.every, config.frames), encoder.image_size)
+    features = FeatureStream(encoder, looked.readout).episode(clip)
+    still = np.tile(np.float32(_middle(model)), (len(clip), 1))
+    note = "A clip says nothing of actions: the middle of their range is assumed."
     forecaster = WorldModelForecaster(model)
-    eyes = EncoderConfig(
-        config.encoder or sizes.encoder, config.readout or sizes.readout or WHOLE, config.device
-    )
-    encoder, readout = eyes.load()
-    # A model that saw the tokens of its own decisions has no readout to compare.
-    told = readout.fingerprint if sizes.readout_fingerprint else None
-    model.config.expect_encoder(encoder.fingerprint, told)
-    if store is None:
-        if len(sizes.cameras) > 1 or model.state.proprio:
-            raise ForesightError(
-                f"{config.model} sees {len(sizes.cameras)} cameras and {model.state.proprio} "
-                "numbers of the robot, which one clip does not show: give a dataset."
-            )
-        clip = fit_frames(read_clip(source, config.every, config.frames), encoder.image_size)
-        features = FeatureStream(encoder, readout).episode(clip)
-        still = np.tile(np.float32(_middle(model)), (len(clip), 1))
-        note = "A clip says nothing of actions: the middle of their range is assumed."
-        return _Measured(forecaster, [forecaster.track([features], still)], notes=[note])
-    known = [camera.name for camera in sizes.cameras]
-    same = set(known) <= set(store.spec.cameras)
-    names = known if same else list(store.spec.cameras)[:1]
-    if sizes.spec is not None:
-        sizes.spec.expect(store.spec, f"The model {config.model}", f"the dataset {source}", PARTS)
-    actions = np.asarray(store.column("action"), np.float32).reshape(-1, len(store.spec.action))
-    proprio = np.asarray(store.column(STATE_KEY), np.float32) if model.state.proprio else None
-    every = 1 if sizes.readout else hold_of(model, store.spec)
-    caches = {}
-    if every == 1:
-        caches = encode_cameras(store, encoder, readout, source.parent / "cache", names)
-
-    def track(episode: int) -> Track:
-        rows = slice(store.offsets[episode], store.offsets[episode + 1])
-        taken, own = actions[rows], None if proprio is None else proprio[rows]
-        if every == 1:
-            return forecaster.track(
-                [cache.episode(episode) for cache in caches.values()], taken, own
-            )
-        # A token shows two decisions: frames in between are not those that it was trained on.
-        shown = store.episode(episode)
-        images = {name: shown.images[name][::every] for name in names}
-        first = np.arange(0, len(taken), every)
-        lasts = np.diff([*first, len(taken)]).astype(np.float32)
-        held = np.add.reduceat(taken, first) / lasts[:, None]
-        thin = replace(
-            shown, images=images, action=held, state=shown.state[::every], reward=None, columns={}
-        )
-        features = [look(encoder, [thin], [name])[0].float().numpy() for name in names]
-        return forecaster.track(features, held, None if own is None else own[::every])
-
-    chosen, notes, mean = list(range(len(store))), [], None
-    if every > 1:
-        notes.append(
-            f"The model decides at every {every}th step: only those are looked at, and actions in "
-            "between are averaged."
-        )
-    if source.resolve() == (config.model.parent / DATA).resolve():
-        notes.append("The model has learned from these episodes.")
-    if store.fingerprint == sizes.dataset_fingerprint:
-        training, chosen = load_split(config.model) or split_episodes(len(store), 0.1, 0)
-        notes.append("The model was trained on this dataset: only held-out episodes are used.")
-        # Enough for a mean; all of them would have to be held at once.
-        mean = torch.cat([track(i).features for i in training[:MEAN_EPISODES]]).mean(0)
-    chosen = chosen[: config.episodes]
-    return _Measured(forecaster, [track(i) for i in chosen], mean, notes)
+    return _Measured(forecaster, [forecaster.track([features], still)], notes=[note])
 
 
 def _middle(model: WorldModel) -> np.ndarray:

@@ -59,6 +59,20 @@ def _planned(result: Result) -> list[Table]:
     return [Table("Planned against recorded", titles, rows, labels=1)] if rows else []
 
 
+def imagine_table(result: Result) -> Table:
+    """Errors of imagined pictures: horizons down, guesses across."""
+    names = ("imagined", "decoded", "persistence", "mean", "shuffled-actions")
+    rows = []
+    for task in sorted(result.tasks, key=lambda task: int(task[1:])):
+        keys = [
+            f"picture-error/{task}" if name == "imagined" else f"{name}:picture-error/{task}"
+            for name in names
+        ]
+        cells = [Cell(interval(result.summary[k]) if k in result.summary else "–") for k in keys]
+        rows.append([Cell(task[1:]), *cells])
+    return Table("Error of pictures, 1: the mean picture", ("horizon", *names), rows, labels=1)
+
+
 def _cell(name: str, entry: Entry, brief: bool) -> Cell:
     mine = name.endswith("loop")
     text = number(entry["mean"]) if brief and not mine else interval(entry)

@@ -25,7 +25,13 @@ from foresight.training.experience import expect_actions, save_split, split_of
 from foresight.training.learner import Learner
 from foresight.training.learning_run import LearningRun
 from foresight.training.new_model import AXES_PICTURES, fitted
-from foresight.training.offline import HorizonError, TrainConfig, Trained, horizon_errors
+from foresight.training.offline import (
+    HorizonError,
+    TrainConfig,
+    Trained,
+    expect_no_decoder,
+    horizon_errors,
+)
 from foresight.training.replay import Replay
 from foresight.training.run_data import (
     EXPERT,
@@ -83,6 +89,7 @@ class DatasetTrainer(LearningRun):
         cameras: Sequence[str] = (),
     ) -> None:
         expect_actions(dataset)
+        expect_no_decoder(config.heads)
         self.dataset, self.eyes, self.config = dataset, eyes, config
         self.encoder, whole = replace(eyes, readout="tokens").load()
         self.stream = FeatureStream(self.encoder, whole)

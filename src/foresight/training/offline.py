@@ -231,7 +231,21 @@ def _heads(config: TrainConfig, experience: Experience) -> HeadsConfig:
             f"{heads.values} values, a prior or a readout of proprioception are learned together "
             "with a state adapter (--state adapter): leave them out, or choose it."
         )
+    expect_no_decoder(heads)
     return replace(heads, reward="none") if experience.rewards is None else heads
+
+
+def expect_no_decoder(heads: HeadsConfig) -> None:
+    """Refuse a decoder, which is learned when the state stands.
+
+    Raises:
+        ForesightError: one is asked for.
+    """
+    if heads.decoder:
+        raise ForesightError(
+            f"A decoder of {heads.decoder} pixels is learned after the model: train without, then "
+            "`foresight imagine MODEL DATASET`."
+        )
 
 
 def _fit_state(model: WorldModel, experience: Experience, seed: int) -> None:

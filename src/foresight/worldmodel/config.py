@@ -80,8 +80,16 @@ class HeadsConfig:
     proprio: int = 0
     """Numbers of proprioception that are read off the state in training, a dense lesson in where
     things are; acting never needs them."""
+    decoder: int = late(0)
+    """Side of the pictures that are decoded from the state, to look at imagined futures; 0 for
+    none. It is learned afterwards (`foresight imagine`)."""
 
     def __post_init__(self) -> None:
+        if self.decoder and (self.decoder < 8 or self.decoder.bit_count() != 1):
+            raise ForesightError(
+                f"Pictures of side {self.decoder} cannot be decoded: choose 8, 16, 32, 64, … or 0 "
+                "for none."
+            )
         if self.hidden < 1 or self.values < 0 or self.values == 1 or self.proprio < 0:
             raise ForesightError(
                 f"Heads of width {self.hidden} with {self.values} values and {self.proprio} "

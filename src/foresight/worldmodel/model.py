@@ -20,6 +20,7 @@ from foresight.worldmodel.actions import normalised, scaled
 from foresight.worldmodel.config import WorldModelConfig
 from foresight.worldmodel.dynamics.build import build_dynamics
 from foresight.worldmodel.heads.continuation import ContinuationHead
+from foresight.worldmodel.heads.decoder import PictureDecoder
 from foresight.worldmodel.heads.mlp_reward import RewardModel
 from foresight.worldmodel.heads.prior import ActionPrior
 from foresight.worldmodel.heads.proprio import ProprioReadout
@@ -46,6 +47,7 @@ class WorldModel(nn.Module):
         prior: actions that a policy would take.
         proprio: the robot's own numbers, read off z in training.
         continuation: ``logits(z, a)`` of the episode going on.
+        decoder: pictures of a state.
 
     Args:
         config: kinds and sizes.
@@ -66,6 +68,9 @@ class WorldModel(nn.Module):
         )
         self.continuation = (
             ContinuationHead(latent, actions, heads.hidden) if heads.continuation else None
+        )
+        self.decoder = (
+            PictureDecoder(latent, len(config.cameras), heads.decoder) if heads.decoder else None
         )
 
     @property
@@ -143,7 +148,7 @@ class WorldModel(nn.Module):
         smaller = replace(
             config,
             dynamics=replace(config.dynamics, members=members),
-            heads=replace(config.heads, values=min(VALUES, config.heads.values)),
+            heads=replace(config.heads, values=min(VALUES, config.heads.values), decoder=0),
         )
         small = type(self)(smaller)
         held = self.state_dict()
