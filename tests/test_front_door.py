@@ -12,6 +12,7 @@ import pytest
 
 import foresight
 from foresight.core.errors import ForesightError
+from foresight.training.offline import TrainConfig
 
 FUNCTIONS = (
     "collect",
@@ -57,6 +58,8 @@ def test_every_function_has_an_example_that_runs(tmp_path, monkeypatch):
         (lambda: foresight.evaluate(3, "fake_robot:FakeRobot"), "3 is no policy"),
         (lambda: foresight.evaluate("zero", "fake_robot:FakeRobot", episodes=0), "at least 1"),
         (lambda: foresight.collect("fake_robot:FakeRobot", "zero", 0, "x"), "at least 1"),
+        (lambda: foresight.train("x", "dreams", "y"), "choose world-model, bc or chunk"),
+        (lambda: foresight.train("x", "bc", "y", config=TrainConfig()), "CloningTraining"),
         (lambda: foresight.load_dataset("nowhere"), "nowhere"),
         (lambda: foresight.evaluate("zero", "no-such-robot"), "no-such-robot"),
     ],

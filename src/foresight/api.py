@@ -33,8 +33,9 @@ from foresight.rollout.collect import collect as run_plan
 from foresight.rollout.tries import plan_successful
 from foresight.training.chunk.train import ChunkTraining
 from foresight.training.cloning import CloningTraining
-from foresight.training.loop import FitConfig
+from foresight.training.from_dataset import train_from_dataset
 from foresight.training.offline import TrainConfig
+from foresight.worldmodel.config import StateEncoderConfig
 from foresight.worldmodel.model import WorldModel
 
 
@@ -104,11 +105,12 @@ def train(
     cameras: Sequence[str] = (),
     epochs: int | None = None,
     device: str = "cpu",
-    seed: int = 0,
+    seed: int | None = None,
+    config: TrainConfig | CloningTraining | ChunkTraining | None = None,
 ) -> WorldModel | ClonedPolicy | ChunkPolicy:
     """Encode a dataset and learn from it; run again after a stop, it goes on where it was.
 
-    The defaults of ``foresight train``, which can set everything else, too.
+    The defaults of ``foresight train``; ``config`` sets everything else.
 
     >>> import foresight
     >>> model = foresight.train("recordings/cart", "world-model", "runs/cart", epochs=1)
@@ -124,34 +126,47 @@ def train(
         cameras: to see with; all of the dataset's if none is named.
         epochs: passes over the training episodes, if not the usual number.
         device: where encoder and networks run.
-        seed: of weights, split and order.
+        seed: of weights, split and order; the configuration's, which is usually 0, if not given.
+        config: of the kind. A world model whose state is an adapter
+            (``TrainConfig(state=StateEncoderConfig("adapter"))``) learns in updates, not passes.
 
     Raises:
-        ForesightError: an unknown kind, too few episodes, or another training's folder.
+        ForesightError: an unknown kind or a configuration of another one, too few episodes, or
+            another training's folder.
     """
+    if kind not in _TRAININGS:
+        raise ForesightError(f"There is no training {kind!r}: choose world-model, bc or chunk.")
+    found = config if config is not None else _TRAININGS[kind]()
+    if not isinstance(found, _TRAININGS[kind]):
+        raise ForesightError(
+            f"A {type(found).__name__} does not configure the training {kind!r}: give a "
+            f"{_TRAININGS[kind].__name__}."
+        )
     data = dataset if isinstance(dataset, Dataset) else Dataset.open(dataset)
     eyes = EncoderConfig(encoder, device=device)
     root = data.path.parent / "cache"
 
-    def fitted(fit: FitConfig) -> FitConfig:
-        return replace(fit, device=device, seed=seed, epochs=epochs or fit.epochs)
-
-    config, folder = TrainConfig(), Path(out)
-    if kind == "chunk":
-        chunks = ChunkTraining()
-        chunks = replace(chunks, fit=fitted(chunks.fit))
+    fit = replace(found.fit, device=device, epochs=epochs or found.fit.epochs)
+    fit = replace(fit, seed=fit.seed if seed is None else seed)
+    found, folder = replace(found, fit=fit), Path(out)
+    if isinstance(found, ChunkTraining):
         if epochs:  # passes, not checks of a number of updates
-            chunks = replace(chunks, fit=replace(chunks.fit, updates=0))
-        return ChunkPolicy(learn_chunks(data, eyes, chunks, folder, root, cameras)[0])
+            found = replace(found, fit=replace(fit, updates=0))
+        return ChunkPolicy(learn_chunks(data, eyes, found, folder, root, cameras)[0])
+    if isinstance(found, TrainConfig) and found.state.kind == "adapter":
+        return train_from_dataset(data, eyes, found, folder, cameras).model
     loaded, readout = eyes.load()
     caches = encode_cameras(data, loaded, readout, root, cameras or None)
-    if kind == "world-model":
-        return learn(data, caches, eyes, replace(config, fit=fitted(config.fit)), folder).model
-    if kind == "bc":
-        cloning = CloningTraining()
-        cloning = replace(cloning, fit=fitted(cloning.fit))
-        return clone(data, caches, eyes, config.state, cloning, folder)[0]
-    raise ForesightError(f"There is no training {kind!r}: choose world-model, bc or chunk.")
+    if isinstance(found, TrainConfig):
+        return learn(data, caches, eyes, found, folder).model
+    return clone(data, caches, eyes, StateEncoderConfig(), found, folder)[0]
+
+
+_TRAININGS: dict[str, type[TrainConfig | CloningTraining | ChunkTraining]] = {
+    "world-model": TrainConfig,
+    "bc": CloningTraining,
+    "chunk": ChunkTraining,
+}
 
 
 def evaluate(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import foresight
 from foresight import cli
 from foresight.core.episode import Episode
 from foresight.core.errors import ForesightError
@@ -164,8 +165,13 @@ def test_without_rewards_the_prior_learns_what_was_shown_and_acts(tmp_path):
     shown = recorded(tmp_path / "data", rewards=False)
     training = replace(CONFIG.adapter, representation_updates=60, updates=20)
     training = replace(training, learner=replace(training.learner, lr=3e-3))
-    trained = train_from_dataset(shown, EYES, replace(CONFIG, adapter=training), tmp_path / "model")
-    model = trained.model
+    model = foresight.train(
+        shown,
+        "world-model",
+        tmp_path / "model",
+        encoder=EYES.encoder,
+        config=replace(CONFIG, adapter=training),
+    )
     assert model.reward is None and model.value is None and model.prior is not None
     first, *_, last = read_metrics(tmp_path / "model" / "metrics.jsonl")
     assert {"representation/imitation", "representation/proprio"} <= set(first)
