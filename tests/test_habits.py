@@ -53,6 +53,14 @@ def test_pins_are_what_runs_here():
     assert not names - tools - of_cuda - set(PINS)
 
 
+def test_the_plugins_environment_adds_pinned_packages_and_replaces_none():
+    """They are installed beside links to the packages of .venv: pip must not touch those."""
+    lines = (ROOT / "plugins/lerobot_policy_foresight/constraints.txt").read_text().splitlines()
+    added = [Requirement(line) for line in lines]
+    assert added and all(str(each.specifier).startswith("==") for each in added)
+    assert not {plain(each.name) for each in added} & set(PINS)
+
+
 def large_files(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     script = ROOT / "scripts" / "large_files.py"
     return subprocess.run(

@@ -218,7 +218,21 @@ def read_header(folder: Path | str, expected: str | None = None) -> Header:
             f"{folder} holds no {CONFIG}, so it is no checkpoint: give the folder that a training "
             "wrote."
         )
-    raw = read_json(path)
+    return parse_header(read_json(path), folder, expected)
+
+
+def parse_header(raw: Any, folder: Path, expected: str | None = None) -> Header:
+    """What ``config.json`` says, for programs that keep it in a file of their own.
+
+    Args:
+        raw: read from JSON.
+        folder: of the checkpoint, for sentences.
+        expected: as in :func:`read_header`.
+
+    Raises:
+        ForesightError: as :func:`read_header`.
+    """
+    path = folder / CONFIG
     if not isinstance(raw, dict) or not isinstance(raw.get("type"), str) or "config" not in raw:
         raise ForesightError(
             f"{path} does not say of what type it is: it was not written by this program, or by a "
