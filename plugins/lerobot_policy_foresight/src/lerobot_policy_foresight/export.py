@@ -14,7 +14,7 @@ from lerobot_policy_foresight.processor_foresight import make_foresight_pre_post
 
 
 def export(checkpoint: Path | str, folder: Path | str) -> Path:
-    """Write what ``--policy.path`` and ``from_pretrained`` read: configuration, weights, processors.
+    """Write what ``--policy.path`` names: configuration, weights, processors.
 
     Args:
         checkpoint: folder or hub id of an action-chunk policy.
