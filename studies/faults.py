@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from foresight.core.progress import track
 from foresight.data.dataset import Dataset
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
+from foresight.perception.bundled import FORESIGHT_SMALL
 from studies.registry import Request
 
 LEARNED = "point_mass-easy"
@@ -46,6 +47,8 @@ class FaultsConfig:
     """Epochs of the training."""
     seed: int = 0
     """Seeds the moments."""
+    encoder: str = FORESIGHT_SMALL
+    """The eyes of what learns, encodes and trains."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def presets() -> dict[str, FaultsConfig]:
 
 def reproduce(request: Request) -> Result:
     """Kill and resume every stage."""
-    return run(presets()[request.preset], request.folder)
+    return run(replace(presets()[request.preset], encoder=request.encoder), request.folder)
 
 
 def run(config: FaultsConfig, folder: Path) -> Result:
@@ -99,10 +102,11 @@ def victims(config: FaultsConfig, base: Path) -> list[Victim]:
     data, cache = str(base / "data"), str(base / "cache")
     schedule = ["--train.fit.epochs", str(config.epochs), "--train.fit.batch", "64"]
     learn = ["learn", LEARNED, "--preset", "smoke", "--seeds", "1", "--baselines", "zero"]
+    eyes = ["--encoder", config.encoder]
     return [
         Victim(
             "learn",
-            lambda out: [*learn, "--workers", "1", "--run", str(out / "learn")],
+            lambda out: [*learn, *eyes, "--workers", "1", "--run", str(out / "learn")],
             lambda out: _episodes(out / "learn" / LEARNED / "data"),
             lambda out: (
                 _digest(out / "learn" / LEARNED / "data")
@@ -117,13 +121,22 @@ def victims(config: FaultsConfig, base: Path) -> list[Victim]:
         ),
         Victim(
             "encode",
-            lambda out: ["encode", data, "--cache", str(out / "cache")],
+            lambda out: ["encode", data, *eyes, "--cache", str(out / "cache")],
             lambda out: _encoded(out / "cache"),
             lambda out: _digest(out / "cache"),
         ),
         Victim(
             "train",
-            lambda out: ["train", data, "--cache", cache, "--out", str(out / "model"), *schedule],
+            lambda out: [
+                "train",
+                data,
+                *eyes,
+                "--cache",
+                cache,
+                "--out",
+                str(out / "model"),
+                *schedule,
+            ],
             lambda out: _epochs(out / "model"),
             lambda out: _digest(out / "model", ("model.safetensors", "horizon_errors.json")),
         ),
@@ -164,7 +177,9 @@ def _kill_once(victim: Victim, base: Path, out: Path, delay: float) -> list[Row]
 def _start(words: Sequence[str]) -> BaseProcess:
     """The command in a process of its own, forked from one that has imported and done nothing."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["foresight.pipelines.learn", "foresight.cli.train"])
+    # What the first optimiser imports, too.
+    preload = ["foresight.pipelines.learn", "foresight.cli.train", "torch._dynamo"]
+    context.set_forkserver_preload(preload)
     process = context.Process(target=_command, args=(list(words),))
     process.start()
     return process

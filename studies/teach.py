@@ -164,7 +164,8 @@ def reproduce(request: Request) -> Result:
         return beside(result, before)
     tasks = request.tasks or ("point_mass-easy",)
     for task in tasks:
-        online = replace(planning.presets()["smoke"].online, task=canonical(task))
+        online = planning.presets()["smoke"].online
+        online = replace(online, task=canonical(task), encoder=sizes.encoder)
         OnlineTrainer(online, folder / "models" / online.task).run()
     return run(sizes, tasks, folder / "models", folder, request.processes)
 

@@ -1,11 +1,18 @@
 """What holds for every test."""
 
+import os
+import sys
+
 import hypothesis
 import jaxtyping
 import pytest
 import torch
 
 from made_once import made_once
+
+# Many processes begin: each would compile the program anew where compiled files are forbidden.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A slow machine is no fault of the code.
 hypothesis.settings.register_profile(
@@ -39,7 +46,15 @@ def _wrong_arrays(request):
 
 
 @pytest.fixture(scope="session")
-def tiny_learned(tmp_path_factory):
+def tiny_eyes(tmp_path_factory):
+    """The folder of an encoder that costs next to nothing, as text."""
+    from tiny_eyes import save_tiny_eyes
+
+    return str(made_once(tmp_path_factory, "eyes", save_tiny_eyes))
+
+
+@pytest.fixture(scope="session")
+def tiny_learned(tmp_path_factory, tiny_eyes):
     """The folder of a task that was learned for a moment, as ``foresight learn`` leaves it."""
     from foresight.planning.config import MPCConfig
     from foresight.training.learner_config import LearnerConfig
@@ -48,6 +63,7 @@ def tiny_learned(tmp_path_factory):
 
     config = OnlineConfig(
         task="point_mass-easy",
+        encoder=tiny_eyes,
         steps=4 * 2 * 16,
         random_episodes=2,
         expert=None,

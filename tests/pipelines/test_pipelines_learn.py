@@ -26,15 +26,18 @@ from tripping_robot import TrippingRobot
 pytestmark = pytest.mark.slow
 
 
-WORDS = ["learn", "point_mass-easy", "--preset", "smoke", "--workers", "1"]
+@pytest.fixture(scope="module")
+def words(tiny_eyes):
+    line = ["learn", "point_mass-easy", "--preset", "smoke", "--workers", "1"]
+    return [*line, "--encoder", tiny_eyes]
 
 
 @pytest.fixture(scope="module")
-def smoke_run(tmp_path_factory):
+def smoke_run(tmp_path_factory, words):
     folder = tmp_path_factory.mktemp("learn")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert cli.main(WORDS) == 0
+        assert cli.main(words) == 0
     return folder
 
 
@@ -46,8 +49,8 @@ def learned(smoke_run, tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_smoke_run_learns_and_measures_beside_baselines(learned, capsys):
-    tmp_path, words = learned, WORDS
+def test_smoke_run_learns_and_measures_beside_baselines(learned, words, capsys):
+    tmp_path = learned
     result = load(tmp_path / "runs" / "planning" / "planning.json")
     assert {"mpc/point_mass-easy", "zero/point_mass-easy"} <= set(result.summary)
     assert result.protocol == "seed200"
@@ -60,12 +63,13 @@ def test_smoke_run_learns_and_measures_beside_baselines(learned, capsys):
     assert "juggle" in capsys.readouterr().err
 
 
-def test_a_registered_robot_without_a_simulator_to_look_into(tmp_path, capsys):
+def test_a_registered_robot_without_a_simulator_to_look_into(tmp_path, tiny_eyes, capsys):
     """Two cameras, early ends, no time limit of its own, nobody who knows the task."""
     if "lab/tripping" not in env_ids():
         register_env("lab/tripping", TrippingRobot)
     words = ["learn", "lab/tripping", "--preset", "smoke", "--workers", "1", "--run", str(tmp_path)]
     words += ["--baselines", "zero", "oracle", "--length", "30", "--steps", "90", "--seeds", "1"]
+    words += ["--encoder", tiny_eyes]
     assert cli.main(words) == 0
     assert "has no oracle" in capsys.readouterr().err
     run, result = tmp_path / "lab-tripping", load(tmp_path / "planning.json")
@@ -89,8 +93,8 @@ def test_it_is_measured_for_as_long_as_it_learned_where_nothing_else_ends_an_epi
     assert planning.evaluated_in(limited).time_limit is None
 
 
-def test_the_inverse_model_is_a_rival_on_the_same_seeds(learned, monkeypatch, capsys):
-    tmp_path, words = learned, WORDS
+def test_the_inverse_model_is_a_rival_on_the_same_seeds(learned, words, monkeypatch, capsys):
+    tmp_path = learned
     folder = tmp_path / "runs/planning/point_mass-easy"
     weights = (folder / "model" / "model.safetensors").read_bytes()
     before = (folder / "rows.jsonl").read_text()

@@ -23,11 +23,16 @@ TASK = "point_mass-easy"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def words(tiny_eyes):
+    return ["reproduce", "teach", "--preset", "smoke", "--workers", "1", "--encoder", tiny_eyes]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, words):
     folder = tmp_path_factory.mktemp("teach")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert cli.main(["reproduce", "teach", "--preset", "smoke", "--workers", "1"]) == 0
+        assert cli.main(words) == 0
     return folder / "runs" / "teach-smoke"
 
 
@@ -56,12 +61,12 @@ def test_replaying_a_demonstration_from_its_own_start_is_the_demonstration(run):
     np.testing.assert_allclose(returns["open-loop"], returns["demonstration"], atol=1e-5)
 
 
-def test_nothing_is_run_twice(run, monkeypatch):
+def test_nothing_is_run_twice(run, words, tiny_eyes, monkeypatch):
     monkeypatch.chdir(run.parents[1])
     before = (run / TASK / "rows.jsonl").read_text()
-    assert cli.main(["reproduce", "teach", "--preset", "smoke", "--workers", "1"]) == 0
+    assert cli.main(words) == 0
     assert (run / TASK / "rows.jsonl").read_text() == before
-    sizes = replace(presets()["smoke"], rivals=("magic",))
+    sizes = replace(presets()["smoke"], rivals=("magic",), encoder=tiny_eyes)
     with pytest.raises(ForesightError, match="Rival 'magic'"):
         teach.run(sizes, [TASK], run / "models", run, 1)
 
@@ -73,10 +78,11 @@ def test_the_device_reaches_the_agent(monkeypatch):
     assert found == ["cuda:1"]
 
 
-def test_the_verb_records_follows_and_films(run, capsys, tmp_path, monkeypatch):
+def test_the_verb_records_follows_and_films(run, tiny_eyes, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = str(run / "models" / TASK / "model")
     words = ["teach", TASK, "--model", model, "--preset", "smoke", "--seed", "1"]
+    words += ["--encoder", tiny_eyes]
     assert cli.main(words) == 0
     assert "of the demonstration followed" in capsys.readouterr().out
     film = open_demonstration(tmp_path / "runs/teach" / f"{TASK}-faithful.mp4")
@@ -90,9 +96,9 @@ def test_the_verb_records_follows_and_films(run, capsys, tmp_path, monkeypatch):
     assert cli.main(["teach", TASK, "--model", str(tmp_path)]) == 2
 
 
-def test_of_several_demonstrations_the_one_that_begins_alike_is_followed(run):
+def test_of_several_demonstrations_the_one_that_begins_alike_is_followed(run, tiny_eyes):
     store = run / TASK / "demonstrations"
-    agent = NearestFactory(str(run / "models" / TASK / "model"), str(store), "inverse")(
+    agent = NearestFactory(str(run / "models" / TASK / "model"), str(store), "inverse", tiny_eyes)(
         spec_of_task(TASK)
     )
     for index in (1, 0):
@@ -103,9 +109,10 @@ def test_of_several_demonstrations_the_one_that_begins_alike_is_followed(run):
         assert np.isfinite(agent.act(first)).all()
 
 
-def test_an_agent_says_what_it_cannot_follow(run):
+def test_an_agent_says_what_it_cannot_follow(run, tiny_eyes):
     store = run / TASK / "demonstrations"
-    agent = TaughtFactory(str(run / "models" / TASK / "model"), str(store))(spec_of_task(TASK))
+    model = str(run / "models" / TASK / "model")
+    agent = TaughtFactory(model, str(store), encoder=tiny_eyes)(spec_of_task(TASK))
     assert isinstance(agent, TaughtAgent)
     with pytest.raises(ForesightError, match="has not been shown anything"):
         TaughtAgent.reset(agent, Observation(), 0)

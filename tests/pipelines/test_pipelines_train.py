@@ -34,9 +34,9 @@ def dataset(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(dataset):
+def trained(dataset, tiny_eyes):
     out = dataset.parent / "model"
-    run("train", dataset, "--out", out, "--encoder", "random-small", *SHORT, *SMALL,
+    run("train", dataset, "--out", out, "--encoder", tiny_eyes, *SHORT, *SMALL,
         "--train.state.kind", "pca", "--latent", "6", "--train.state.history", "2", "--seed", "3",
         "--train.state.proprio", "--train.heads.continuation")  # fmt: skip
     return out
@@ -62,9 +62,9 @@ def test_dynamics_and_drift_of_any_dataset(dataset, trained, tmp_path):
     assert load_result(tmp_path / "drift" / "drift.json").rows
 
 
-def test_cloning_of_any_dataset(dataset, tmp_path):
+def test_cloning_of_any_dataset(dataset, tiny_eyes, tmp_path):
     out = tmp_path / "policy"
-    run("train", dataset, "--out", out, "--policy", "bc", "--encoder", "random-small",
+    run("train", dataset, "--out", out, "--policy", "bc", "--encoder", tiny_eyes,
         "--bc.fit.epochs", "1", "--train.state.kind", "pca", "--latent", "4")  # fmt: skip
     policy = load(out)
     assert isinstance(policy, ClonedPolicy)

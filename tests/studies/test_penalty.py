@@ -37,7 +37,7 @@ def few_resamples(monkeypatch):
 def parts(tiny_learned, tmp_path_factory):
     model = WorldModel.load(tiny_learned / "model")
     folder = tmp_path_factory.mktemp("held-out")
-    eyes = load_encoder("foresight-small")
+    eyes = load_encoder(model.config.encoder)
     return model, eyes, folder, collect_held_out(model, eyes, SEARCH, HELD, folder)
 
 

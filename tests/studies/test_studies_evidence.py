@@ -25,8 +25,11 @@ SHORT = HeldOutConfig(episodes=2, parallel=2, length=24)
 
 
 @pytest.fixture(autouse=True)
-def few_resamples(monkeypatch):
+def small(monkeypatch, tiny_eyes):
     monkeypatch.setattr(measured, "RESAMPLES", 20)
+    smoke = dmc1000.presets()["smoke"]
+    smoke = replace(smoke, learn=replace(smoke.learn, encoder=tiny_eyes))
+    monkeypatch.setattr(dmc1000, "presets", lambda: {"smoke": smoke})
 
 
 def reproduce(name, run, *words):

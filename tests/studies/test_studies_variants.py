@@ -86,7 +86,7 @@ def test_the_reflex_does_the_priors_mean(parts):
 
 
 def play(make, protocol, steps):
-    env = EnvConfig("point_mass-easy", protocol, size=64, quality="smooth")
+    env = EnvConfig("point_mass-easy", protocol, size=32, quality="smooth")
     (episode,) = run_episodes(env, make, [5], max_steps=steps)
     return episode.action
 
@@ -97,7 +97,7 @@ def robot(protocol):
 
 def test_it_decides_in_the_rhythm_of_the_protocol(parts, tiny_learned, tmp_path):
     model, grounds = parts
-    encoder = load_encoder("foresight-small")
+    encoder = load_encoder(model.config.encoder)
     assert (hold_of(model, robot("seed200")), hold_of(model, robot("dmc1000"))) == (2, 1)
     grounds.save(tmp_path / "grounds.safetensors")
     factory = VariantFactory(
@@ -105,6 +105,7 @@ def test_it_decides_in_the_rhythm_of_the_protocol(parts, tiny_learned, tmp_path)
         str(tmp_path / "grounds.safetensors"),
         variant("NO_UNCERT"),
         search=SEARCH,
+        encoder=model.config.encoder,
     )
     factory = pickle.loads(pickle.dumps(factory))
     held = play(factory, "seed200", 6)

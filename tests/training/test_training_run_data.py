@@ -23,7 +23,7 @@ def model(tiny_learned):
 
 def test_every_episode_is_there_with_its_frames_and_where_it_comes_from(tiny_learned):
     dataset = Dataset.open(tiny_learned / "data")
-    assert dataset.lengths == [8] * 8 and dataset.spec.cameras == {"camera": (64, 64)}
+    assert dataset.lengths == [8] * 8 and dataset.spec.cameras == {"camera": (32, 32)}
     assert [meta.info["round"] for meta in dataset.metas] == [0, 0, 1, 1, 2, 2, 3, 3]
     assert [meta.info["seed"] for meta in dataset.metas] == list(range(1_000_000, 1_000_008))
     assert [meta.info["policy"] for meta in dataset.metas][::2] == ["ar1:0.8:clip"] + 3 * [
@@ -32,7 +32,7 @@ def test_every_episode_is_there_with_its_frames_and_where_it_comes_from(tiny_lea
     assert dataset.folded  # any other LeRobot reader sees all of it
     assert dataset.has("action.expert") and np.isnan(dataset.column("action.expert")).all()
     frames = dataset.frames(0)
-    assert frames.shape == (8, 64, 64, 3) and (frames[0] != frames[-1]).any()
+    assert frames.shape == (8, 32, 32, 3) and (frames[0] != frames[-1]).any()
 
 
 def test_a_replay_is_what_was_learned_from(tiny_learned, model):
@@ -57,7 +57,7 @@ def test_features_are_made_again_from_the_frames(tiny_learned, model, tmp_path):
     shutil.copytree(tiny_learned, run)
     shutil.rmtree(run / "cache")
     again = load_replay(model, run)
-    torch.testing.assert_close(again.features, whole.features, rtol=0.1, atol=0.05)
+    torch.testing.assert_close(again.features, whole.features, rtol=0.1, atol=0.1)
     assert len(list((run / "cache").rglob("*.safetensors"))) == 4
     file = FeatureFiles(run, model).file(2)
     file.write_bytes(b"no")

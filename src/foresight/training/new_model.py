@@ -78,7 +78,7 @@ def build_model(
             discount=config.discount,
             repeat=config.repeat,
             rewards=reward_range(rewards, config.repeat),
-            encoder=encoder.name,
+            encoder=config.encoder,
             encoder_fingerprint=encoder.fingerprint,
             spec=spec,
         ),

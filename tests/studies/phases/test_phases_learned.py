@@ -39,8 +39,9 @@ def test_a_file_that_is_there_is_read_and_left_alone(here, capsys):
     assert path.read_bytes() == before and not (here / "runs").exists()
 
 
-def test_what_is_missing_is_learned_and_measured_once(here, capsys, monkeypatch):
+def test_what_is_missing_is_learned_and_measured_once(here, tiny_eyes, capsys, monkeypatch):
     words = ["reproduce", "phase-9", "--preset", "smoke", "--workers", "1", "--seeds", "1"]
+    words += ["--encoder", tiny_eyes]
     assert cli.main(words) == 0
     folder = here / "runs" / "learned-smoke"
     for name in ("planning", "teach"):

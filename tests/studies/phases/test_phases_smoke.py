@@ -18,12 +18,13 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, tiny_eyes):
     """Runs a phase in a folder that all share and gives its result and what was printed."""
     folder = tmp_path_factory.mktemp("phases")
 
     def phase(name, capsys):
         words = ["reproduce", name, "--preset", "smoke", "--run", str(folder), "--workers", "1"]
+        words += ["--encoder", tiny_eyes]
         assert cli.main(words) in (0, None)
         return load(folder / f"{name}.json"), capsys.readouterr().out
 
