@@ -372,3 +372,12 @@ def test_foresight_reads_what_lerobot_recorded(tmp_path):
         for camera, frames in told.images.items():
             error = np.abs(back.images[camera].astype(float) - frames).mean()
             assert error < 6, camera
+
+
+def test_another_encoder_is_refused(folder, dataset):
+    seen = batch_of(shown(dataset, 0)[0])
+    same, *_ = loaded(folder, dataset, encoder="foresight-small")
+    assert same.select_action(seen).shape == (1, 2)
+    other, *_ = loaded(folder, dataset, encoder="random-small")
+    with pytest.raises(ForesightError, match="was trained on encoder"):
+        other.select_action(seen)
