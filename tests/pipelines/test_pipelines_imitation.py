@@ -30,7 +30,7 @@ from foresight.training.chunk.train import Augmentation, ChunkTraining
 from made_once import made_once
 from robots import ROBOT, Driver
 
-SMALL = ["--encoder", "random-small", "--chunk.fit.epochs", "2", "--chunk.fit.updates", "6",
+SMALL = ["--chunk.fit.epochs", "2", "--chunk.fit.updates", "6",
          "--chunk.fit.batch", "8", "--chunk.network.width", "16", "--chunk.network.heads", "2",
          "--chunk.network.layers", "1", "--chunk.network.feedforward", "32",
          "--chunk.network.chunk", "4"]  # fmt: skip
@@ -48,7 +48,7 @@ def run(*words) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, tiny_eyes):
     """``data``: six demonstrations of the fake robot; ``run``: a policy of chunks with goals."""
 
     def make(folder: Path) -> None:
@@ -57,7 +57,7 @@ def made(tmp_path_factory):
             for episode in episodes:
                 data.append(episode)
         run("train", folder / "data", "--out", folder / "run", "--policy", "chunk", *SMALL,
-            "--chunk.network.goal", "--chunk.network.state-history", "3", "--readout",
+            "--encoder", tiny_eyes, "--chunk.network.goal", "--chunk.network.state-history", "3", "--readout",
             "tubelet:stride=1")  # fmt: skip
 
     return made_once(tmp_path_factory, "imitation", make)
@@ -93,11 +93,11 @@ def test_a_checkpoint_is_loaded_and_judged(made, tmp_path):
     ).read_bytes()
 
 
-def test_live_chunks_are_those_of_the_dataset(made, episode):
+def test_live_chunks_are_those_of_the_dataset(made, tiny_eyes, episode):
     """What is decided live equals what the network says of the cached features."""
     policy = ChunkPolicy.load(made / "run")
     data = Dataset.open(made / "data")
-    encoder, readout = EncoderConfig("random-small", policy.config.readout).load()
+    encoder, readout = EncoderConfig(tiny_eyes, policy.config.readout).load()
     caches = encode_cameras(data, encoder, readout, made / "cache", dtype="float16")
     assert all(cache.array.dtype == np.float16 for cache in caches.values())
     policy.reset(seen(episode, 0), 1)
@@ -115,10 +115,10 @@ def test_live_chunks_are_those_of_the_dataset(made, episode):
         np.testing.assert_allclose(chunk, expected, atol=1e-6)
 
 
-def test_goals_are_last_pictures_of_training_demonstrations(made):
+def test_goals_are_last_pictures_of_training_demonstrations(made, tiny_eyes):
     policy = ChunkPolicy.load(made / "run")
     data = Dataset.open(made / "data")
-    encoder, readout = EncoderConfig("random-small", policy.config.readout).load()
+    encoder, readout = EncoderConfig(tiny_eyes, policy.config.readout).load()
     cache = encode_cameras(data, encoder, readout, made / "cache", dtype="float16")["wrist"]
     ends = [cache.episode(i)[-1] for i in range(len(data))]
     held_out = json.loads((made / "run" / "held-out.json").read_text())["episodes"]
@@ -198,8 +198,8 @@ def test_a_robot_that_does_not_fit_is_named(made, episode):
 
 
 @pytest.mark.parametrize("readout", ["tubelet", "tubelet:stride=0", "last:window=4", "difference"])
-def test_a_step_that_is_skipped_is_remembered(episode, readout):
-    eyes = EncoderConfig("random-small", readout)
+def test_a_step_that_is_skipped_is_remembered(episode, tiny_eyes, readout):
+    eyes = EncoderConfig(tiny_eyes, readout)
     encoder, settings = eyes.load()
     frames = episode.images["front"][:5]
     stream = FeatureStream(encoder, settings)
@@ -208,9 +208,9 @@ def test_a_step_that_is_skipped_is_remembered(episode, readout):
     np.testing.assert_array_equal(stream.push(frames[4]), stream.episode(frames)[4])
 
 
-def test_shifted_copies_have_caches_of_their_own(made, tmp_path):
+def test_shifted_copies_have_caches_of_their_own(made, tiny_eyes, tmp_path):
     data = Dataset.open(made / "data")
-    encoder, readout = EncoderConfig("random-small").load()
+    encoder, readout = EncoderConfig(tiny_eyes).load()
     frames = data.frames(2, "front")
     stream = FeatureStream(encoder, readout)
     shift = Shift(4, 1)
@@ -226,9 +226,9 @@ def test_shifted_copies_have_caches_of_their_own(made, tmp_path):
     assert np.array_equal(shift(prepared, 2), shift(prepared, 2))
 
 
-def test_shifts_and_stills(made, tmp_path):
+def test_shifts_and_stills(made, tiny_eyes, tmp_path):
     words = ["train", made / "data", "--out", tmp_path / "a", "--policy", "chunk", *SMALL,
-             "--chunk.augment.shifts", "1", "--chunk.augment.still", "0.3", "--cameras", "wrist",
+             "--encoder", tiny_eyes, "--chunk.augment.shifts", "1", "--chunk.augment.still", "0.3", "--cameras", "wrist",
              "--chunk.network.head", "flow", "--chunk.network.no-state", "--cache",
              tmp_path / "cache"]  # fmt: skip
     assert cli.main([str(word) for word in words]) == 2  # still pictures have no stills

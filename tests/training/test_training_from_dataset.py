@@ -28,7 +28,6 @@ from foresight.training.offline import TrainConfig
 from foresight.worldmodel.config import HeadsConfig, StateEncoderConfig
 from foresight.worldmodel.model import WorldModel
 
-EYES = EncoderConfig("random-small")
 CONFIG = TrainConfig(
     fit=FitConfig(seed=3),
     state=StateEncoderConfig("adapter", dim=16, n_components=3, hidden=16, proprio=True),
@@ -80,9 +79,14 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(dataset, tmp_path_factory):
+def eyes(tiny_eyes):
+    return EncoderConfig(tiny_eyes)
+
+
+@pytest.fixture(scope="module")
+def whole(dataset, eyes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    return train_from_dataset(dataset, EYES, CONFIG, folder), folder
+    return train_from_dataset(dataset, eyes, CONFIG, folder), folder
 
 
 def test_everything_that_learning_by_acting_learns(dataset, whole):
@@ -122,7 +126,7 @@ class Killed(BaseException):
     ],
 )
 def test_a_killed_training_ends_like_a_whole_one(
-    dataset, whole, tmp_path, monkeypatch, place, name, at
+    dataset, eyes, whole, tmp_path, monkeypatch, place, name, at
 ):
     real, calls = getattr(place, name), []
 
@@ -135,8 +139,8 @@ def test_a_killed_training_ends_like_a_whole_one(
     with monkeypatch.context() as patch:
         patch.setattr(place, name, counted)
         with pytest.raises(Killed):
-            train_from_dataset(dataset, EYES, CONFIG, tmp_path)
-    trained, (expected, folder) = train_from_dataset(dataset, EYES, CONFIG, tmp_path), whole
+            train_from_dataset(dataset, eyes, CONFIG, tmp_path)
+    trained, (expected, folder) = train_from_dataset(dataset, eyes, CONFIG, tmp_path), whole
     weights = "model.safetensors"
     assert (tmp_path / weights).read_bytes() == (folder / weights).read_bytes()
     assert trained.horizon_errors == expected.horizon_errors
@@ -152,16 +156,16 @@ def what_was_learned(folder):
     ]
 
 
-def test_a_folder_of_another_training_is_refused(dataset, whole, tmp_path):
+def test_a_folder_of_another_training_is_refused(dataset, eyes, whole, tmp_path):
     _, folder = whole
     with pytest.raises(ForesightError, match="other settings"):
-        train_from_dataset(dataset, EYES, replace(CONFIG, validation=0.2), folder)
+        train_from_dataset(dataset, eyes, replace(CONFIG, validation=0.2), folder)
     WorldModel.load(folder).save(tmp_path)
     with pytest.raises(ForesightError, match="another kind of training"):
-        train_from_dataset(dataset, EYES, CONFIG, tmp_path)
+        train_from_dataset(dataset, eyes, CONFIG, tmp_path)
 
 
-def test_without_rewards_the_prior_learns_what_was_shown_and_acts(tmp_path):
+def test_without_rewards_the_prior_learns_what_was_shown_and_acts(eyes, tmp_path):
     shown = recorded(tmp_path / "data", rewards=False)
     training = replace(CONFIG.adapter, representation_updates=60, updates=20)
     training = replace(training, learner=replace(training.learner, lr=3e-3))
@@ -169,7 +173,7 @@ def test_without_rewards_the_prior_learns_what_was_shown_and_acts(tmp_path):
         shown,
         "world-model",
         tmp_path / "model",
-        encoder=EYES.encoder,
+        encoder=eyes.encoder,
         config=replace(CONFIG, adapter=training),
     )
     assert model.reward is None and model.value is None and model.prior is not None
@@ -181,16 +185,16 @@ def test_without_rewards_the_prior_learns_what_was_shown_and_acts(tmp_path):
     torch.testing.assert_close(planner.plan(z), model.prior.mean_action(z), atol=1e-4, rtol=0)
     with pytest.raises(ForesightError, match="no rewards"):
         never = replace(CONFIG, adapter=replace(training, imitate="never"))
-        DatasetTrainer(recorded(tmp_path / "blind", rewards=False, state=0), EYES, never, tmp_path)
+        DatasetTrainer(recorded(tmp_path / "blind", rewards=False, state=0), eyes, never, tmp_path)
 
 
 @pytest.mark.slow
-def test_the_verbs_train_measure_and_evaluate(tmp_path, capsys):
+def test_the_verbs_train_measure_and_evaluate(eyes, tmp_path, capsys):
     data, model = str(tmp_path / "data"), str(tmp_path / "model")
     robot = "fake_robot:FakeRobot"
     words = ["collect", robot, "--out", data, "--episodes", "5", "--policies", "ar1:0.9"]
     assert cli.main([*words, "--steps", "12"]) == 0
-    words = ["train", data, "--out", model, "--state", "adapter", "--encoder", "random-small"]
+    words = ["train", data, "--out", model, "--state", "adapter", "--encoder", eyes.encoder]
     words += [
         "--latent",
         "16",
