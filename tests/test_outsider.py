@@ -22,7 +22,7 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_robot_of_ones_own(here, capsys):
+def test_a_robot_of_ones_own(here, tiny_eyes, capsys):
     assert cli.main(["envs", "check", ENV]) == 0
     recorded = foresight.collect(ENV, ["ar1:0.9", "zero"], 10, "recordings")
     assert recorded.spec.difference(foresight.Spec(**vars(recorded.spec))) is None
@@ -30,10 +30,10 @@ def test_a_robot_of_ones_own(here, capsys):
     assert max(recorded.lengths) == 40
     assert any(recorded.episode(i).terminated for i in range(10))
     assert cli.main(["data", "check", "recordings"]) == 0
-    assert cli.main(["encode", "recordings"]) == 0
-    model = foresight.train("recordings", "world-model", "runs/model", epochs=1)
+    assert cli.main(["encode", "recordings", "--encoder", tiny_eyes]) == 0
+    model = foresight.train("recordings", "world-model", "runs/model", encoder=tiny_eyes, epochs=1)
     assert {camera.name for camera in model.config.cameras} == {"front", "wrist"}
-    foresight.train(recorded, "bc", "runs/cloned", epochs=1)
+    foresight.train(recorded, "bc", "runs/cloned", encoder=tiny_eyes, epochs=1)
     assert cli.main(["drift", "recordings", "--model", "runs/model"]) == 0
     result = foresight.evaluate("runs/cloned", ENV, episodes=2, out="runs/result.json", name="mine")
     assert {"mine", "zero", "random"} <= set(result.conditions)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def road(tmp_path_factory):
+def road(tmp_path_factory, tiny_eyes):
     folder = tmp_path_factory.mktemp("road") / "run"
     words = [
         "run",
@@ -29,6 +29,8 @@ def road(tmp_path_factory):
         str(folder),
         "--workers",
         "1",
+        "--encoder",
+        tiny_eyes,
     ]
     assert cli.main(words) in (0, None)
     return folder, words
@@ -37,18 +39,18 @@ def road(tmp_path_factory):
 def test_leaves_a_valid_result_a_page_and_a_film(road):
     folder, _ = road
     result = load(folder / "result.json")
-    assert result.conditions == ["planner:foresight-small", "zero", "random", "expert"]
+    assert result.conditions == ["planner:eyes", "zero", "random", "expert"]
     returns = [row for row in result.rows if "return" in row]
     assert {row["seed"] for row in returns} == {0, 1} and len(returns) == 8
     for row in returns:
         assert row["length"] == 20 and 0 <= row["return"] <= 20
-    entry = result.summary["planner:foresight-small/reacher-easy"]
+    entry = result.summary["planner:eyes/reacher-easy"]
     mine = [row["return"] for row in returns if row["condition"].startswith("planner")]
     assert entry["n"] == 2 and entry["mean"] == pytest.approx(np.mean(mine))
     errors = [row for row in result.rows if row.get("measure") == "prediction-error"]
     assert {row["horizon"] for row in errors} == {1, 2, 3, 4, 5}
     page = (folder / "report.html").read_text()
-    assert "data:video/mp4;base64," in page and "planner:foresight-small" in page
+    assert "data:video/mp4;base64," in page and "planner:eyes" in page
     assert (folder / "videos" / "planner-seed-0.mp4").stat().st_size > 1000
 
 
@@ -87,13 +89,13 @@ def test_live_features_equal_those_of_stored_frames_bit_for_bit(road):
     np.testing.assert_array_equal(stream.episode(live.images["camera"]), stored)
 
 
-def test_evaluate_verb_writes_a_result(road, tmp_path):
+def test_evaluate_verb_writes_a_result(road, tiny_eyes, tmp_path):
     folder, _ = road
     out = tmp_path / "evaluation.json"
     words = ["evaluate", str(folder / "model"), "--out", str(out), "--seeds", "1", "--steps", "3"]
     words += ["--planner.samples", "16", "--planner.elites", "4", "--workers", "1"]
     assert cli.main([*words, "--baselines", "zero"]) in (0, None)
-    assert load(out).summary["planner:foresight-small/reacher-easy"]["n"] == 1
+    assert load(out).summary[f"planner:{tiny_eyes}/reacher-easy"]["n"] == 1
 
 
 def test_collect_encode_train_verbs_go_the_same_way(tmp_path, capsys):
