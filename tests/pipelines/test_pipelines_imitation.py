@@ -57,7 +57,8 @@ def made(tmp_path_factory, tiny_eyes):
             for episode in episodes:
                 data.append(episode)
         run("train", folder / "data", "--out", folder / "run", "--policy", "chunk", *SMALL,
-            "--encoder", tiny_eyes, "--chunk.network.goal", "--chunk.network.state-history", "3", "--readout",
+            "--encoder", tiny_eyes,
+            "--chunk.network.goal", "--chunk.network.state-history", "3", "--readout",
             "tubelet:stride=1")  # fmt: skip
 
     return made_once(tmp_path_factory, "imitation", make)
@@ -228,7 +229,8 @@ def test_shifted_copies_have_caches_of_their_own(made, tiny_eyes, tmp_path):
 
 def test_shifts_and_stills(made, tiny_eyes, tmp_path):
     words = ["train", made / "data", "--out", tmp_path / "a", "--policy", "chunk", *SMALL,
-             "--encoder", tiny_eyes, "--chunk.augment.shifts", "1", "--chunk.augment.still", "0.3", "--cameras", "wrist",
+             "--encoder", tiny_eyes, "--cameras", "wrist",
+             "--chunk.augment.shifts", "1", "--chunk.augment.still", "0.3",
              "--chunk.network.head", "flow", "--chunk.network.no-state", "--cache",
              tmp_path / "cache"]  # fmt: skip
     assert cli.main([str(word) for word in words]) == 2  # still pictures have no stills
