@@ -55,6 +55,15 @@ ENDING = replace(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small_eyes(tiny_eyes):
+    """A dozen runs begin here, and none is about what the bundled encoder sees."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CONFIG", "ENDING"):
+            patch.setitem(globals(), name, replace(globals()[name], encoder=tiny_eyes))
+        yield
+
+
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("learned")
