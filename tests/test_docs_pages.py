@@ -18,10 +18,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("your-dataset", "your-policy", "your-robot", "demonstrations", "metaworld")
-TWO_CAMERAS = {"recordings/two-cameras": "tests/data/lerobot/two-cameras"}
+PAGES = ("README", "your-dataset", "your-policy", "your-robot", "demonstrations", "metaworld")
+RECORDED = "tests/data/lerobot/two-cameras"
+TWO_CAMERAS = {"recordings/two-cameras": RECORDED}
 RECORDINGS = dict.fromkeys(("your-dataset", "your-robot", "demonstrations"), TWO_CAMERAS)
+RECORDINGS["README"] = {"recordings/pick-up": RECORDED}
 """What lies in the folder before a page is read."""
+NETWORK = "facebook/"
+"""Commands that would fetch gigabytes are not run."""
 
 BESIDE = """
 import atexit, shlex, subprocess, sys
@@ -33,13 +37,14 @@ def _beside(line):
 
 def program(page: str) -> str:
     """A page as one script; commands become calls that end it when they fail."""
-    text = (ROOT / "docs" / f"{page}.md").read_text()
+    text = (ROOT / ("README.md" if page == "README" else f"docs/{page}.md")).read_text()
     parts = [BESIDE, "from foresight.cli import main as _verb"]
     for language, code in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.M):
         if language == "python":
             parts.append(code)
         elif language in ("", "bash"):
             lines = [line for line in code.splitlines() if line.startswith("foresight ")]
+            lines = [line for line in lines if NETWORK not in line]
             parts += [
                 f"_beside({line.removesuffix('&')!r})"
                 if line.endswith("&")

@@ -112,7 +112,7 @@ def running_revision(site: Path, cwd: Path) -> str:
 def test_an_installed_wheel_names_the_commit_that_it_was_built_from(tmp_path):
     source = tmp_path / "source"
     (source / "src").mkdir(parents=True)
-    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, source)
     skipped = shutil.ignore_patterns("__pycache__", "encoders", "native")
     shutil.copytree(ROOT / "src" / "foresight", source / "src" / "foresight", ignore=skipped)

@@ -11,6 +11,7 @@ import torch
 from foresight.core.errors import ForesightError
 from foresight.data.dataset import Dataset
 from foresight.pipelines import drift
+from foresight.policies.mpc import hold_of
 from foresight.training.run_data import load_replay
 from foresight.worldmodel.model import WorldModel
 
@@ -58,4 +59,4 @@ def test_a_model_is_measured_on_the_decisions_that_it_learned(tiny_learned, tmp_
         torch.testing.assert_close(one.controls, other.controls)
     slow = Dataset.open(tiny_learned / "data")
     with pytest.raises(ForesightError, match="whole multiple"):
-        drift.hold_of(WorldModel.load(model), replace(slow.spec, fps=slow.spec.fps * 1.5))
+        hold_of(WorldModel.load(model), replace(slow.spec, fps=slow.spec.fps * 1.5))
