@@ -70,6 +70,13 @@ def test_everything_else_stays_and_the_checkpoint_keeps_it(shown, tmp_path):
     assert again.for_planning(None, torch.float32).decoder is None
 
 
+def test_a_model_with_a_decoder_gets_one_of_another_size(shown, tmp_path):
+    tiny = replace(SHORT, side=8, updates=1)
+    few = Seen(squares(2, 0).states, squares(2, 0).pictures[:, :, ::2, ::2])
+    again = learn_decoder(shown[1], few, few, tiny, tmp_path, "smaller")
+    assert again.decoder.show(few.states).shape == (2, 2, 8, 8, 3)
+
+
 def test_what_cannot_be_decoded_is_refused(tmp_path):
     with pytest.raises(ForesightError, match="choose 8, 16"):
         HeadsConfig(decoder=24)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
@@ -125,6 +125,12 @@ def other_means(tracks: Sequence[Track]) -> list[Tensor]:
     return [((total - s) / (sum(steps) - n)).float() for s, n in zip(sums, steps, strict=True)]
 
 
+def window_starts(steps: int, length: int, starts: int) -> Int64[Tensor, " n"]:
+    """Beginnings, evenly spread and at most ``starts``, with ``length`` more steps behind each."""
+    room = steps - length
+    return torch.linspace(0, room - 1, min(starts, room)).round().long()
+
+
 def _measure(
     forecaster: Forecaster,
     one: Track,
@@ -135,9 +141,8 @@ def _measure(
 ) -> list[Row]:
     """Means over the windows of one track."""
     length = horizons[-1]
-    room = len(one.features) - length
-    count = min(starts, room)
-    begins = torch.linspace(0, room - 1, count).round().long()
+    begins = window_starts(len(one.features), length, starts)
+    count = len(begins)
     picked = torch.tensor(horizons) - 1
     sums: dict[tuple[str, str | None], Tensor] = {}
     scale = torch.zeros(len(horizons))

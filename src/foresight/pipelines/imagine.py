@@ -17,7 +17,7 @@ from foresight.core.progress import track as progress
 from foresight.data.clip import fit_frames
 from foresight.data.dataset import Dataset
 from foresight.data.windows import split_episodes
-from foresight.diagnostics.drift import Track
+from foresight.diagnostics.drift import Track, window_starts
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.pipelines.tracks import DatasetTracks, LookedAt
@@ -78,7 +78,7 @@ def imagine(folder: Path, source: Path, config: ImagineConfig, out: Path) -> Res
     tracks = DatasetTracks(looked, store, source)
     learning, tests = _split(tracks, config)
     limit = context_of(looked.model.dynamics)
-    horizons = [h for h in sorted(set(config.horizons)) if h >= 1 and h <= (limit or h)]
+    horizons = [h for h in sorted(set(config.horizons)) if 1 <= h <= (limit or h)]
     side = config.decoder.side
     kept = max(1, len(learning) // 5)
     seen = _looked(tracks, learning[:-kept] or learning, side, MOST)
@@ -159,8 +159,7 @@ def _errors(
     assert decoder is not None
     horizons = [h for h in horizons if h < len(pictures)]
     length = horizons[-1]
-    room = len(pictures) - length
-    begins = torch.linspace(0, room - 1, min(starts, room)).round().long().unique()
+    begins = window_starts(len(pictures), length, starts)
     actions = one.controls[begins[:, None] + torch.arange(length)]
     z = one.inputs[begins]
     imagined = mean_rollout(model.dynamics, z, actions)
@@ -181,7 +180,7 @@ def _errors(
         for condition, guess in guesses.items():
             error = float(((guess - truth) / decoder.deviation).square().mean())
             row = {"measure": "picture-error", "task": f"h{horizon}", "value": error}
-            rows.append(row if condition is None else {**row, "condition": condition})
+            rows.append({**row, "condition": condition})
     return rows
 
 

@@ -85,10 +85,11 @@ def learn_decoder(
     torch.manual_seed(config.seed)
     heads = replace(model.config.heads, decoder=config.side)
     shown = WorldModel(replace(model.config, heads=heads))
-    fresh = shown.state_dict()
-    shown.load_state_dict({name: model.state_dict().get(name, fresh[name]) for name in fresh})
     decoder = shown.decoder
     assert decoder is not None
+    # A decoder that the model has already, perhaps of another size, is not gone on with.
+    held = {k: v for k, v in model.state_dict().items() if not k.startswith("decoder.")}
+    shown.load_state_dict({**shown.state_dict(), **held})
     decoder.fit(seen.pictures)
     steps = loop.steps_per_epoch(max(1, len(seen) // loop.batch))
 
