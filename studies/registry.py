@@ -182,6 +182,9 @@ OTHERS = (
     Study("ablation", "evidence", "a learned model without each of its parts"),
     Study("cost", "evidence", "what a learned task took in time and memory"),
     Study("dmc1000", "evidence", "learned agents in the field's protocol of 1,000 steps"),
+    Study(
+        "metaworld", "metaworld", "one policy for ten tasks of Meta-World, with eyes and without"
+    ),
     Study("vjepa21", "vjepa21", "V-JEPA 2.1 beside outputs of Meta's code, and how fast it is"),
     Study("teach", "teach", "one demonstration shown, on twenty seeds a task"),
 )

@@ -9,7 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from foresight.core.episode import Episode
 from foresight.core.errors import ForesightError
+from foresight.core.spec import Axis, Spec
+from foresight.data.dataset import Dataset
 from foresight.policies.chunk.config import ChunkConfig, NetworkConfig
 from foresight.training.chunk import train as training_module
 from foresight.training.chunk.demonstrations import (
@@ -76,6 +79,32 @@ def test_every_step_is_learned_from_and_the_end_is_masked():
     assert len(Sampler(data, config_of(data), ChunkTraining()).pool) == sum(
         LENGTHS[e] for e in data.train
     )
+
+
+def test_what_the_expert_said_is_learned_where_it_was_asked(tmp_path):
+    spec = Spec(
+        {}, (Axis("x"), Axis("y")), (Axis("u", None, 0.0, 1.0), Axis("v", None, 0.0, 1.0)), 10
+    )
+    expected = []
+    with Dataset.create(tmp_path / "data", spec) as data:
+        for seed in range(2):
+            done, said = np.random.default_rng(seed).random((2, 5, 2)).astype(np.float32)
+            said[1] = np.nan
+            expected.append(np.where(np.isnan(said), done, said))
+            data.append(
+                Episode(
+                    images={},
+                    state=np.zeros((5, 2), np.float32),
+                    action=done,
+                    reward=np.zeros(5, np.float32),
+                    terminated=False,
+                    task="try",
+                    fps=10,
+                    columns={"action.expert": said},
+                )
+            )
+    found = Demonstrations.load(Dataset.open(tmp_path / "data"), [{}], 0.5, 0)
+    assert np.array_equal(found.actions.numpy(), np.concatenate(expected))
 
 
 def test_some_episodes_of_every_task_are_held_out():

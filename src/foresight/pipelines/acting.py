@@ -170,7 +170,12 @@ def _of_chunks(
     name = {"l1": "chunk"}.get(network["head"], str(network["head"]))
     name = "blind" if network["blind"] or acting.blind else name
     sizes = set(header.spec.cameras.values()) if header.spec else set()
-    env = replace(env, size=sizes.pop() if len(sizes) == 1 else None)
+    seen = tuple(camera["name"] for camera in header.config["cameras"])
+    env = replace(
+        env,
+        size=sizes.pop() if len(sizes) == 1 else None,
+        cameras=env.cameras if env.cameras is not None or not env.id else seen,
+    )
     return Acting(ChunkFactory(str(folder), acting, device), env, name, folder)
 
 

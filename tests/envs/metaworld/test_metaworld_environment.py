@@ -102,19 +102,21 @@ def test_a_state_put_back_continues_alike():
         env.set_state(saved[1:])
 
 
-def test_pictures_are_upright_and_drawn_once_a_step(monkeypatch):
-    env = make("metaworld/reach", size=(48, 64), action_repeat=2)
+@pytest.mark.parametrize("camera", ["front", "close"])
+def test_pictures_are_upright_and_drawn_once_a_step(camera, monkeypatch):
+    cameras = (camera, "gripper")
+    env = make("metaworld/reach", cameras=cameras, size=(48, 64), action_repeat=2)
     drawn = []
     view = env._view
     monkeypatch.setattr(env, "_view", lambda name: drawn.append(name) or view(name))
     low, _ = env.reset(seed=0)
     for _ in range(10):
         high, *_ = env.step([0, 0, 1, 0])
-    assert drawn == ["front", "gripper"] * 11
+    assert drawn == [*cameras] * 11
     rows = []
     for raw in (low, high):
-        assert raw["images"]["front"].shape == (48, 64, 3)
-        red, green, blue = np.moveaxis(raw["images"]["front"].astype(int), -1, 0)
+        assert raw["images"][camera].shape == (48, 64, 3)
+        red, green, blue = np.moveaxis(raw["images"][camera].astype(int), -1, 0)
         rows.append(np.nonzero((blue > 120) & (green > 120) & (red < 90))[0].mean())
     assert rows[1] < rows[0] - 2  # the cyan finger goes up where the hand goes up
     assert high["state"][2] > low["state"][2] + 0.1

@@ -22,6 +22,7 @@ from foresight.envs.render import FilmCamera, FrameRenderer, RenderSettings
 CAMERAS = {
     "front": "corner2",
     "gripper": "gripperPOV",
+    "close": "corner3",
     "side": "corner",
     "above": "topview",
     "behind": "behindGripper",
@@ -30,11 +31,15 @@ CAMERAS = {
 UPSIDE_DOWN = ("corner", "corner2")
 FRONT_PLACE = (0.75, 0.075, 0.7)
 """Metres; the field's usual place for ``corner2``, where the objects are larger."""
+CLOSE_TARGET, CLOSE_ANGLE = (0.0, 0.65, 0.1), 40.0
+"""What ``close`` looks at from that place, in metres, and its field of view in degrees: where
+things happen fills its pictures, and a goal's marker is not lost in a small one."""
 STATE = (
     *(Axis(f"hand_{axis}", "m") for axis in "xyz"),
     Axis("gripper_opening", None, 0.0, 1.0),
 )
 ACTION = tuple(Axis(name, None, -1.0, 1.0) for name in ("move_x", "move_y", "move_z", "grip"))
+Place = tuple[float, float, float]
 FPS = 80
 STATE_SIZE = 56
 """Of the task with the largest one."""
@@ -281,7 +286,7 @@ def make_task(
     Args:
         task: an id without its namespace, such as ``push``.
         protocol: ``first-success`` or ``mt500``.
-        cameras: among ``front``, ``gripper``, ``side``, ``above`` and ``behind``; the first two if
+        cameras: keys of `CAMERAS`; ``front`` and ``gripper`` if
             not given, none at all for physics alone.
         size: pixels of a side, or (height, width).
         quality: see `foresight.envs.render.RenderSettings`.
@@ -323,6 +328,22 @@ def _load(task: str) -> Any:
         number = model.camera(name).id
         mujoco.mju_mulQuat(model.cam_quat[number], model.cam_quat[number].copy(), half_turn)
     model.cam_pos[model.camera("corner2").id] = FRONT_PLACE
+    close = model.camera(CAMERAS["close"]).id
+    model.cam_pos[close], model.cam_fovy[close] = FRONT_PLACE, CLOSE_ANGLE
+    model.cam_quat[close] = _looking_at(FRONT_PLACE, CLOSE_TARGET)
+    return found
+
+
+def _looking_at(place: Place, target: Place) -> Float64[np.ndarray, "4"]:
+    """The quaternion of an upright camera; MuJoCo's look along -z, with x to the right."""
+    import mujoco
+
+    ahead = np.subtract(target, place)
+    ahead /= np.linalg.norm(ahead)
+    right = np.cross(ahead, (0.0, 0.0, 1.0))
+    right /= np.linalg.norm(right)
+    found = np.zeros(4)
+    mujoco.mju_mat2Quat(found, np.stack([right, np.cross(right, ahead), -ahead], 1).ravel())
     return found
 
 

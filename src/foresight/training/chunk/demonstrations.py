@@ -15,6 +15,7 @@ from foresight.data.cache import FeatureCache
 from foresight.data.dataset import Dataset
 from foresight.data.windows import as_tensor, split_episodes
 from foresight.policies.chunk.config import ChunkConfig
+from foresight.rollout.recorder import ADVICE
 
 Rows = Int64[Tensor, " B"]
 Batch = dict[str, Tensor]
@@ -25,6 +26,9 @@ class Demonstrations:
     """Actions, states, tasks and features of all N steps of a dataset."""
 
     actions: Float[Tensor, "N A"]
+    """What is to be done: what an expert said about the step, where one was asked, else what was
+    done. So a disturbed demonstration teaches how to recover, and not the disturbance (DART, Laskey
+    et al. 2017)."""
     states: Float[Tensor, "N S"]
     offsets: Int64[Tensor, " n"]
     """Rows ``offsets[i]:offsets[i + 1]`` are episode i."""
@@ -68,13 +72,14 @@ class Demonstrations:
         train, held_out = split_by_task(task, validation, seed)
         steps = int(dataset.offsets[-1])
 
-        def numbers(name: str) -> Tensor:
+        def numbers(name: str, finite: bool = True) -> Tensor:
             if not dataset.has(name):
                 return torch.zeros(steps, 0)
-            return torch.from_numpy(np.array(dataset.column(name), np.float32)).reshape(steps, -1)
+            values = np.array(dataset.column(name, finite=finite), np.float32)
+            return torch.from_numpy(values).reshape(steps, -1)
 
         return cls(
-            numbers("action"),
+            _wanted(numbers("action"), numbers(ADVICE, finite=False)),
             numbers("observation.state"),
             torch.from_numpy(np.array(dataset.offsets)),
             task,
@@ -165,6 +170,13 @@ class GoalDraw:
         same = self.table[task, drawn] == own
         drawn = torch.where(same, (drawn + 1) % count, drawn)
         return self.data.offsets[self.table[task, drawn] + 1] - 1
+
+
+def _wanted(done: Float[Tensor, "N A"], advice: Float[Tensor, "N a"]) -> Float[Tensor, "N A"]:
+    """What an expert said, on the steps on which it was asked, else what was done."""
+    if advice.shape != done.shape:
+        return done
+    return torch.where(advice.isfinite().all(1, keepdim=True), advice, done)
 
 
 def split_by_task(
