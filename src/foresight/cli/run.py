@@ -15,27 +15,30 @@ from foresight.training.online_changes import OnlineChanges
 
 @dataclass(frozen=True)
 class Config:
-    """From nothing to a page with films: learn one task by acting, measure the agent, report.
+    """From nothing to a page with films: learn a task, measure the agent, report.
 
     It is `foresight learn` for one task, with a page, films and one lesson by showing at the end;
     a killed run goes on where it was. The goal-image agent collects at random, trains a world model
-    on cached features and plans towards a picture of the goal.
+    on cached features and plans towards a picture of the goal. Tasks of Meta-World are shown by
+    their experts, and one policy of action chunks learns all that are named.
     """
 
-    task: Annotated[str, tyro.conf.Positional]
-    """Task id, for example reacher-easy."""
+    task: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Task id, for example reacher-easy; several of Meta-World, for example metaworld/push."""
     preset: Literal["demo", "full", "smoke"] = "demo"
     """demo: within 15 minutes on two cores for reacher-easy; full: as in the results; smoke: under
     a minute, to see that everything runs."""
-    agent: Literal["online", "goal-image"] = "online"
-    """Who acts."""
+    agent: Literal["online", "goal-image", "demonstrated"] | None = None
+    """Who acts; demonstrated if not given where the tasks are Meta-World's, else online."""
     out: Path | None = None
-    """Folder of the run; runs/TASK-PRESET if not given, with -goal-image for that agent."""
+    """Folder of the run; runs/TASK-PRESET if not given, with the agent's name behind it where it
+    is not the usual one of the task."""
     online: tyro.conf.OmitArgPrefixes[OnlineChanges] = field(default_factory=OnlineChanges)
     readout: str | None = None
     """How the goal-image agent pools tokens, if not tubelet; see `foresight encode --help`."""
     episodes: int | None = None
-    """Episodes that the goal-image agent collects, if not the preset's number."""
+    """Episodes that the goal-image agent collects, or demonstrations of each task, if not the
+    preset's number."""
     seeds: int | None = None
     """Evaluation seeds, if not the preset's number."""
     workers: int | None = None
@@ -44,16 +47,60 @@ class Config:
 
 def main(config: Config) -> None:
     """Go the road and print the table."""
+    from foresight.envs.factories import METAWORLD, full_id
     from foresight.pipelines.stages import default_workers
     from foresight.report.tables import print_result
     from foresight.training.task_settings import folder_name
 
-    ending = "" if config.agent == "online" else f"-{config.agent}"
-    folder = config.out or Path("runs") / f"{folder_name(config.task)}-{config.preset}{ending}"
-    go = _online if config.agent == "online" else _goal_image
+    tasks = tuple(dict.fromkeys(config.task))
+    shown = bool(tasks) and all(full_id(task).startswith(METAWORLD) for task in tasks)
+    usual = "demonstrated" if shown else "online"
+    agent = config.agent or usual
+    if not tasks or (len(tasks) > 1 and agent != "demonstrated"):
+        raise ForesightError(
+            f"{len(tasks)} tasks were named, and the agent {agent} learns one: name one, or "
+            "several such as metaworld/push metaworld/reach, which are shown by their experts."
+        )
+    if agent == "demonstrated" and not shown:
+        raise ForesightError(
+            f"{' '.join(tasks)}: the agent {agent} is for tasks of Meta-World; give recordings of "
+            "other robots to `foresight train --policy chunk`."
+        )
+    ending = "" if agent == usual else f"-{agent}"
+    name = "+".join(folder_name(task) for task in tasks)
+    folder = config.out or Path("runs") / f"{name}-{config.preset}{ending}"
+    go = {"online": _online, "goal-image": _goal_image, "demonstrated": _demonstrated}[agent]
+    config = replace(config, task=tasks)
     result = go(config, folder, config.workers or default_workers())
     print_result(result)
     print(f"result: {folder / 'result.json'}\nreport: {folder / 'report.html'}")
+
+
+def _demonstrated(config: Config, folder: Path, workers: int) -> Result:
+    from foresight.pipelines.demonstrated import presets, road
+
+    sizes = presets(config.task)[config.preset]
+    changes = _only(config, "the task of Meta-World", {"encoder", "device"})
+    sizes = replace(
+        sizes,
+        encoder=changes.encoder or sizes.encoder,
+        device=changes.device or sizes.device,
+        readout=config.readout or sizes.readout,
+        episodes=config.episodes or sizes.episodes,
+        seeds=config.seeds or sizes.seeds,
+    )
+    return road(sizes, folder, workers)
+
+
+def _only(config: Config, agent: str, allowed: set[str]) -> OnlineChanges:
+    """The changes, of which another agent than ``online`` takes few."""
+    given = {name for name, value in asdict(config.online).items() if value is not None}
+    for name in sorted(given - allowed):
+        raise ForesightError(
+            f"--{name.replace('_', '-')} is a setting of the agent that learns by acting: leave "
+            f"it out, or {agent}, which is another agent."
+        )
+    return config.online
 
 
 def _online(config: Config, folder: Path, workers: int) -> Result:
@@ -65,7 +112,7 @@ def _online(config: Config, folder: Path, workers: int) -> Result:
                 f"--{name} {given} is a setting of the goal-image agent: add --agent goal-image, "
                 "or leave it out; the agent that learns by acting reads all tokens, for --steps."
             )
-    sizes = road_config(config.task, config.preset)
+    sizes = road_config(config.task[0], config.preset)
     sizes = replace(sizes, online=config.online.applied(sizes.online))
     if config.seeds is not None:
         sizes = replace(sizes, seeds=config.seeds)
@@ -76,13 +123,7 @@ def _goal_image(config: Config, folder: Path, workers: int) -> Result:
     from foresight.perception.config import EncoderConfig
     from foresight.pipelines.goal_image import make_config, run
 
-    changes = config.online
-    given = {name for name, value in asdict(changes).items() if value is not None}
-    for name in sorted(given - {"encoder", "device"}):
-        raise ForesightError(
-            f"--{name.replace('_', '-')} is a setting of the agent that learns by acting: leave "
-            "out --agent goal-image, or that."
-        )
+    changes = _only(config, "--agent goal-image", {"encoder", "device"})
     usual = EncoderConfig()
     eyes = replace(
         usual,
@@ -90,7 +131,7 @@ def _goal_image(config: Config, folder: Path, workers: int) -> Result:
         device=changes.device or usual.device,
         readout=config.readout or usual.readout,
     )
-    sizes = replace(make_config(config.task, config.preset), eyes=eyes)
+    sizes = replace(make_config(config.task[0], config.preset), eyes=eyes)
     if config.episodes is not None:
         sizes = replace(sizes, data=replace(sizes.data, episodes=config.episodes))
     if config.seeds is not None:

@@ -1,0 +1,243 @@
+"""From nothing to a measured policy: experts show tasks, a policy of action chunks learns them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from foresight.core.errors import ForesightError
+from foresight.core.progress import console
+from foresight.data.dataset import Dataset
+from foresight.data.layout import is_dataset
+from foresight.envs.registry import EnvConfig
+from foresight.evaluation.assess import assess_policy
+from foresight.evaluation.cache import EpisodeCache
+from foresight.evaluation.config import EvalConfig, protocol_name
+from foresight.evaluation.results import Result, make_result
+from foresight.evaluation.statistics import Row, Summary, paired_difference, wilson_interval
+from foresight.perception.config import EncoderConfig
+from foresight.pipelines.imitation import learn_chunks
+from foresight.policies.chunk.config import NetworkConfig
+from foresight.policies.chunk.policy import ChunkActing, ChunkFactory
+from foresight.policies.registry import MakePolicy, NamedPolicy
+from foresight.report.run_page import film_path, road_page, save_films
+from foresight.rollout.collect import collect
+from foresight.rollout.tries import plan_successful
+from foresight.training.chunk.train import ChunkTraining
+from foresight.training.loop import FitConfig
+
+LEARNED = ("chunk", "blind", "flow", "random-eyes")
+"""The policy; one that learned with visual tokens that are zero; one with flow matching; one with
+untrained eyes."""
+UNLEARNED = ("eyes-shut", "replay", "zero", "random", "expert")
+"""The policy with visual tokens that are zero in the trial alone, and those without a training."""
+RIVALS = ("blind", "eyes-shut", "replay", "random-eyes")
+"""What the policy is compared with, start by start."""
+MODEL = "model"
+
+
+@dataclass(frozen=True)
+class DemonstratedConfig:
+    """Demonstrations, training and evaluation."""
+
+    tasks: tuple[str, ...]
+    """Ids of environments of one robot that have experts."""
+    policies: tuple[str, ...] = ("chunk", "eyes-shut", "replay", "zero", "expert")
+    """Who acts: any of `LEARNED` and `UNLEARNED`."""
+    episodes: int = 50
+    """Demonstrations of each task, successful ones."""
+    demonstrator: str = "noisy:0.4:expert"
+    """A disturbed expert; what it would have done itself is what is learned."""
+    cameras: tuple[str, ...] = ("close", "gripper")
+    size: int = 64
+    encoder: str = "foresight-small"
+    readout: str = "tubelet:stride=0"
+    device: str = "cpu"
+    training: ChunkTraining = field(default_factory=ChunkTraining)
+    acting: ChunkActing = field(default_factory=ChunkActing)
+    seeds: int = 20
+    """Starts of each task, seeds 0, 1, …; demonstrations have seeds from 20,000 on."""
+    steps: int | None = None
+    """Cut episodes short (smoke runs)."""
+    film: int = 1
+    """Episodes of the policy and task that are filmed."""
+
+    def __post_init__(self) -> None:
+        known = (*LEARNED, *UNLEARNED)
+        for name in self.policies:
+            if name not in known:
+                raise ForesightError(
+                    f"The policy {name!r} is none of the comparison's: choose among "
+                    f"{', '.join(known)}."
+                )
+
+
+def presets(tasks: Sequence[str]) -> dict[str, DemonstratedConfig]:
+    """The named sizes: ``full``; ``demo``, some ten minutes of two cores a task; ``smoke``."""
+    full = DemonstratedConfig(tuple(tasks))
+    few = FitConfig(epochs=1, updates=4, batch=8)
+    tiny = NetworkConfig(chunk=8, width=32, layers=1, feedforward=64)
+    fit = replace(full.training.fit, updates=3000)
+    demo = replace(full, episodes=40, training=replace(full.training, fit=fit), seeds=10)
+    smoke = replace(
+        full,
+        episodes=2,
+        training=ChunkTraining(network=tiny, fit=few),
+        seeds=2,
+        steps=20,
+        policies=("chunk", "eyes-shut", "replay", "zero"),
+    )
+    return {"full": full, "demo": demo, "smoke": smoke}
+
+
+class Rival(NamedTuple):
+    """One kind of policy in the comparison.
+
+    Attributes:
+        name: in tables.
+        maker: makes it.
+        looks: whether it is shown pictures.
+        data: fingerprint of the demonstrations, where it is no checkpoint.
+    """
+
+    name: str
+    maker: MakePolicy
+    looks: bool
+    data: str | None = None
+
+
+def road(config: DemonstratedConfig, folder: Path, workers: int = 1) -> Result:
+    """Collect, learn, measure and write a page; run again after a stop, it goes on.
+
+    Writes ``demonstrations/``, ``cache/``, ``model/``, ``rows.jsonl``, ``videos/``,
+    ``result.json`` and ``report.html``.
+
+    Raises:
+        ForesightError: a task without an expert, and whatever a stage has to say.
+    """
+    rows = measure(config, folder, workers)
+    protocol = protocol_name(EnvConfig(config.tasks[0]))
+    result = make_result("demonstrated", config, protocol, rows, successes(rows))
+    result.save(folder / "result.json")
+    road_page(folder)
+    return result
+
+
+def measure(config: DemonstratedConfig, folder: Path, workers: int = 1) -> list[Row]:
+    """Rows of every policy on every task and start."""
+    dataset = demonstrations(config, folder / "demonstrations", workers)
+    rows: list[Row] = []
+    for rival in rivals(config, dataset, folder):
+        for task in config.tasks:
+            rows += played(config, rival, task, folder, workers)
+    return rows
+
+
+def demonstrations(config: DemonstratedConfig, folder: Path, workers: int = 1) -> Dataset:
+    """Successful episodes of every task, collected once.
+
+    Raises:
+        ForesightError: a task has no expert, or its expert hardly ever succeeds.
+    """
+    if is_dataset(folder):
+        found = Dataset.open(folder)
+        if len(found) == config.episodes * len(config.tasks):
+            return found  # it need not be tried again which seeds succeed
+    specs = []
+    for task in config.tasks:
+        env = EnvConfig(task, cameras=config.cameras, size=config.size)
+        specs += plan_successful(env, config.episodes, (config.demonstrator,), workers=workers)
+    return collect(folder, specs, workers)
+
+
+def rivals(config: DemonstratedConfig, dataset: Dataset, folder: Path) -> Iterator[Rival]:
+    """Every policy of the comparison, learned where it has to be."""
+    for name in config.policies:
+        if name in LEARNED:
+            place = model_folder(folder, name)
+            console.print(f"[bold]{name}[/]: learn from {len(dataset)} demonstrations")
+            encoder = "random-small" if name == "random-eyes" else config.encoder
+            eyes = EncoderConfig(encoder, config.readout, config.device)
+            learn_chunks(dataset, eyes, training_of(config, name), place, folder / "cache")
+            yield Rival(name, ChunkFactory(str(place), config.acting, config.device), True)
+        elif name == "eyes-shut":
+            place, shut = model_folder(folder, "chunk"), replace(config.acting, blind=True)
+            yield Rival(name, ChunkFactory(str(place), shut, config.device), True)
+        elif name == "replay":
+            yield Rival(name, NamedPolicy(f"replay:{dataset.path}"), True, dataset.fingerprint)
+        else:
+            yield Rival(name, NamedPolicy(name), False)
+
+
+def model_folder(folder: Path, name: str) -> Path:
+    """Where a learned policy lies."""
+    return folder / (MODEL if name == "chunk" else f"{MODEL}-{name}")
+
+
+def training_of(config: DemonstratedConfig, name: str) -> ChunkTraining:
+    """The training of one kind; they differ in one thing only."""
+    network = config.training.network
+    if name == "blind":
+        network = replace(network, blind=True)
+    if name == "flow":
+        network = replace(network, head="flow")
+    return replace(config.training, network=network)
+
+
+def played(
+    config: DemonstratedConfig, rival: Rival, task: str, folder: Path, workers: int
+) -> list[Row]:
+    """Episodes of one policy and task; those that were finished before are not run again."""
+    cameras = config.cameras if rival.looks else ()
+    env = EnvConfig(task, cameras=cameras, size=config.size if cameras else None)
+    trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
+    maker = rival.maker
+    if isinstance(maker, NamedPolicy):
+        maker = replace(maker, env_id=task)
+    cache = EpisodeCache(folder / "rows.jsonl")
+    films = {}
+    if rival.name == "chunk":
+        named = {s: f"{trial.task.replace(':', '-')}-seed-{s}" for s in range(config.film)}
+        films = {s: name for s, name in named.items() if not film_path(folder, name).exists()}
+    found = assess_policy(trial, rival.name, maker, cache, film=[*films], data=rival.data)
+    save_films(folder, {films[seed]: frames for seed, frames in found.films.items()})
+    return found.rows
+
+
+def successes(rows: Sequence[Row]) -> Summary:
+    """Rates of success with Wilson intervals, of each task and of all, and paired differences.
+
+    Keys: ``success/<policy>/<suite>``, ``success/<policy>/<suite>/<task>``, and
+    ``chunk-minus-<rival>/<suite>`` of starts that both have played (bootstrap). The suite is what
+    stands before a task's colon.
+    """
+    found: Summary = {}
+    won = {(r["condition"], r["task"], r["seed"]): float(bool(r["success"])) for r in rows}
+    for name in dict.fromkeys(r["condition"] for r in rows):
+        own = {key: value for key, value in won.items() if key[0] == name}
+        groups: dict[str, list[float]] = {}
+        for (_, task, _), value in own.items():
+            for group in dict.fromkeys((suite_of(task), task.replace(":", "/"))):
+                groups.setdefault(group, []).append(value)
+        for group, values in groups.items():
+            rate = wilson_interval(round(sum(values)), len(values))
+            found[f"success/{name}/{group}"] = rate.as_dict()
+    for rival in RIVALS:
+        for suite in dict.fromkeys(suite_of(r["task"]) for r in rows):
+            pairs = [
+                (value, won[rival, task, seed])
+                for (name, task, seed), value in won.items()
+                if name == "chunk" and (rival, task, seed) in won and suite_of(task) == suite
+            ]
+            if pairs:
+                ours, theirs = zip(*pairs, strict=True)
+                difference = paired_difference(ours, theirs)
+                found[f"chunk-minus-{rival}/{suite}"] = difference.as_dict()
+    return found
+
+
+def suite_of(task: str) -> str:
+    """``metaworld`` of ``metaworld:push``."""
+    return task.partition(":")[0]
