@@ -185,6 +185,9 @@ OTHERS = (
     Study(
         "metaworld", "metaworld", "one policy for ten tasks of Meta-World, with eyes and without"
     ),
+    Study(
+        "own-data", "own_data.study", "recordings of LeRobot and of an own robot, served and acting"
+    ),
     Study("vjepa21", "vjepa21", "V-JEPA 2.1 beside outputs of Meta's code, and how fast it is"),
     Study("teach", "teach", "one demonstration shown, on twenty seeds a task"),
 )

@@ -21,6 +21,10 @@ from foresight.policies.mpc import MPCFactory
 from foresight.policies.registry import MakePolicy, NamedPolicy
 
 
+LOOKING = ("replay", "remote")
+"""Kinds of named policies that are shown pictures without being asked for."""
+
+
 @dataclass(frozen=True)
 class Acting:
     """A policy that is ready to be evaluated.
@@ -88,7 +92,8 @@ def policy_of(
             "where it acts, for example `random --env reacher-easy`."
         )
     kind = what.partition(":")[0]
-    env = env if kind == "replay" else replace(env, cameras=())  # it alone compares pictures
+    if kind not in LOOKING and env.cameras is None:
+        env = replace(env, cameras=())
     return Acting(NamedPolicy(what, env.id), env, kind)
 
 

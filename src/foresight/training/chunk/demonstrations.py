@@ -99,7 +99,7 @@ class Demonstrations:
 
     def episode_of(self, rows: Rows) -> Rows:
         """The episode of each row."""
-        return torch.searchsorted(self.offsets, rows, right=True) - 1
+        return torch.searchsorted(self.offsets, rows.contiguous(), right=True) - 1
 
     def chunk_rows(self, rows: Rows, length: int) -> tuple[Tensor, Bool[Tensor, "B K"]]:
         """The next rows ``[B, K]`` of each, the last one repeated, and which are in the episode."""
