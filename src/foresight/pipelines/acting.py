@@ -20,7 +20,6 @@ from foresight.policies.latent import ClonedFactory
 from foresight.policies.mpc import MPCFactory
 from foresight.policies.registry import MakePolicy, NamedPolicy
 
-
 LOOKING = ("replay", "remote")
 """Kinds of named policies that are shown pictures without being asked for."""
 

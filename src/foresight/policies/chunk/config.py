@@ -11,8 +11,13 @@ from foresight.perception.preprocess import DEFAULT_FIT, Fit
 from foresight.worldmodel.config import CameraInput
 
 Head = Literal["l1", "flow", "cvae"]
-Preset = Literal["small", "source-head"]
-READOUTS: dict[str, str] = {"small": "tubelet:stride=0", "source-head": "last:grid=8,window=16"}
+Trunk = Literal["mlp", "transformer"]
+Preset = Literal["small", "transformer", "source-head"]
+READOUTS: dict[str, str] = {
+    "small": "tubelet:stride=0",
+    "transformer": "tubelet:stride=0",
+    "source-head": "last:grid=8,window=16",
+}
 """What belongs to each preset: 16 tokens of a still picture, which asks for no steps in between;
 64 tokens of a clip of 16 frames."""
 
@@ -24,16 +29,22 @@ class NetworkConfig:
     head: Head = "l1"
     """l1: one chunk, absolute error; flow: chunks from noise by flow matching; cvae: ACT's latent
     for the style of a demonstration, 0 when acting."""
+    trunk: Trunk = "mlp"
+    """mlp: all tokens side by side into residual layers, an update in a fortieth of the time;
+    transformer: the actions attend to the tokens."""
     chunk: int = 16
     """Actions that are decided at once."""
-    width: int = 128
+    width: int = 32
     """Channels of every token inside."""
+    hidden: int = 512
+    """Width of the mlp's residual layers."""
     encoder_layers: int = 1
-    """Layers in which the context attends to itself before actions look at it."""
-    layers: int = 3
-    """Layers in which the actions attend to each other and to the context."""
+    """Layers of a transformer in which the context attends to itself before actions look at it."""
+    layers: int = 2
+    """Residual layers; of a transformer those in which the actions attend to each other and to the
+    context."""
     heads: int = 4
-    """Attention heads."""
+    """Attention heads of a transformer."""
     feedforward: int = 512
     """Width between the two products of a layer's network."""
     dropout: float = 0.1
@@ -62,11 +73,21 @@ class NetworkConfig:
     """Learn with visual tokens that are zero: what can be had without eyes."""
 
     def __post_init__(self) -> None:
-        counts = ("chunk", "width", "layers", "heads", "feedforward", "state_tokens", "latent")
+        counts = (
+            "chunk",
+            "width",
+            "hidden",
+            "layers",
+            "heads",
+            "feedforward",
+            "state_tokens",
+            "latent",
+        )
         for name in (*counts, "state_history", "flow_steps"):
             if getattr(self, name) < 1:
                 raise ForesightError(f"{name} is {getattr(self, name)}: choose at least 1.")
-        if self.width % self.heads or self.width % 2:
+        attends = self.trunk == "transformer" or self.head == "cvae"
+        if self.width % 2 or (attends and self.width % self.heads):
             raise ForesightError(
                 f"A width of {self.width} does not divide among {self.heads} heads: choose an even "
                 "multiple."
@@ -80,8 +101,10 @@ class NetworkConfig:
 
 PRESETS: dict[str, NetworkConfig] = {
     "small": NetworkConfig(),
+    "transformer": NetworkConfig(trunk="transformer", width=128, layers=3),
     # 64 video, 64 goal and 4 proprioception tokens of one camera, 50 actions.
     "source-head": NetworkConfig(
+        trunk="transformer",
         chunk=50,
         width=512,
         encoder_layers=0,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.policies.chunk.config import ChunkConfig, NetworkConfig
+from foresight.policies.chunk.config import ChunkConfig
 from foresight.policies.chunk.normaliser import Normaliser
+from foresight.policies.chunk.trunks import AttentionTrunk, FlatTrunk, encoder_layer, mlp
 
 Batch = Mapping[str, Tensor]
 
@@ -36,16 +36,16 @@ def weighted_mean(
 
 
 class ChunkNetwork(nn.Module):
-    """Context tokens, encoder layers over them, decoder layers from one query for each action.
+    """Context tokens, and a trunk that decides each action from them.
 
     The context is, in this order: each camera's tokens, each camera's goal tokens, the robot's own
-    numbers, the task, and for ``cvae`` the latent. Layers normalise first, with GELU.
+    numbers, the task, and for ``cvae`` the latent.
 
     A batch holds ``tokens/I`` and ``goal/I`` ``[B, P, D]`` of camera I, ``state [B, history, S]``
     oldest first, ``task [B]``; and to learn from ``action [B, K, A]`` in the robot's units,
     ``valid [B, K]``, and if wanted ``weight [B, K, A]``.
 
-    Sources: Vaswani et al. 2017; ACT, Zhao et al. 2023 (queries, CVAE); π0, Black et al. 2024 (flow
+    Sources: ACT, Zhao et al. 2023 (CVAE); π0, Black et al. 2024 (flow
     matching of chunks, times drawn towards noise).
     """
 
@@ -78,17 +78,8 @@ class ChunkNetwork(nn.Module):
             self.style = nn.Linear(net.latent, d)
             count += 1
         self.place = nn.Parameter(0.02 * torch.randn(count, d))
-        self.queries = nn.Parameter(0.02 * torch.randn(net.chunk, d))
-        self.encoder = nn.ModuleList(_encoder_layer(net) for _ in range(net.encoder_layers))
-        self.decoder = nn.ModuleList(
-            nn.TransformerDecoderLayer(
-                d, net.heads, net.feedforward, net.dropout, "gelu", batch_first=True,
-                norm_first=True,
-            )
-            for _ in range(net.layers)
-        )  # fmt: skip
-        self.last = nn.LayerNorm(d)
-        self.out = mlp((d, d, config.actions))
+        kind = FlatTrunk if net.trunk == "mlp" else AttentionTrunk
+        self.trunk = kind(net, count, config.actions)
         if net.head == "flow":
             self.noisy = nn.Linear(config.actions, d)
             self.time = mlp((d, d, d))
@@ -145,10 +136,8 @@ class ChunkNetwork(nn.Module):
         """The standardised state of the present step, where it is told."""
         return self.normaliser.state(batch["state"][:, -1]) if self.config.states else None
 
-    def context(
-        self, batch: Batch, latent: Float[Tensor, "B l"] | None = None
-    ) -> Float[Tensor, "B N W"]:
-        """What the actions attend to; without a latent a ``cvae`` takes 0."""
+    def context(self, batch: Batch, latent: Float[Tensor, "B l"] | None = None) -> Tensor:
+        """What the actions are decided from; without a latent a ``cvae`` takes 0."""
         net = self.config.network
         cameras = range(len(self.config.cameras))
         parts = [self.video[i](self._visual(i, batch[f"tokens/{i}"])) for i in cameras]
@@ -168,14 +157,11 @@ class ChunkNetwork(nn.Module):
             if latent is None:
                 latent = parts[0].new_zeros(count, net.latent)
             parts.append(self.style(latent)[:, None])
-        found = torch.cat(parts, dim=1) + self.place
-        for layer in self.encoder:
-            found = layer(found)
-        return found
+        return self.trunk.read(torch.cat(parts, dim=1) + self.place)
 
     def decode(
         self,
-        context: Float[Tensor, "B N W"],
+        context: Tensor,
         extra: Float[Tensor, "B K W"] | None = None,
         valid: Bool[Tensor, "B K"] | None = None,
     ) -> Float[Tensor, "B K A"]:
@@ -183,20 +169,15 @@ class ChunkNetwork(nn.Module):
 
         Args:
             context: of `context`.
-            extra: added to the queries.
+            extra: what is known of each action.
             valid: actions that the others may look at; all if not given.
         """
-        found = self.queries.expand(len(context), -1, -1)
-        if extra is not None:
-            found = found + extra
-        for layer in self.decoder:
-            found = layer(found, context, tgt_key_padding_mask=None if valid is None else ~valid)
-        chunk: Tensor = self.out(self.last(found))
+        chunk: Tensor = self.trunk(context, extra, valid)
         return chunk
 
     def velocity(
         self,
-        context: Float[Tensor, "B N W"],
+        context: Tensor,
         chunk: Float[Tensor, "B K A"],
         time: Float[Tensor, " B"],
         valid: Bool[Tensor, "B K"] | None = None,
@@ -272,7 +253,7 @@ class Posterior(nn.Module):
         self.action = nn.Linear(config.actions, d)
         self.state = nn.Linear(config.states, d) if config.states else None
         self.place = nn.Parameter(0.02 * torch.randn(net.chunk + 1 + bool(config.states), d))
-        self.layers = nn.ModuleList(_encoder_layer(net) for _ in range(max(1, net.encoder_layers)))
+        self.layers = nn.ModuleList(encoder_layer(net) for _ in range(max(1, net.encoder_layers)))
         self.out = nn.Linear(d, 2 * net.latent)
 
     def forward(
@@ -289,18 +270,3 @@ class Posterior(nn.Module):
             read = layer(read, src_key_padding_mask=hidden)
         mean, log_variance = self.out(read[:, 0]).chunk(2, dim=-1)
         return mean, log_variance
-
-
-def mlp(sizes: tuple[int, ...]) -> nn.Sequential:
-    """Linear layers with GELU between them."""
-    layers: list[nn.Module] = []
-    for one, two in pairwise(sizes):
-        layers += [nn.Linear(one, two), nn.GELU()]
-    return nn.Sequential(*layers[:-1])
-
-
-def _encoder_layer(net: NetworkConfig) -> nn.TransformerEncoderLayer:
-    return nn.TransformerEncoderLayer(
-        net.width, net.heads, net.feedforward, net.dropout, "gelu", batch_first=True,
-        norm_first=True,
-    )  # fmt: skip
