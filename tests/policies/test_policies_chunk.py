@@ -16,8 +16,9 @@ from foresight.policies.chunk.normaliser import canonical_rotation, rotation_ref
 from foresight.policies.chunk.policy import ensembled, save_network
 from foresight.worldmodel.config import CameraInput
 
-HEADS = ["l1", "flow", "cvae"]
-TINY = {"width": 16, "heads": 2, "feedforward": 32, "state_hidden": (8,), "layers": 1, "chunk": 4}
+TRUNKS = [(head, trunk) for trunk in ("mlp", "transformer") for head in ("l1", "flow", "cvae")]
+TINY = {"width": 16, "heads": 2, "feedforward": 32, "state_hidden": (8,), "layers": 1, "chunk": 4,
+        "hidden": 48}  # fmt: skip
 
 
 def tiny(head: str = "l1", **changes) -> ChunkNetwork:
@@ -64,7 +65,7 @@ def test_the_source_head_has_its_size():
     net = PRESETS["source-head"]
     config = ChunkConfig((CameraInput("agentview", 64, 1408),), 7, 15, net, goals=1)
     network = ChunkNetwork(config)
-    assert network.place.shape == (64 + 64 + 4, 512) and network.queries.shape == (50, 512)
+    assert network.place.shape == (64 + 64 + 4, 512) and network.trunk.queries.shape == (50, 512)
     assert (net.layers, net.heads, net.feedforward) == (4, 8, 2048)
     assert count_parameters(network) == 19_188_487
     batch = {
@@ -82,8 +83,8 @@ def test_the_default_is_small():
 
 
 def test_a_preset_keeps_what_is_asked_for():
-    changed = preset("source-head", NetworkConfig(head="flow", layers=2))
-    assert (changed.head, changed.layers, changed.width, changed.goal) == ("flow", 2, 512, True)
+    changed = preset("source-head", NetworkConfig(head="flow", layers=3))
+    assert (changed.head, changed.layers, changed.width, changed.goal) == ("flow", 3, 512, True)
 
 
 def test_the_weighted_mean_is_that_of_a_loop():
@@ -100,9 +101,9 @@ def test_the_weighted_mean_is_that_of_a_loop():
     assert float(weighted_mean(error, valid, weight)) == pytest.approx(total / share, rel=1e-5)
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_what_lies_beyond_the_end_of_an_episode_teaches_nothing(head):
-    network = tiny(head)
+@pytest.mark.parametrize(("head", "trunk"), TRUNKS)
+def test_what_lies_beyond_the_end_of_an_episode_teaches_nothing(head, trunk):
+    network = tiny(head, trunk=trunk)
     batch = batch_of(network)
     other = batch["action"].clone()
     other[~batch["valid"]] += 7.0
@@ -148,9 +149,9 @@ def test_the_target_of_flow_matching(monkeypatch):
     assert float(seen["time"].min()) >= 0 and float(seen["time"].mean()) < 0.5
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_learns_a_few_chunks_by_heart(head):
-    network = tiny(head, chunk=3, width=32)
+@pytest.mark.parametrize(("head", "trunk"), TRUNKS)
+def test_learns_a_few_chunks_by_heart(head, trunk):
+    network = tiny(head, trunk=trunk, chunk=3, width=32)
     batch = batch_of(network, 6)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     many = {k: v.repeat_interleave(8 if head == "flow" else 1, 0) for k, v in batch.items()}
@@ -167,9 +168,9 @@ def test_learns_a_few_chunks_by_heart(head):
     assert set(chunk[..., 2].unique().tolist()) <= {-1.0, 1.0}
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_actions_that_are_decided_already_stay(head):
-    network = tiny(head).eval()
+@pytest.mark.parametrize(("head", "trunk"), TRUNKS)
+def test_actions_that_are_decided_already_stay(head, trunk):
+    network = tiny(head, trunk=trunk).eval()
     batch = batch_of(network, 2)
     frozen = batch["action"][:, :2]
     chunk = network.predict(batch, torch.Generator().manual_seed(0), frozen)
@@ -253,9 +254,9 @@ def test_the_ensemble_is_that_of_the_paper():
     assert ensembled(actions[:1], 0.3)[0] == 1.0
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_a_checkpoint_brings_everything_back(head, tmp_path):
-    network = tiny(head, goal=True).eval()
+@pytest.mark.parametrize(("head", "trunk"), TRUNKS)
+def test_a_checkpoint_brings_everything_back(head, trunk, tmp_path):
+    network = tiny(head, trunk=trunk, goal=True).eval()
     save_network(network, tmp_path)
     again = ChunkNetwork(ChunkConfig.from_header(read_header(tmp_path))).eval()
     load_weights(again, tmp_path)
@@ -268,7 +269,8 @@ def test_a_checkpoint_brings_everything_back(head, tmp_path):
     ("changes", "words"),
     [
         ({"chunk": 0}, "chunk is 0"),
-        ({"width": 18, "heads": 4}, "width of 18"),
+        ({"width": 18, "heads": 4, "trunk": "transformer"}, "width of 18"),
+        ({"width": 17}, "width of 17"),
         ({"dropout": 1.0}, "dropout of 1"),
     ],
 )
