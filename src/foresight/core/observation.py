@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,55 @@ from jaxtyping import Float32, UInt8
 from foresight.core.errors import ForesightError
 from foresight.core.spec import Spec
 
+Picture = UInt8[np.ndarray, "H W 3"]
 IMAGE_PREFIX = "observation.images."
 STATE_KEY = "observation.state"
 NO_STATE = np.zeros(0, np.float32)
+
+
+class PicturesOnDemand(dict[str, Picture]):
+    """Pictures of the present moment, each drawn when it is first looked at.
+
+    Args:
+        cameras: their names.
+        draw: a camera's picture now.
+        present: whether the moment is not over yet.
+
+    Raises:
+        ForesightError: by looking, when the moment is over.
+    """
+
+    def __init__(
+        self, cameras: Sequence[str], draw: Callable[[str], Picture], present: Callable[[], bool]
+    ) -> None:
+        super().__init__(dict.fromkeys(cameras))  # type: ignore[arg-type]
+        self._draw, self._present = draw, present
+
+    def __getitem__(self, camera: str) -> Picture:
+        picture = super().__getitem__(camera)
+        if picture is None:
+            if not self._present():
+                raise ForesightError(
+                    f"A picture of camera {camera!r} was asked for when its moment was over: look "
+                    "before the next step."
+                )
+            picture = self._draw(camera)
+            self[camera] = picture
+        return picture
+
+    def get(self, camera: str, default: Any = None) -> Any:
+        """The picture, drawn if need be; ``default`` for another name."""
+        if camera not in self:
+            return default
+        return self[camera]
+
+    def values(self) -> Any:
+        """All pictures, drawn if need be."""
+        return [self[camera] for camera in self]
+
+    def items(self) -> Any:
+        """All names and pictures, drawn if need be."""
+        return [(camera, self[camera]) for camera in self]
 
 
 @dataclass(frozen=True)
@@ -38,8 +84,9 @@ class Observation:
         cls, raw: Mapping[str, Any], task: str | None = None, timestamp: float = 0.0
     ) -> Observation:
         """An environment's dict: ``images`` (name to picture) and ``state``, each optional."""
+        images = raw.get("images", {})
         return cls(
-            images=dict(raw.get("images", {})),
+            images=images if isinstance(images, PicturesOnDemand) else dict(images),
             state=np.asarray(raw.get("state", NO_STATE), np.float32),
             task=task,
             timestamp=timestamp,

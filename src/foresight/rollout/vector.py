@@ -86,6 +86,10 @@ class VectorRollout:
         self.start, self.film, self.images = start, film, images
         self.watch = watch or Stopwatch()
         self.envs: list[Any] = [env.make() for _ in range(count)]
+        if not images and not env.observation_lag and not env.jitter:
+            for each in self.envs:  # nobody but the policy looks, and not at every step
+                if hasattr(each.unwrapped, "on_demand"):
+                    each.unwrapped.on_demand = True
         self.spec = spec_of(self.envs[0])
         self.task = task_of(self.envs[0]) or env.id
         self.experts = [] if expert is None else [expert(self.spec) for _ in self.envs]

@@ -8,11 +8,14 @@ import pytest
 from foresight.core import extras
 from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
+from foresight.core.policy import Policy
 from foresight.core.simulator import Simulator
 from foresight.envs import EnvConfig, env_ids, limit_of, make, spec_of
 from foresight.envs.check import check, fits
+from foresight.envs.metaworld.environment import MetaWorldEnv
 from foresight.envs.metaworld.tasks import TASKS
 from foresight.experts.metaworld import MetaWorldExpert
+from foresight.rollout import run_episodes
 
 
 def acted(env, count, seed=0):
@@ -207,3 +210,45 @@ def test_a_missing_package_and_a_wrong_name_are_told(monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(ForesightError, match=r'pip install "foresight-robotics\[metaworld\]"'):
         make("metaworld/push")
+
+
+def test_pictures_on_demand_are_drawn_when_they_are_looked_at(monkeypatch):
+    env = make("metaworld/reach", size=16, quality="fast", cameras=("close", "gripper"))
+    expected = [env.reset(seed=1)[0]] + [env.step([0, 0, 1, 0])[0] for _ in range(3)]
+    drawn = []
+    view = env._view
+    monkeypatch.setattr(env, "_view", lambda name: drawn.append(name) or view(name))
+    env.on_demand = True
+    first, _ = env.reset(seed=1)
+    late = [env.step([0, 0, 1, 0])[0] for _ in range(3)][-1]
+    assert not drawn and list(late["images"]) == ["close", "gripper"]
+    assert np.array_equal(late["images"]["gripper"], expected[-1]["images"]["gripper"])
+    assert drawn == ["gripper"]
+    seen = Observation.of(late)
+    assert seen.images["gripper"] is late["images"]["gripper"]
+    with pytest.raises(ForesightError, match="its moment was over"):
+        first["images"]["close"]
+    env.close()
+
+
+def test_a_rollout_that_keeps_no_pictures_draws_what_is_looked_at(monkeypatch):
+    drawn = []
+    view = MetaWorldEnv._view
+    monkeypatch.setattr(MetaWorldEnv, "_view", lambda self, n: drawn.append(n) or view(self, n))
+    config = EnvConfig("metaworld/reach", size=16, quality="fast")
+
+    class Seldom(Policy):
+        def __init__(self, spec):
+            self.steps = 0
+
+        def act(self, observation):
+            self.steps += 1
+            return np.full(4, observation.images["front"].mean() / 255 if self.steps == 2 else 0)
+
+    found = []
+    for images in (True, False):
+        drawn.clear()
+        found.append(next(run_episodes(config, Seldom, [3], max_steps=4, images=images)))
+        looks = [name for name in drawn if name == "gripper"]
+        assert len(looks) == (5 if images else 1)
+    assert np.array_equal(found[0].action, found[1].action)

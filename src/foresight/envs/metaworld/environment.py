@@ -13,6 +13,7 @@ from jaxtyping import Float64
 
 from foresight.core.errors import ForesightError
 from foresight.core.extras import require
+from foresight.core.observation import PicturesOnDemand
 from foresight.core.spec import Axis, Spec
 from foresight.envs import interface
 from foresight.envs.gl import choose_gl
@@ -68,6 +69,7 @@ class MetaWorldEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     Attributes:
         interface: cameras, state, action and rate.
         task_text: what is to be done, in words.
+        on_demand: pictures are drawn when they are looked at, which has to be before the next step.
 
     Raises:
         ForesightError: no such camera, the package is missing, or no OpenGL where frames are
@@ -97,6 +99,8 @@ class MetaWorldEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.render_mode = "rgb_array" if self._cameras else None
         self._upstream = _load(task)
         self._first = {name: getattr(self._model, name).copy() for name in FROM_SEED}
+        self.on_demand = False
+        self._moment = 0
         self._renderer: FrameRenderer | None = None
         self._seed = self._left = 0
         self._succeeded = False
@@ -261,7 +265,10 @@ class MetaWorldEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._seen = self._upstream._get_obs()
 
     def _observe(self) -> dict[str, Any]:
-        images = {name: self._view(name) for name in self._cameras}
+        self._moment += 1
+        now = self._moment
+        seen = PicturesOnDemand(self._cameras, self._view, lambda: now == self._moment)
+        images = seen if self.on_demand else dict(seen.items())
         return interface.raw_observation(images, self._seen[:4].astype(np.float32))
 
     def _info(self) -> dict[str, Any]:
