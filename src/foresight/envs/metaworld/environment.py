@@ -29,12 +29,14 @@ CAMERAS = {
     "behind": "behindGripper",
 }
 """Camera name to Meta-World's; the first two are shown where nobody chooses."""
-UPSIDE_DOWN = ("corner", "corner2")
+UPSIDE_DOWN = ("corner2",)
 FRONT_PLACE = (0.75, 0.075, 0.7)
 """Metres; the field's usual place for ``corner2``, where the objects are larger."""
-CLOSE_TARGET, CLOSE_ANGLE = (0.0, 0.65, 0.1), 40.0
-"""What ``close`` looks at from that place, in metres, and its field of view in degrees: where
-things happen fills its pictures, and a goal's marker is not lost in a small one."""
+AIMED = {"close": FRONT_PLACE, "side": (-0.75, 0.075, 0.7)}
+"""Where cameras are that look at the work: it fills their pictures, and a goal's marker is not lost
+in a small one. How far away a marker in the air is, one of them cannot tell; both can."""
+TARGET, ANGLE = (0.0, 0.65, 0.1), 40.0
+"""What they look at, in metres, and their field of view in degrees."""
 STATE = (
     *(Axis(f"hand_{axis}", "m") for axis in "xyz"),
     Axis("gripper_opening", None, 0.0, 1.0),
@@ -335,9 +337,10 @@ def _load(task: str) -> Any:
         number = model.camera(name).id
         mujoco.mju_mulQuat(model.cam_quat[number], model.cam_quat[number].copy(), half_turn)
     model.cam_pos[model.camera("corner2").id] = FRONT_PLACE
-    close = model.camera(CAMERAS["close"]).id
-    model.cam_pos[close], model.cam_fovy[close] = FRONT_PLACE, CLOSE_ANGLE
-    model.cam_quat[close] = _looking_at(FRONT_PLACE, CLOSE_TARGET)
+    for name, place in AIMED.items():
+        number = model.camera(CAMERAS[name]).id
+        model.cam_pos[number], model.cam_fovy[number] = place, ANGLE
+        model.cam_quat[number] = _looking_at(place, TARGET)
     return found
 
 
