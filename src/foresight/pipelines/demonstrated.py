@@ -36,6 +36,7 @@ UNLEARNED = ("eyes-shut", "replay", "zero", "random", "expert")
 RIVALS = ("blind", "eyes-shut", "replay", "random-eyes")
 """What the policy is compared with, start by start."""
 MODEL = "model"
+LONG = ChunkTraining(fit=replace(ChunkTraining().fit, epochs=10, updates=8000))
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,13 @@ class DemonstratedConfig:
     """Demonstrations of each task, successful ones."""
     demonstrator: str = "noisy:0.4:expert"
     """A disturbed expert; what it would have done itself is what is learned."""
-    cameras: tuple[str, ...] = ("close", "gripper")
+    cameras: tuple[str, ...] = ("close", "side")
+    """Two that see the work from both sides, for a marker's distance."""
     size: int = 64
     encoder: str = "foresight-small"
     readout: str = "tubelet:stride=0"
     device: str = "cpu"
-    training: ChunkTraining = field(default_factory=ChunkTraining)
+    training: ChunkTraining = LONG
     acting: ChunkActing = field(default_factory=ChunkActing)
     seeds: int = 20
     """Starts of each task, seeds 0, 1, …; demonstrations have seeds from 20,000 on."""
@@ -75,12 +77,12 @@ class DemonstratedConfig:
 
 
 def presets(tasks: Sequence[str]) -> dict[str, DemonstratedConfig]:
-    """The named sizes: ``full``; ``demo``, some ten minutes of two cores a task; ``smoke``."""
+    """The named sizes: ``full``; ``demo``, some minutes of two cores a task; ``smoke``."""
     full = DemonstratedConfig(tuple(tasks))
     few = FitConfig(epochs=1, updates=4, batch=8)
     tiny = NetworkConfig(chunk=8, width=32, layers=1, feedforward=64)
-    fit = replace(full.training.fit, updates=3000)
-    demo = replace(full, episodes=40, training=replace(full.training, fit=fit), seeds=10)
+    fit = replace(full.training.fit, updates=4000)
+    demo = replace(full, training=replace(full.training, fit=fit), seeds=10)
     smoke = replace(
         full,
         episodes=2,
