@@ -162,7 +162,8 @@ def rivals(config: DemonstratedConfig, dataset: Dataset, folder: Path) -> Iterat
             console.print(f"[bold]{name}[/]: learn from {len(dataset)} demonstrations")
             encoder = "random-small" if name == "random-eyes" else config.encoder
             eyes = EncoderConfig(encoder, config.readout, config.device)
-            learn_chunks(dataset, eyes, training_of(config, name), place, folder / "cache")
+            training, cameras = training_of(config, name), config.cameras
+            learn_chunks(dataset, eyes, training, place, folder / "cache", cameras)
             yield Rival(name, ChunkFactory(str(place), config.acting, config.device), True)
         elif name == "eyes-shut":
             place, shut = model_folder(folder, "chunk"), replace(config.acting, blind=True)
