@@ -49,11 +49,15 @@ class OwnDataConfig:
     """Of the own robot's policy."""
     seeds: int = 50
     """Starts of the own robot."""
+    rate: float = 20.0
+    """Ticks a second at which its policy is driven, twice its own rate."""
+    seconds: float = 600.0
+    """For how long."""
 
 
 def presets() -> dict[str, OwnDataConfig]:
     """The named sizes."""
-    smoke = OwnDataConfig(("many-short-episodes", OWN), 4, 4, 4, 2)
+    smoke = OwnDataConfig(("many-short-episodes", OWN), 4, 4, 4, 2, seconds=3)
     return {"full": OwnDataConfig(), "smoke": smoke}
 
 
@@ -63,7 +67,7 @@ def reproduce(request: Request) -> Result:
     Rows: ``check`` (0: no damage was found), ``held-out-error`` of policy and baselines (in
     deviations of the actions), ``served-difference`` (largest one between actions that came over
     the network and the checkpoint's own), ``lerobot-difference`` (to those of LeRobot's own
-    programs), and episodes of the own robot.
+    programs), episodes of the own robot, and ``loop:…`` of its policy at a fixed rate.
 
     Raises:
         ForesightError: a step of the road failed.
@@ -83,6 +87,7 @@ def reproduce(request: Request) -> Result:
         rows += _in_lerobot(name, data, run, notes)
         if name == OWN:
             rows += _acted(config, run, data, request.folder / name)
+            rows += _driven(config, run, request.folder / name / "drive.json")
     about = {**asdict(config), "notes": notes}
     return make_result("own-data", about, "own", rows, _rates(rows))
 
@@ -164,6 +169,19 @@ def _acted(config: OwnDataConfig, run: Path, data: Path, folder: Path) -> list[R
             trivial = row["condition"] in ("zero", "random")
             rows.append({**row, "task": OWN, "condition": row["condition"] if trivial else name})
     return rows
+
+
+def _driven(config: OwnDataConfig, run: Path, report: Path) -> Iterator[Row]:
+    """The policy at a fixed rate: ticks, those that were missed, how late actions came."""
+    if not report.exists():
+        _verb("drive", run, "--env", ENV, "--rate", config.rate, "--seconds", config.seconds,
+              "--out", report)  # fmt: skip
+    found = read_json(report)
+    for name in ("ticks", "missed", "held", "decisions"):
+        yield {"measure": f"loop:{name}", "task": OWN, "value": float(found[name])}
+    for name in ("late_ms", "decision_ms", "delay_ticks"):
+        for part, value in found[name].items():
+            yield {"measure": f"loop:{name}:{part}", "task": OWN, "value": float(value)}
 
 
 def _in_lerobot(name: str, data: Path, run: Path, notes: list[str]) -> list[Row]:
