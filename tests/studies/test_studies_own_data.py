@@ -13,7 +13,7 @@ from studies.own_data.study import ENV
 
 def test_it_is_a_robot_that_anybody_could_have_written():
     found = check(EnvConfig(ENV))
-    assert not [one for one in found if one.level == "fault"], found
+    assert not [one for one in found if one.verdict == "fault"], found
 
 
 def test_its_demonstrator_closes_the_hand_at_the_cup():
