@@ -10,10 +10,10 @@ from __future__ import annotations
 import difflib
 import errno
 import importlib
-import inspect
 import os
 import sys
 from collections.abc import Sequence
+from inspect import cleandoc  # `inspect` is a verb here
 from types import ModuleType
 from typing import Any
 
@@ -35,6 +35,8 @@ VERBS = {
     "drive": "drive a robot at a fixed rate, and say how late its actions came",
     "drift": "measure how far a model's imagined features drift from the true ones",
     "imagine": "film what a model imagines beside what happened",
+    "inspect": "show what a policy of action chunks decides, looks at and does",
+    "replay": "execute a dataset's actions in the simulator, beside what was recorded",
     "probe": "say what an encoder sees of a task or a dataset, before any training",
     "report": "make the HTML page of a finished run",
     "envs": "list environments, or check that one of your own fits",
@@ -139,7 +141,7 @@ def _description(module: ModuleType, otherwise: str) -> str:
     written = vars(module.Config).get("__doc__") or ""
     if not written or written.startswith("Config("):  # what dataclass writes when nobody else did
         written = module.__doc__ or otherwise.capitalize() + "."
-    return inspect.cleandoc(written)
+    return cleandoc(written)
 
 
 def _sentence(error: Exception) -> str | None:

@@ -72,13 +72,7 @@ def evaluate_policy(
         ForesightError: seeds that are none, and whatever environment and policy have to say.
     """
     expect_seeds(tuple(seeds))
-    stamp = {
-        "git": git_revision(),
-        "config_hash": policy_hash(env, make_policy, max_steps, start, data),
-        "simulator": simulator_version(env),
-    }
-    if isinstance(make_policy, NamedPolicy):
-        stamp["behaviour"] = make_policy.name
+    stamp = stamp_of(env, make_policy, max_steps, start, data)
     rows: list[Row] = []
     films: dict[int, np.ndarray] = {}
 
@@ -96,7 +90,7 @@ def evaluate_policy(
         start=start,
         film=film,
         images=False,
-        finish=partial(_row, env, method, stamp),
+        finish=partial(episode_row, env, method, stamp),
         on_episode=tell,
         label=f"{method} on {task_name(env)}",
     )
@@ -105,6 +99,24 @@ def evaluate_policy(
         if frames is not None:
             films[row["seed"]] = frames
     return Evaluation(rows, films)
+
+
+def stamp_of(
+    env: EnvConfig,
+    make_policy: MakePolicy,
+    max_steps: int | None = None,
+    start: Start | None = None,
+    data: str | None = None,
+) -> Row:
+    """What all rows of one policy have in common: revision, hash and simulator."""
+    stamp = {
+        "git": git_revision(),
+        "config_hash": policy_hash(env, make_policy, max_steps, start, data),
+        "simulator": simulator_version(env),
+    }
+    if isinstance(make_policy, NamedPolicy):
+        stamp["behaviour"] = make_policy.name
+    return stamp
 
 
 def policy_hash(
@@ -148,7 +160,7 @@ def _oracle_settings(named: NamedPolicy) -> dict[str, Any]:
     return {"oracle": replace(tuned, shaping=None), "shaping": shaping}  # functions have no text
 
 
-def _row(
+def episode_row(
     env: EnvConfig, method: str, stamp: Row, episode: Episode
 ) -> tuple[Row, np.ndarray | None]:
     """What is kept of an episode; made where it was run, so that no frames travel."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,27 @@ LOOK = 16
 """Side of the small pictures by which beginnings are compared."""
 
 
+class Given(Policy):
+    """Executes a list of actions, whatever happens; the last one is held.
+
+    Args:
+        actions: float32 ``[T, A]``, in the robot's units.
+    """
+
+    def __init__(self, actions: Float32[np.ndarray, "T A"]) -> None:
+        self.actions, self.step = actions, 0
+
+    def reset(self, observation: Observation, seed: int) -> None:
+        """Begin with the first action."""
+        self.step = 0
+
+    def act(self, observation: Observation) -> Action:
+        """The action of this step."""
+        action: Action = self.actions[min(self.step, len(self.actions) - 1)]
+        self.step += 1
+        return action
+
+
 class Replay(Policy):
     """Plays the actions of one demonstration, whatever happens; its last action is held.
 
@@ -30,12 +52,20 @@ class Replay(Policy):
             the texts are known, whose first pictures and state differ least from the present ones;
             ``random``: one of the same task, drawn by the seed.
         name: for the sentence of an error.
+        among: the episodes that ``nearest`` and ``random`` choose from; all if not given.
 
     Raises:
         ForesightError: another robot or rate, no such episode, or an empty dataset.
     """
 
-    def __init__(self, dataset: Dataset, spec: Spec, which: str, name: str = "replay") -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        spec: Spec,
+        which: str,
+        name: str = "replay",
+        among: Sequence[int] | None = None,
+    ) -> None:
         if not len(dataset):
             raise ForesightError(f"{dataset.path} has no episode to replay: record one.")
         dataset.spec.expect(spec, f"The dataset {dataset.path}", "the environment", ("fps",))
@@ -51,6 +81,7 @@ class Replay(Policy):
                 f"random or a number from 0 to {len(dataset) - 1} behind a second colon."
             )
         self.dataset, self.spec, self.which = dataset, spec, which
+        self.among = tuple(range(len(dataset)) if among is None else among)
         self.actions = dataset.column("action").reshape(-1, len(spec.action)).astype(np.float32)
         self._looks: dict[int, Float32[np.ndarray, " k"]] = {}
         self._states: np.ndarray | None = None
@@ -59,7 +90,7 @@ class Replay(Policy):
     def reset(self, observation: Observation, seed: int) -> None:
         """Choose a demonstration."""
         self.step = 0
-        shown = range(len(self.dataset))
+        shown = self.among
         same = [i for i in shown if self.dataset.task(i) == observation.task] or list(shown)
         if self.which == "random":
             draw = np.random.default_rng([seed, zlib.crc32(b"replay")])

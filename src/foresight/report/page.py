@@ -65,11 +65,23 @@ class Video:
     mp4: bytes
     caption: str = ""
     kind: str = field(default="video", init=False)
+    linked: bool = field(default=False, init=False)
 
     @property
     def source(self) -> str:
         """The file as a ``data:`` address."""
         return "data:video/mp4;base64," + base64.b64encode(self.mp4).decode()
+
+
+@dataclass(frozen=True)
+class LinkedVideo:
+    """An MP4 file beside the page, for pages of many films; it is read when it is looked at."""
+
+    source: str
+    """Where it lies, from the page's folder."""
+    caption: str = ""
+    kind: str = field(default="video", init=False)
+    linked: bool = field(default=True, init=False)
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,7 @@ class TableBlock:
     kind: str = field(default="table", init=False)
 
 
-Block = Text | Plot | Video | TableBlock
+Block = Text | Plot | Video | LinkedVideo | TableBlock
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Colours are written as stand-ins that become CSS variables of the page (style.css names them).
 _INK, _MUTED, _GRID = "#010101", "#010102", "#010103"
+INK = _INK
+"""Colour of text, dark or light with the page."""
 _SERIES = [f"#0200{index:02x}" for index in range(1, 9)]
 _GREYS = [f"#0300{index:02x}" for index in range(1, 4)]
 _VARIABLES = {_INK: "--ink", _MUTED: "--muted", _GRID: "--line"}

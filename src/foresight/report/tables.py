@@ -209,7 +209,8 @@ def counts(sizes: Iterable[float]) -> str:
     return "–".join(str(n) for n in dict.fromkeys((found[0], found[-1])))
 
 
-def _rate(entry: Mapping[str, float]) -> str:
+def rate(entry: Mapping[str, float]) -> str:
+    """``45 % [28, 63]``."""
     ends = f" [{100 * entry['low']:.0f}, {100 * entry['high']:.0f}]" if entry["n"] > 1 else ""
     return f"{100 * entry['mean']:.0f} %{ends}"
 
@@ -218,13 +219,13 @@ def _episode_line(result: Result, task: str, condition: str) -> list[Cell]:
     summary = result.summary
     entry = summary[f"{condition}/{task}"]
     time = summary.get(f"{condition}:decision_ms/{task}")
-    rate = summary.get(f"{condition}:success/{task}")
+    solved = summary.get(f"{condition}:success/{task}")
     tone = "muted" if condition in TRIVIAL else ""
     return [
         Cell(condition, tone),
         Cell(f"{entry['n']:.0f}", "muted"),
         Cell(interval(entry)),
-        Cell(_rate(rate) if rate else "–"),
+        Cell(rate(solved) if solved else "–"),
         _difference(result, task, condition),
         Cell(number(time["mean"]) if time else "–", "muted"),
     ]

@@ -121,7 +121,7 @@ class ChunkPolicy(Policy):
                 "This policy was trained without goal pictures: train with --chunk.network.goal."
             )
         frames = pictures_of([Observation(images)], self.cameras)
-        streams = [FeatureStream(each.encoder, each.readout) for each in self._eyes()]
+        streams = [FeatureStream(each.encoder, each.readout) for each in self.eyes()]
         self._own_goal = [
             self._tokens(i, stream.push(frames[name][0]))
             for i, (stream, name) in enumerate(zip(streams, frames, strict=True))
@@ -155,7 +155,7 @@ class ChunkPolicy(Policy):
         Raises:
             ForesightError: a camera is missing, a state of another length, an unknown task.
         """
-        batch = self._batch(observation)
+        batch = self.inputs(observation)
         known = None if frozen is None else torch.from_numpy(np.array(frozen, np.float32))[None]
         known = known if known is None else known.to(self.device)
         decided = run_alone(lambda: self.network.predict(batch, self._generator, known))
@@ -163,10 +163,15 @@ class ChunkPolicy(Policy):
         spec = self.config.spec
         return chunk if spec is None else np.clip(chunk, spec.low, spec.high)
 
-    def _batch(self, observation: Observation) -> dict[str, Tensor]:
+    def inputs(self, observation: Observation) -> dict[str, Tensor]:
+        """What the network reads of one observation, a batch of one; a step of an episode.
+
+        Raises:
+            ForesightError: as `predict_action_chunk`.
+        """
         config, net = self.config, self.config.network
         pictures = list(pictures_of([observation], self.cameras).values())
-        streams = self._eyes()
+        streams = self.eyes()
 
         def look(camera: int) -> Float[np.ndarray, " F"]:
             return streams[camera].push(pictures[camera][0])
@@ -197,7 +202,7 @@ class ChunkPolicy(Policy):
 
     def watch(self, observation: Observation) -> None:
         """A step on which nothing is decided: only what a later decision looks back on is kept."""
-        streams = self._eyes()
+        streams = self.eyes()
         if streams[0].reach:
             pictures = pictures_of([observation], self.cameras).values()
             for stream, picture in zip(streams, pictures, strict=True):
@@ -223,7 +228,7 @@ class ChunkPolicy(Policy):
             )
         return tasks.index(text)
 
-    def _eyes(self) -> list[FeatureStream]:
+    def eyes(self) -> list[FeatureStream]:
         """One stream for each camera; the encoder is loaded when it is first needed."""
         if self._streams is None:
             config = self.config

@@ -79,7 +79,7 @@ class Demonstrations:
             return torch.from_numpy(values).reshape(steps, -1)
 
         return cls(
-            _wanted(numbers("action"), numbers(ADVICE, finite=False)),
+            wanted_actions(numbers("action"), numbers(ADVICE, finite=False)),
             numbers("observation.state"),
             torch.from_numpy(np.array(dataset.offsets)),
             task,
@@ -172,8 +172,8 @@ class GoalDraw:
         return self.data.offsets[self.table[task, drawn] + 1] - 1
 
 
-def _wanted(done: Float[Tensor, "N A"], advice: Float[Tensor, "N a"]) -> Float[Tensor, "N A"]:
-    """What an expert said, on the steps on which it was asked, else what was done."""
+def wanted_actions(done: Float[Tensor, "N A"], advice: Float[Tensor, "N a"]) -> Float[Tensor, "N A"]:
+    """What is to be learned: what an expert said, where it was asked, else what was done."""
     if advice.shape != done.shape:
         return done
     return torch.where(advice.isfinite().all(1, keepdim=True), advice, done)
