@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,11 +16,19 @@ from foresight.core.thread_pool import run_alone
 from foresight.data.dataset import Dataset
 from foresight.perception.readout import Readout
 from foresight.perception.zoom import Zoom
-from foresight.policies.chunk.attention import context_parts, look
+from foresight.policies.chunk.attention import attend, context_parts, occlude
 from foresight.policies.chunk.policy import ChunkPolicy
 from foresight.policies.replay import Replay
 from foresight.rollout.recorder import ADVICE
 from foresight.training.chunk.demonstrations import wanted_actions
+
+
+Gaze = Literal["attention", "occlusion"]
+
+
+def gaze_of(policy: ChunkPolicy) -> Gaze:
+    """Attention where the network has it; occlusion works for all."""
+    return "attention" if policy.config.network.trunk == "transformer" else "occlusion"
 
 
 @dataclass(frozen=True)
@@ -35,9 +44,12 @@ class Along:
         blind: the same with visual tokens that are zero; None where it has no eyes anyway.
         replay: actions of the training episode that begins most alike, ``[T, A]``, the last held.
         replayed: which one that was.
-        shares: of the decoder's cross-attention, for each part of the context (see
-            `foresight.policies.chunk.attention.context_parts`), ``[T]``; they sum to 1.
-        maps: of each camera, attention to the places of the encoder's picture, ``[T, R, R]``; they
+        by: what says where the policy looks: ``attention``, the mean over layers, heads and queries
+            of the decoder's cross-attention, or ``occlusion``; see
+            `foresight.policies.chunk.attention`.
+        shares: of it, for each part of the context (see `context_parts` there), ``[T]``; they sum
+            to 1.
+        maps: of each camera, shares of the places of the encoder's picture, ``[T, R, R]``; they
             sum to the camera's share.
         pictures: of each camera as its encoder sees them, uint8 ``[T, S, S, 3]``.
     """
@@ -49,12 +61,19 @@ class Along:
     blind: Float32[np.ndarray, "T K A"] | None
     replay: Float32[np.ndarray, "T A"]
     replayed: int
+    by: Gaze
     shares: dict[str, Float[np.ndarray, " T"]]
     maps: dict[str, Float[np.ndarray, "T R R"]]
     pictures: dict[str, UInt8[np.ndarray, "T S S 3"]]
 
 
-def follow(policy: ChunkPolicy, dataset: Dataset, episode: int, among: Sequence[int]) -> Along:
+def follow(
+    policy: ChunkPolicy,
+    dataset: Dataset,
+    episode: int,
+    among: Sequence[int],
+    by: Gaze | None = None,
+) -> Along:
     """Let a policy decide at every step of a shown episode, without acting.
 
     Args:
@@ -62,9 +81,11 @@ def follow(policy: ChunkPolicy, dataset: Dataset, episode: int, among: Sequence[
         dataset: of the same robot.
         episode: its number.
         among: episodes that the nearest replay may be chosen from; ``episode`` itself is left out.
+        by: what says where the policy looks; of `gaze_of` if not given.
 
     Raises:
-        ForesightError: a camera or task that the policy does not know, or nothing to replay.
+        ForesightError: a camera or task that the policy does not know, nothing to replay, or
+            attention of a network that has none.
     """
     rivals = [i for i in among if i != episode]
     if not rivals:
@@ -84,7 +105,8 @@ def follow(policy: ChunkPolicy, dataset: Dataset, episode: int, among: Sequence[
     replay = Replay(dataset, dataset.spec, "nearest", among=rivals)
     replay.reset(seen[0], 0)
     again = np.stack([replay.act(observation) for observation in seen])
-    chunks, blind, tokens = _decided(policy, seen)
+    by = by or gaze_of(policy)
+    chunks, blind, tokens = _decided(policy, seen, by)
     actions = torch.from_numpy(np.array(shown.action, np.float32))
     advice = shown.columns.get(ADVICE)
     if advice is not None:
@@ -93,9 +115,7 @@ def follow(policy: ChunkPolicy, dataset: Dataset, episode: int, among: Sequence[
     parts = context_parts(policy.config)
     streams = dict(zip(policy.cameras, policy.eyes(), strict=True))
     maps = {
-        name: attention_map(
-            tokens[:, parts[f"camera/{name}"]], stream.readout, stream.encoder.grid
-        )
+        name: gaze_map(tokens[:, parts[f"camera/{name}"]], stream.readout, stream.encoder.grid)
         for name, stream in streams.items()
     }
     return Along(
@@ -106,6 +126,7 @@ def follow(policy: ChunkPolicy, dataset: Dataset, episode: int, among: Sequence[
         blind=blind,
         replay=again,
         replayed=replay.episode,
+        by=by,
         shares={name: tokens[:, place].sum(1) for name, place in parts.items()},
         maps=maps,
         pictures={name: stream.prepare(shown.images[name]) for name, stream in streams.items()},
@@ -113,9 +134,10 @@ def follow(policy: ChunkPolicy, dataset: Dataset, episode: int, among: Sequence[
 
 
 def _decided(
-    policy: ChunkPolicy, seen: Sequence[Observation]
+    policy: ChunkPolicy, seen: Sequence[Observation], by: Gaze
 ) -> tuple[np.ndarray, np.ndarray | None, Float[np.ndarray, "T N"]]:
     """Chunks, blind chunks, and the share of each token of the context, of every step."""
+    look = attend if by == "attention" else occlude
     network, spec = policy.network, policy.config.spec
     chunks, blind, tokens = [], [], []
     before = network.blind
@@ -144,10 +166,10 @@ def _noise(step: int) -> torch.Generator:
     return torch.Generator().manual_seed(step)
 
 
-def attention_map(
+def gaze_map(
     tokens: Float[np.ndarray, "T P"], readout: Readout, grid: int
 ) -> Float[np.ndarray, "T R R"]:
-    """Attention of a camera's tokens to the places of the picture that they stand for.
+    """Shares of a camera's tokens on the places of the picture that they stand for.
 
     Tokens of one place at several times are added up. Those of a readout's zoom lie on the part
     that it shows, so the map is as fine as that part.

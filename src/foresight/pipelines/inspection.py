@@ -10,11 +10,11 @@ from foresight.core.errors import ForesightError
 from foresight.core.files import atomic_write, read_json, write_bytes, write_json, write_text
 from foresight.core.progress import track
 from foresight.data.dataset import Dataset
-from foresight.diagnostics.chunks import Along, chunk_errors, executed, follow
+from foresight.diagnostics.chunks import Along, Gaze, chunk_errors, executed, follow, gaze_of
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.policies.chunk.policy import ChunkActing, ChunkPolicy
-from foresight.report.chunks import attention_film, chunk_panels, contact_sheet
+from foresight.report.chunks import gaze_film, chunk_panels, contact_sheet
 from foresight.report.inspection import EpisodeShown, write_demonstrations_page
 from foresight.report.plots import standalone
 from foresight.report.videos import encode_mp4
@@ -30,6 +30,7 @@ def inspect_demonstrations(
     out: Path,
     episodes: int = 3,
     acting: ChunkActing | None = None,
+    by: Gaze | None = None,
     device: str = "cpu",
 ) -> Result:
     """Plot what a policy decides along held-out episodes and film where it looks.
@@ -39,16 +40,18 @@ def inspect_demonstrations(
         source: dataset of the same robot: what the policy was trained on, of which its held-out
             episodes are taken, or another.
         out: gets ``demonstrations.html`` and ``demonstrations.json``, and of episode I
-            ``episode-I.svg`` (plot), ``attention-I.mp4`` and ``.png`` (film and some of its
+            ``episode-I.svg`` (plot), ``gaze-I.mp4`` and ``.png`` (film and some of its
             frames), ``episode-I.json`` (numbers of every step). Other files stay.
         episodes: how many, spread over those there are.
         acting: how many actions of a chunk are executed, for the plots.
+        by: what says where the policy looks, ``attention`` or ``occlusion``; attention where the
+            network has it, if not given.
         device: where the networks run.
 
     Returns:
         Rows ``action-error``: mean absolute error of the actions that would be executed, in the
         episode's deviations, of the policy, of ``blind`` and ``nearest replay``; and
-        ``attention-PART``: mean share of the decoder's cross-attention.
+        ``attention-PART`` (or ``occlusion-PART``): the mean share of a part of the context.
 
     Raises:
         ForesightError: no policy of chunks, a dataset that does not fit, or no episode is asked for.
@@ -66,7 +69,7 @@ def inspect_demonstrations(
     rows: list[Row] = []
     pages = []
     for episode in track(chosen, "inspect"):
-        along = follow(policy, dataset, episode, shown)
+        along = follow(policy, dataset, episode, shown, by)
         pages.append(write_episode(along, names, policy.execute, dataset.spec.fps, out))
         rows += rows_of(along, policy.execute)
     config = {
@@ -75,6 +78,7 @@ def inspect_demonstrations(
         "episodes": chosen,
         "held_out": list(held_out) != list(range(len(dataset))),
         "execute": policy.execute,
+        "by": by or gaze_of(policy),
     }
     result = make_result("inspection", config, "none", rows)
     result.save(out / "demonstrations.json")
@@ -131,12 +135,12 @@ def write_episode(
     """Write plot, film, frames and numbers of one episode; what its page needs of them."""
     number = along.episode
     plot = chunk_panels(along, names, execute)
-    film = attention_film(along)
+    film = gaze_film(along)
     mp4 = encode_mp4(film, fps=min(max(fps / 4, SLOWEST), FASTEST))
     write_text(out / f"episode-{number}.svg", standalone(plot))
-    write_bytes(out / f"attention-{number}.mp4", mp4)
+    write_bytes(out / f"gaze-{number}.mp4", mp4)
     sheet = contact_sheet(film)
-    atomic_write(out / f"attention-{number}.png", lambda path: sheet.save(path, "PNG"))
+    atomic_write(out / f"gaze-{number}.png", lambda path: sheet.save(path, "PNG"))
     write_json(out / f"episode-{number}.json", numbers_of(along, names, execute))
     shares = {name: float(values.mean()) for name, values in along.shares.items()}
     return EpisodeShown(number, along.task, along.replayed, plot, mp4, shares)
@@ -155,7 +159,7 @@ def numbers_of(along: Along, names: Sequence[str], execute: int) -> dict[str, An
         "execute": execute,
         "names": list(names),
         "actions": {name: values.tolist() for name, values in actions.items()},
-        "attention": {name: values.tolist() for name, values in along.shares.items()},
+        along.by: {name: values.tolist() for name, values in along.shares.items()},
         "maps": {name: values.mean(0).tolist() for name, values in along.maps.items()},
     }
 
@@ -169,7 +173,7 @@ def rows_of(along: Along, execute: int) -> list[Row]:
         row = {"measure": "action-error", "task": task, "condition": condition, "value": error}
         rows.append({**row, "episode": along.episode})
     for name, values in along.shares.items():
-        measure = "attention-" + name.replace("/", "-")
+        measure = f"{along.by}-" + name.replace("/", "-")
         row = {"measure": measure, "task": task, "value": float(values.mean())}
         rows.append({**row, "episode": along.episode})
     return rows

@@ -18,6 +18,8 @@ SIDE = 192
 """Least pixels of a picture in a film."""
 LINE = 14
 """Pixels of a line of text."""
+CUT = 0.998
+"""Share of all places and steps whose heat is not cut."""
 HOT = np.array([255, 80, 0], np.float32)
 
 
@@ -68,18 +70,19 @@ def _draw_joint(axes: Any, along: Along, joint: int, execute: int) -> None:
         axes.plot(start, chunk[0], "o", color=policy, ms=2.5)
 
 
-def attention_film(along: Along) -> UInt8[np.ndarray, "T h w 3"]:
-    """Where the actions look at every step: cameras side by side, heat below the pictures.
+def gaze_film(along: Along) -> UInt8[np.ndarray, "T h w 3"]:
+    """What the actions look at at every step: cameras side by side, heat below the pictures.
 
-    Pictures are those of the encoder, with its proportions. Heat is the share of the decoder's
-    cross-attention that a token gets, on one scale for the whole film, all cameras; what stands
-    above each is the camera's share, and what stands below is that of all that is no picture.
+    Pictures are those of the encoder, with its proportions. Heat is a token's share of attention
+    or occlusion for its area, on one scale for the whole film and all cameras; above each camera
+    stands its share, below them that of all that is no picture.
     """
     # Of a place of the finest map: maps of cameras may differ in how fine they are.
     density = {name: _density(found) for name, found in along.maps.items()}
-    most = max(float(found.max()) for found in density.values()) or 1.0
+    # A few tokens of a few steps may be far above the rest: they are cut, so that the rest shows.
+    most = max(float(np.quantile(found, CUT)) for found in density.values()) or 1.0
     columns = [
-        _camera_film(along.pictures[name], density[name] / most, name, along.shares)
+        _camera_film(along.pictures[name], np.minimum(density[name] / most, 1), name, along.shares)
         for name in along.maps
     ]
     film = side_by_side(columns)
@@ -92,7 +95,7 @@ def attention_film(along: Along) -> UInt8[np.ndarray, "T h w 3"]:
 
 
 def _density(maps: np.ndarray) -> np.ndarray:
-    """Attention for each unit of the picture's area."""
+    """Shares for each unit of the picture's area."""
     return maps * maps.shape[1] * maps.shape[2]
 
 

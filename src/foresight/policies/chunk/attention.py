@@ -1,4 +1,4 @@
-"""Where the actions of a chunk look: the decoder's own cross-attention."""
+"""What the actions of a chunk look at: the decoder's own cross-attention, or occlusion."""
 
 from __future__ import annotations
 
@@ -11,34 +11,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foresight.core.errors import ForesightError
 from foresight.policies.chunk.config import ChunkConfig
 from foresight.policies.chunk.network import Batch, ChunkNetwork
+from foresight.policies.chunk.trunks import AttentionTrunk
 
 
 @dataclass(frozen=True)
 class Looked:
-    """A decision and where it looked.
+    """A decision and what it looked at.
 
     Attributes:
         chunk: ``[B, K, A]`` in the robot's units.
-        weights: ``[B, L, H, K, N]``: of decoder layer, head and action query, over the N tokens of
-            the context; they sum to 1 over N. Of ``flow``, the mean over its steps.
-        parts: which tokens are what, see `context_parts`.
+        tokens: ``[B, N]``, share of each token of the context; they sum to 1.
+        weights: ``[B, L, H, K, N]`` of a transformer's attention: of decoder layer, head and action
+            query; they sum to 1 over N. Of ``flow``, the mean over its steps. None of occlusion.
     """
 
     chunk: Float[Tensor, "B K A"]
-    weights: Float[Tensor, "B L H K N"]
-    parts: dict[str, slice]
-
-    @property
-    def tokens(self) -> Float[Tensor, "B N"]:
-        """Mean over layers, heads and queries: the share of each token, 1 in all."""
-        return self.weights.mean((1, 2, 3))
-
-    def shares(self) -> dict[str, Float[Tensor, " B"]]:
-        """Of each part of the context, all its tokens together; 1 in all."""
-        tokens = self.tokens
-        return {name: tokens[:, place].sum(1) for name, place in self.parts.items()}
+    tokens: Float[Tensor, "B N"]
+    weights: Float[Tensor, "B L H K N"] | None = None
 
 
 def context_parts(config: ChunkConfig) -> dict[str, slice]:
@@ -103,24 +95,93 @@ class _Mean:
 
 
 @torch.inference_mode()
-def look(
-    network: ChunkNetwork, batch: Batch, generator: torch.Generator | None = None
-) -> Looked:
-    """Decide chunks as `ChunkNetwork.predict` does, and say where they looked.
+def attend(network: ChunkNetwork, batch: Batch, generator: torch.Generator | None = None) -> Looked:
+    """Decide chunks as `ChunkNetwork.predict` does, and say what they attended to.
 
-    What a token holds is not its own place alone where the network has encoder layers: there the
+    A token does not stand for its own place alone where the network has encoder layers: there the
     tokens have attended to each other before.
 
     Args:
-        network: in evaluation mode.
+        network: a transformer, in evaluation mode.
         batch: without actions.
         generator: of the noise that ``flow`` starts from.
+
+    Raises:
+        ForesightError: the network has no attention.
     """
-    means = [_Mean() for _ in network.decoder]
+    if not isinstance(network.trunk, AttentionTrunk):
+        raise ForesightError(
+            "This policy has residual layers over all tokens and no attention: ask for occlusion, "
+            "or train with --chunk.network.trunk transformer."
+        )
+    layers = network.trunk.decoder
+    means = [_Mean() for _ in layers]
     with ExitStack() as hooks:
-        for layer, mean in zip(network.decoder, means, strict=True):
-            handle = layer.multihead_attn.register_forward_pre_hook(mean)  # type: ignore[union-attr]
-            hooks.callback(handle.remove)
+        for layer, mean in zip(layers, means, strict=True):
+            attention: Any = layer.multihead_attn
+            hooks.callback(attention.register_forward_pre_hook(mean).remove)
         chunk = network.predict(batch, generator)
     weights = torch.stack([mean.value for mean in means], dim=1)
-    return Looked(chunk, weights, context_parts(network.config))
+    return Looked(chunk, weights.mean((1, 2, 3)), weights)
+
+
+@torch.inference_mode()
+def occlude(
+    network: ChunkNetwork, batch: Batch, generator: torch.Generator | None = None
+) -> Looked:
+    """Decide a chunk, and say how much each token changes it when it is taken away.
+
+    One at a time, visual tokens become zero (as for a blind policy), the robot's own numbers become
+    their mean and the task becomes the mean of all tasks. A token's share is the mean absolute
+    change of the chunk, in deviations of the actions, divided by the sum over all; 0 where nothing
+    changes anything. What several tokens tell alike seems less important than it is (Zeiler &
+    Fergus 2014, occlusion).
+
+    Args:
+        network: with any trunk, in evaluation mode.
+        batch: of one observation, without actions.
+        generator: of the noise that ``flow`` starts from; the same for all.
+    """
+    tokens, parts = network.tokens(batch), context_parts(network.config)
+    without, groups = neutral_tokens(network, batch), list(_groups(parts))
+    rows = tokens.repeat(1 + len(groups), 1, 1)
+    for row, group in enumerate(groups, start=1):
+        rows[row, group] = without[0, group]
+    noise = network.draw(1, generator)
+    noise = None if noise is None else noise.expand(len(rows), -1, -1)
+    chunks = network.decide(network.trunk.read(rows), noise)
+    scaled = network.normaliser.action(chunks)
+    change = (scaled[1:] - scaled[:1]).abs().mean((1, 2))
+    shares = tokens.new_zeros(tokens.shape[1])
+    for group, value in zip(groups, change, strict=True):
+        shares[group] = value / (group.stop - group.start)
+    return Looked(chunks[:1], (shares / shares.sum().clamp(min=1e-12))[None])
+
+
+def neutral_tokens(network: ChunkNetwork, batch: Batch) -> Float[Tensor, "1 N W"]:
+    """Tokens that tell nothing: no pictures, the mean state, the mean of all tasks."""
+    config, before = network.config, network.blind
+    told = dict(batch)
+    if config.states:
+        told["state"] = network.normaliser.state_mean.expand_as(batch["state"])
+    network.blind = True
+    try:
+        count = max(1, len(config.tasks))
+        each = [
+            network.tokens({**told, "task": torch.full_like(batch["task"], task)})
+            if config.tasks
+            else network.tokens(told)
+            for task in range(count)
+        ]
+    finally:
+        network.blind = before
+    return torch.stack(each).mean(0)
+
+
+def _groups(parts: dict[str, slice]) -> Iterator[slice]:
+    """What is taken away together: visual tokens one by one, what is no picture as a whole."""
+    for name, place in parts.items():
+        if name.startswith(("camera/", "goal/")):
+            yield from (slice(i, i + 1) for i in range(place.start, place.stop))
+        elif name != "latent":  # acting knows no latent but 0
+            yield place

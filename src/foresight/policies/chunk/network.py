@@ -138,6 +138,12 @@ class ChunkNetwork(nn.Module):
 
     def context(self, batch: Batch, latent: Float[Tensor, "B l"] | None = None) -> Tensor:
         """What the actions are decided from; without a latent a ``cvae`` takes 0."""
+        return self.trunk.read(self.tokens(batch, latent))  # type: ignore[no-any-return]
+
+    def tokens(
+        self, batch: Batch, latent: Float[Tensor, "B l"] | None = None
+    ) -> Float[Tensor, "B N W"]:
+        """The tokens that the trunk reads, in the order of `context_parts`."""
         net = self.config.network
         cameras = range(len(self.config.cameras))
         parts = [self.video[i](self._visual(i, batch[f"tokens/{i}"])) for i in cameras]
@@ -157,7 +163,7 @@ class ChunkNetwork(nn.Module):
             if latent is None:
                 latent = parts[0].new_zeros(count, net.latent)
             parts.append(self.style(latent)[:, None])
-        return self.trunk.read(torch.cat(parts, dim=1) + self.place)
+        return torch.cat(parts, dim=1) + self.place
 
     def decode(
         self,
@@ -206,9 +212,27 @@ class ChunkNetwork(nn.Module):
                 what they would have decided.
         """
         context = self.context(batch)
+        return self.decide(context, self.draw(len(context), generator), frozen)
+
+    def draw(
+        self, count: int, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "B K A"] | None:
+        """The noise that ``flow`` starts from; the other heads need none."""
+        net = self.config.network
+        if net.head != "flow":
+            return None
+        return torch.randn((count, net.chunk, self.config.actions), generator=generator)
+
+    def decide(
+        self,
+        context: Tensor,
+        noise: Float[Tensor, "B K A"] | None,
+        frozen: Float[Tensor, "B d A"] | None = None,
+    ) -> Float[Tensor, "B K A"]:
+        """`predict` from a context, and from noise that is drawn already."""
         known = None if frozen is None else self.normaliser.action(frozen)
-        if self.config.network.head == "flow":
-            chunk = self._flow(context, generator, None if known is None else self.to_flow(known))
+        if noise is not None:
+            chunk = self._flow(context, noise, None if known is None else self.to_flow(known))
             bits = chunk > 0
         else:
             chunk = self.decode(context).float()
@@ -219,10 +243,9 @@ class ChunkNetwork(nn.Module):
         return self.normaliser.denormalised(chunk)
 
     def _flow(
-        self, context: Tensor, generator: torch.Generator | None, frozen: Tensor | None
+        self, context: Tensor, noise: Float[Tensor, "B K A"], frozen: Tensor | None
     ) -> Tensor:
         net, count = self.config.network, len(context)
-        noise = torch.randn((count, net.chunk, self.config.actions), generator=generator)
         noise = chunk = noise.to(context.device)
         for step in range(net.flow_steps):
             time = torch.full((count,), step / net.flow_steps, device=context.device)

@@ -172,7 +172,9 @@ class GoalDraw:
         return self.data.offsets[self.table[task, drawn] + 1] - 1
 
 
-def wanted_actions(done: Float[Tensor, "N A"], advice: Float[Tensor, "N a"]) -> Float[Tensor, "N A"]:
+def wanted_actions(
+    done: Float[Tensor, "N A"], advice: Float[Tensor, "N a"]
+) -> Float[Tensor, "N A"]:
     """What is to be learned: what an expert said, where it was asked, else what was done."""
     if advice.shape != done.shape:
         return done
