@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -147,12 +148,12 @@ def _decided(
             batch = policy.inputs(observation)
             # Flow draws noise: the same for both, so that they differ by what is seen alone.
             network.blind = before
-            with_eyes = run_alone(lambda: look(network, batch, _noise(step)))
+            with_eyes = run_alone(partial(look, network, batch, _noise(step)))
             chunks.append(with_eyes.chunk[0].cpu().numpy())
             tokens.append(with_eyes.tokens[0].cpu().numpy())
             if not before:
                 network.blind = True
-                without = run_alone(lambda: network.predict(batch, _noise(step)))
+                without = run_alone(partial(network.predict, batch, _noise(step)))
                 blind.append(without[0].cpu().numpy())
     finally:
         network.blind = before

@@ -54,7 +54,7 @@ def inspect_demonstrations(
         ``attention-PART`` (or ``occlusion-PART``): the mean share of a part of the context.
 
     Raises:
-        ForesightError: no policy of chunks, a dataset that does not fit, or no episode is asked for.
+        ForesightError: no policy of chunks, a dataset that does not fit, or fewer than 1 episode.
     """
     if episodes < 1:
         raise ForesightError(f"{episodes} episodes were asked for: inspect at least 1.")
