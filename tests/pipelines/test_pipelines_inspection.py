@@ -12,8 +12,8 @@ import pytest
 from fake_robot import fake_robot
 from foresight import cli
 from foresight.core.errors import ForesightError
-from foresight.data.dataset import Dataset
 from foresight.data.clip import read_video
+from foresight.data.dataset import Dataset
 from foresight.diagnostics.chunks import chunk_errors, executed, follow, gaze_map
 from foresight.envs.interface import spec_of
 from foresight.evaluation.results import load

@@ -66,9 +66,7 @@ def test_attention_of_a_network_is_what_pytorch_says(head):
     again = network.predict(batch, torch.Generator().manual_seed(3))
     assert torch.equal(looked.chunk, again)
     told = given[: len(given) // 2]
-    each = [
-        own(q, k, v, need_weights=True, average_attn_weights=False)[1] for own, q, k, v in told
-    ]
+    each = [own(q, k, v, need_weights=True, average_attn_weights=False)[1] for own, q, k, v in told]
     steps = 3 if head == "flow" else 1
     expected = torch.stack(each).unflatten(0, (steps, len(layers))).mean(0).transpose(0, 1)
     torch.testing.assert_close(looked.weights, expected)

@@ -23,7 +23,6 @@ from foresight.policies.replay import Replay
 from foresight.rollout.recorder import ADVICE
 from foresight.training.chunk.demonstrations import wanted_actions
 
-
 Gaze = Literal["attention", "occlusion"]
 
 

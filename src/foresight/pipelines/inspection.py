@@ -14,7 +14,7 @@ from foresight.diagnostics.chunks import Along, Gaze, chunk_errors, executed, fo
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.policies.chunk.policy import ChunkActing, ChunkPolicy
-from foresight.report.chunks import gaze_film, chunk_panels, contact_sheet
+from foresight.report.chunks import chunk_panels, contact_sheet, gaze_film
 from foresight.report.inspection import EpisodeShown, write_demonstrations_page
 from foresight.report.plots import standalone
 from foresight.report.videos import encode_mp4
