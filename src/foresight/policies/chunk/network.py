@@ -138,7 +138,7 @@ class ChunkNetwork(nn.Module):
 
     def context(self, batch: Batch, latent: Float[Tensor, "B l"] | None = None) -> Tensor:
         """What the actions are decided from; without a latent a ``cvae`` takes 0."""
-        return self.trunk.read(self.tokens(batch, latent))  # type: ignore[no-any-return]
+        return self.trunk.read(self.tokens(batch, latent))
 
     def tokens(
         self, batch: Batch, latent: Float[Tensor, "B l"] | None = None
