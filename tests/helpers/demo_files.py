@@ -45,7 +45,7 @@ class Robot:
         self.joints = np.cumsum(random.normal(0, 0.05, (count, 7)), 0)
         self.places = np.cumsum(random.normal(0, 0.01, (count, 3)), 0)
         self.turns = Rotation.from_rotvec(
-            [[np.pi - 0.1, 0, 0]] + np.cumsum(random.normal(0, 0.03, (count, 3)), 0)
+            np.array([np.pi - 0.1, 0, 0]) + np.cumsum(random.normal(0, 0.03, (count, 3)), 0)
         )
         self.grippers = random.uniform(0, 0.04, (count, 2))
         time = np.arange(count)[:, None] / 20

@@ -12,7 +12,7 @@ from demo_files import NAME, LiberoFile, RobomimicFile
 from foresight.core import extras
 from foresight.core.errors import ForesightError
 from foresight.data.dataset import Dataset
-from foresight.data.hdf5.importing import import_demonstrations
+from foresight.data.hdf5.importing import import_demonstrations, make_plan
 from foresight.data.hdf5.options import ImportOptions
 
 
@@ -74,11 +74,17 @@ FAULTS = [
 
 @pytest.mark.parametrize(("key", "change", "words"), FAULTS, ids=[f[2] for f in FAULTS])
 def test_a_faulty_demonstration_is_named_with_its_key(tmp_path, key, change, words):
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         path = altered(tmp_path, key, change)
     refused(path, tmp_path, f"{path}, demo_2: ", words, "--skip-faulty")
+    plan = make_plan(path, ImportOptions())
+    assert [demo.demo for demo in plan.demos] == ["demo_0", "demo_10"] and len(plan.faults) == 1
+
+
+def test_a_faulty_demonstration_is_left_out_and_told(tmp_path):
+    path = altered(tmp_path, "obs/ee_pos", lambda a: None)
     told = bring(path, tmp_path / "out", skip_faulty=True)
-    assert f"left out: {path}, demo_2: " in told and words in told
+    assert f"left out: {path}, demo_2: there is no obs/ee_pos" in told
     assert Dataset.open(tmp_path / "out").lengths == [5, 6], "the others are imported"
 
 
@@ -149,14 +155,24 @@ def test_damaged_bytes_among_the_pictures(tmp_path):
     assert Dataset.open(tmp_path / "out").lengths == [5, 6]
 
 
-def test_a_damaged_group(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("demo_2", "demo_2: it cannot be read ("),
+        ("demo_2/obs", "demo_2: "),
+        ("demo_2/obs/ee_pos", "demo_2: obs/ee_pos cannot be read ("),
+    ],
+)
+def test_a_damaged_description(tmp_path, name, words):
+    """The bytes that say what follows are gone: it is not to be taken for something missing."""
     path = LiberoFile().write(tmp_path / NAME)
     with h5py.File(path, "r") as file:
-        address = h5py.h5o.get_info(file["data/demo_2/obs"].id).addr
+        address = h5py.h5o.get_info(file[f"data/{name}"].id).addr
     with path.open("r+b") as raw:
         raw.seek(address)
-        raw.write(bytes(64))
-    refused(path, tmp_path, str(path), "cannot be read")
+        raw.write(bytes(16))
+    refused(path, tmp_path, words, "cannot be read")
+    assert [d.demo for d in make_plan(path, ImportOptions()).demos] == ["demo_0", "demo_10"]
 
 
 def test_files_of_other_kinds(tmp_path):
@@ -213,9 +229,7 @@ def test_nothing_to_import(tmp_path):
 
 def test_without_h5py(tmp_path, monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
-    refused(
-        tmp_path, tmp_path, "needs h5py, which is not installed", '"foresight-robotics[hdf5]"'
-    )
+    refused(tmp_path, tmp_path, "needs h5py, which is not installed", '"foresight-robotics[hdf5]"')
 
 
 @pytest.mark.parametrize("options", [{"fps": 0.0}, {"limit": 0}, {"workers": 0}])

@@ -25,6 +25,14 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    """A dataset of one demonstration, beside its file."""
+    folder = tmp_path_factory.mktemp("imported")
+    bring(LiberoFile([6], [0]).write(folder / NAME), folder / "out")
+    return folder / "out"
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_stopped_in_the_middle_and_gone_on_with(tmp_path, monkeypatch, workers):
     path = LiberoFile([6, 4, 5, 7], [0, 1, 2, 3]).write(tmp_path / NAME)
@@ -82,13 +90,11 @@ def test_more_of_a_file_and_another_file_come_after(tmp_path):
         ({"cameras": ("agentview",)}, "cameras"),
     ],
 )
-def test_the_same_demonstrations_otherwise_are_refused(tmp_path, options, words):
-    path = LiberoFile([6], [0]).write(tmp_path / NAME)
-    bring(path, tmp_path / "out")
-    before = contents(tmp_path / "out")
+def test_the_same_demonstrations_otherwise_are_refused(imported, options, words):
+    before = contents(imported)
     with pytest.raises(ForesightError, match=words):
-        bring(path, tmp_path / "out", **options)
-    assert contents(tmp_path / "out") == before
+        bring(imported.parent / NAME, imported, **options)
+    assert contents(imported) == before
 
 
 def test_what_was_not_imported_is_not_added_to(tmp_path):

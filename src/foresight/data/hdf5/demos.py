@@ -198,9 +198,7 @@ def _pictures(demo: Any, key: str, rows: slice, turned: bool) -> UInt8[np.ndarra
     return np.ascontiguousarray(frames[:, ::-1]) if turned else frames
 
 
-def _success(
-    demo: Any, layout: Layout, reward: Float64[np.ndarray, " T"] | None
-) -> bool | None:
+def _success(demo: Any, layout: Layout, reward: Float64[np.ndarray, " T"] | None) -> bool | None:
     """What the file notes of the demonstration, or whether it was rewarded."""
     if layout.judged == "rewards":
         return bool(reward is not None and (reward > 0).any())

@@ -105,7 +105,7 @@ def demo_names(file: Any, path: Path) -> list[str]:
     """
     try:
         data = file["data"]
-        names = [name for name in data if hasattr(data.get(name), "keys")]
+        names = [name for name in data if _may_be_group(data, name)]
     except UNREADABLE as error:
         raise FaultyError(
             f"{path} has no group 'data' that can be read ({first_line(error)}): expected "
@@ -114,6 +114,29 @@ def demo_names(file: Any, path: Path) -> list[str]:
     if not names:
         raise FaultyError(f"{path} holds no demonstration below 'data': give another file.")
     return sorted(names, key=by_number)
+
+
+def _may_be_group(data: Any, name: str) -> bool:
+    """Whether it is a group, or cannot be read and is to be complained of later."""
+    try:
+        return hasattr(data[name], "keys")
+    except UNREADABLE:
+        return True
+
+
+def demonstration(data: Any, name: str) -> Any:
+    """The group of one demonstration.
+
+    Raises:
+        FaultyError: it cannot be read.
+    """
+    try:
+        return data[name]
+    except UNREADABLE as error:
+        raise FaultyError(
+            f"{data.file.filename}, {name}: it cannot be read ({first_line(error)}); copy the file "
+            "again, or leave it out with --skip-faulty."
+        ) from error
 
 
 def attribute(node: Any, name: str) -> Any:
@@ -155,14 +178,18 @@ def member(demo: Any, key: str) -> Any:
     """The h5py dataset of this key, of which nothing is read yet.
 
     Raises:
-        FaultyError: there is none.
+        FaultyError: there is none, or it cannot be read.
     """
     try:
-        found = demo.get(key)
+        found = demo[key]
     except UNREADABLE as error:
+        folder, _, name = key.rpartition("/")
+        parent = demo.get(folder) if folder else demo
+        if parent is not None and name not in list(parent):
+            raise faulty(demo, f"there is no {key}") from error
         raise faulty(demo, f"{key} cannot be read ({first_line(error)})") from error
-    if found is None or not hasattr(found, "shape"):
-        raise faulty(demo, f"there is no {key}")
+    if not hasattr(found, "shape"):
+        raise faulty(demo, f"{key} is a group where an array is expected")
     if len(found.shape) < 1:
         raise faulty(demo, f"{key} is a single value where a row for each step is expected")
     return found

@@ -17,7 +17,13 @@ from foresight.core.progress import track
 from foresight.data.dataset import Dataset
 from foresight.data.encoding import EncodedEpisode, encode_episode
 from foresight.data.hdf5.demos import IMPORTED, info_of, is_empty, read_episode, read_numbers
-from foresight.data.hdf5.files import FaultyError, demo_names, demonstration_files, opened
+from foresight.data.hdf5.files import (
+    FaultyError,
+    demo_names,
+    demonstration,
+    demonstration_files,
+    opened,
+)
 from foresight.data.hdf5.layout import Layout, read_layout
 from foresight.data.hdf5.options import ImportOptions
 from foresight.data.hdf5.telling import describe
@@ -136,40 +142,41 @@ def make_plan(source: Path, options: ImportOptions) -> Plan:
 
 
 def _plan_file(plan: Plan, file: Any, path: Path, options: ImportOptions) -> None:
-    names, full = demo_names(file, path), []
-    for name in names:
+    full: dict[str, Any] = {}
+    for name in demo_names(file, path):
         try:
-            if is_empty(file["data"][name]):
+            demo = demonstration(file["data"], name)
+            if is_empty(demo):
                 plan.empty.append(f"{path.name} {name}")
             else:
-                full.append(name)
+                full[name] = demo
         except FaultyError as error:
             plan.faults.append(str(error))
     if not full:
         return
-    layout = read_layout(_typical(file["data"], full)[:TRIED], file["data"], path, options)
+    layout = read_layout(_typical(full)[:TRIED], file["data"], path, options)
     taken = 0
-    for name in full:
+    for demo in full.values():
         if options.limit is not None and taken >= options.limit:
             break
         try:
-            taken += _plan_demo(plan, file["data"][name], layout)
+            taken += _plan_demo(plan, demo, layout)
         except FaultyError as error:
             plan.faults.append(str(error))
     if taken:
         plan.layouts.append(layout)
 
 
-def _typical(data: Any, names: list[str]) -> list[Any]:
+def _typical(demos: Mapping[str, Any]) -> list[Any]:
     """The demonstrations that have what most of them have; what others lack is missed by name."""
     keys: dict[str, frozenset[str]] = {}
-    for name in names:
-        obs = data[name].get("obs")
+    for name, demo in demos.items():
+        obs = demo.get("obs")
         inner = [f"obs/{key}" for key in obs] if hasattr(obs, "keys") else []
-        keys[name] = frozenset([*data[name], *inner])
+        keys[name] = frozenset([*demo, *inner])
     counts = Counter(keys.values())
     usual = max(counts, key=lambda found: (counts[found], len(found)))
-    return [data[name] for name in names if keys[name] == usual]
+    return [demo for name, demo in demos.items() if keys[name] == usual]
 
 
 def _plan_demo(plan: Plan, demo: Any, layout: Layout) -> bool:
@@ -245,5 +252,5 @@ def _encoded(
 
 def _encode(planned: Planned, codec: str) -> EncodedEpisode:
     with opened(planned.layout.path) as file:
-        episode = read_episode(file["data"][planned.demo], planned.layout)
+        episode = read_episode(demonstration(file["data"], planned.demo), planned.layout)
     return encode_episode(episode, codec)

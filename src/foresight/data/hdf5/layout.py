@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,7 +82,7 @@ class Layout:
     judged: Literal["success", "rewards"] | None
     options: ImportOptions
 
-    @property
+    @cached_property
     def spec(self) -> Spec:
         """Of the episodes."""
         cameras = {name: size for name, (_, size) in self.cameras.items()}
@@ -238,9 +239,7 @@ def _action(
     kinds = set(_controllers(settings.get("controller_configs")))
     if unbounded or width != len(robots) * len(POSE_ACTION) or kinds - {POSE_CONTROLLER}:
         return numbered_axes("action", width, [-bound] * width, [bound] * width)
-    names = [
-        (robot if len(robots) > 1 else "") + name for robot in robots for name in POSE_ACTION
-    ]
+    names = [(robot if len(robots) > 1 else "") + name for robot in robots for name in POSE_ACTION]
     return tuple(Axis(name, None, -bound, bound) for name in names)
 
 

@@ -39,9 +39,7 @@ class Timing:
     later: float
 
 
-def measure(
-    states: Shaped[np.ndarray, "T S"], joints: Shaped[np.ndarray, "T J"]
-) -> Timing | None:
+def measure(states: Shaped[np.ndarray, "T S"], joints: Shaped[np.ndarray, "T J"]) -> Timing | None:
     """Compare observed joints with those in the simulator's state.
 
     Args:
