@@ -243,6 +243,8 @@ def test_shaped_rewards_do_not_tell_of_success_but_marks_do(tmp_path):
     made = RobomimicFile([6], [0], attrs={"env_args": shaped})
     dataset, _ = bring(made.write(tmp_path / "dense.hdf5"), tmp_path / "a")
     assert dataset.metas[0].success is None and not dataset.has("next.success")
+    with pytest.raises(ForesightError, match="does not say which demonstrations succeeded"):
+        look(tmp_path / "dense.hdf5", successful=True)
 
     class Marked(LiberoFile):
         def arrays(self, robot):

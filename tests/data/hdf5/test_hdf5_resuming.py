@@ -114,6 +114,19 @@ def test_files_of_two_kinds_do_not_go_together(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_files_with_and_without_rewards_do_not_go_together(tmp_path):
+    class Bare(LiberoFile):
+        def arrays(self, robot):
+            return {k: v for k, v in super().arrays(robot).items() if k != "rewards"}
+
+    LiberoFile([6], [0]).write(tmp_path / "in" / "a_demo.hdf5")
+    Bare([6], [0], seed=1).write(tmp_path / "in" / "b_demo.hdf5")
+    with pytest.raises(ForesightError, match=r"a_demo.hdf5 has rewards and .*b_demo.hdf5 has not"):
+        bring(tmp_path / "in", tmp_path / "out")
+    bring(tmp_path / "in" / "b_demo.hdf5", tmp_path / "out")
+    assert Dataset.open(tmp_path / "out").episode(0).reward is None
+
+
 def test_files_of_either_timing_go_together(tmp_path):
     LiberoFile([6], [0], seed=1).write(tmp_path / "in" / "a_demo.hdf5")
     ReplayedFile([6], [0], seed=2).write(tmp_path / "in" / "b_demo.hdf5")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,10 +105,8 @@ def import_demonstrations(
         tell(line)
     if not plan.demos:
         raise ForesightError(f"{source} holds no demonstration to import: give another file.")
-    spec = plan.layouts[0].spec
-    for layout in plan.layouts[1:]:
-        spec.expect(layout.spec, str(plan.layouts[0].path), str(layout.path))
-    dataset = Dataset.open_or_create(out, spec, codec=options.codec)
+    _expect_alike(plan.layouts)
+    dataset = Dataset.open_or_create(out, plan.layouts[0].spec, codec=options.codec)
     missing = _missing(dataset, plan.demos)
     with dataset:
         for episode in track(_encoded(missing, options), "importing", len(missing)):
@@ -129,7 +127,8 @@ def make_plan(source: Path, options: ImportOptions) -> Plan:
     """Look at all numbers of all demonstrations, and at no picture.
 
     Raises:
-        ForesightError: there are no files, or a camera was asked for that there is none of.
+        ForesightError: there are no files; a camera or successful demonstrations were asked for
+            and the files do not have or tell them.
     """
     plan = Plan()
     for path in track(demonstration_files(source), "looking"):
@@ -155,6 +154,11 @@ def _plan_file(plan: Plan, file: Any, path: Path, options: ImportOptions) -> Non
     if not full:
         return
     layout = read_layout(_typical(full)[:TRIED], file["data"], path, options)
+    if options.successful and layout.judged is None:
+        raise ForesightError(
+            f"{path} does not say which demonstrations succeeded: leave out --successful, or choose "
+            "files with success or sparse rewards."
+        )
     taken = 0
     for demo in full.values():
         if options.limit is not None and taken >= options.limit:
@@ -191,6 +195,25 @@ def _plan_demo(plan: Plan, demo: Any, layout: Layout) -> bool:
             return False
     plan.demos.append(Planned(layout, name, numbers.task, info_of(demo, layout, numbers)))
     return True
+
+
+def _expect_alike(layouts: Sequence[Layout]) -> None:
+    """Refuse files whose episodes would not fit into one dataset.
+
+    Raises:
+        ForesightError: robots, cameras or rates differ, or one has rewards and another has not.
+    """
+    first, *others = layouts
+    for other in others:
+        first.spec.expect(other.spec, str(first.path), str(other.path))
+        for what, has in (("rewards", "rewards"), ("a word on success", "judged")):
+            one, two = bool(getattr(first, has)), bool(getattr(other, has))
+            if one != two:
+                yes, no = (first, other) if one else (other, first)
+                raise ForesightError(
+                    f"{yes.path} has {what} and {no.path} has not: import each into a dataset of "
+                    "its own."
+                )
 
 
 def _missing(dataset: Dataset, planned: list[Planned]) -> list[Planned]:
