@@ -156,8 +156,8 @@ def _plan_file(plan: Plan, file: Any, path: Path, options: ImportOptions) -> Non
     layout = read_layout(_typical(full)[:TRIED], file["data"], path, options)
     if options.successful and layout.judged is None:
         raise ForesightError(
-            f"{path} does not say which demonstrations succeeded: leave out --successful, or choose "
-            "files with success or sparse rewards."
+            f"{path} does not say which demonstrations succeeded: leave out --successful, or "
+            "choose files with success or sparse rewards."
         )
     taken = 0
     for demo in full.values():
