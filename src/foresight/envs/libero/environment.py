@@ -42,7 +42,7 @@ ACTION = tuple(
 FPS = 20
 COLLISION = 0
 """The group of geoms that robosuite collides and does not draw."""
-COARSE = 0.006
+COARSE = 0.003
 """Metres: large meshes are drawn this coarsely, but for ``full``."""
 MOST_SPREAD = 0.3
 

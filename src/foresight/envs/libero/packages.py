@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import warnings
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -98,12 +99,14 @@ def load() -> Any:
     """
     require_libero()
     choose_gl(required=False)  # before anything imports MuJoCo
-    _quiet_robosuite()
     _path_of_config()
     try:
-        libero = importlib.import_module("libero.libero")
-        libero._assets_path_cache = str(assets())  # type: ignore[attr-defined]
-        return importlib.import_module("libero.libero.envs")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what those packages call, nobody here can change
+            _quiet_robosuite()
+            libero: Any = importlib.import_module("libero.libero")
+            libero._assets_path_cache = str(assets())
+            return importlib.import_module("libero.libero.envs")
     except ImportError as error:
         raise ForesightError(
             f"LIBERO cannot be imported ({first_line(error)}): {HOW}."
@@ -139,7 +142,8 @@ def _quiet_robosuite() -> None:
     macros.FILE_LOGGING_LEVEL, macros.CONSOLE_LOGGING_LEVEL = None, "ERROR"
     macros.MUJOCO_GPU_RENDERING = False
     sys.modules["robosuite.macros"] = macros
-    importlib.import_module("robosuite").macros = macros  # type: ignore[attr-defined]
+    robosuite: Any = importlib.import_module("robosuite")
+    robosuite.macros = macros
 
 
 def _path_of_config() -> None:

@@ -54,6 +54,7 @@ class Simulation:
         self.robot: Any = self.upstream.robots[0]
         self.model: Any = self.upstream.sim.model._model
         self.data: Any = self.upstream.sim.data._data
+        self._unplaced = dict(self._as_written())
         self._control_steps = round(
             self.upstream.control_timestep / self.upstream.model_timestep
         )
@@ -78,6 +79,9 @@ class Simulation:
 
         self.robot.initialization_noise = {"magnitude": joint_noise, "type": "gaussian"}
         self.robot.gripper.current_action = np.zeros(self.robot.gripper.dof)  # robosuite keeps it
+        for body, (place, turn) in self._unplaced.items():
+            # What is put on or into a fixture is placed relative to where that stands before.
+            self.model.body_pos[body], self.model.body_quat[body] = place, turn
         for _ in range(TRIES):
             with contextlib.suppress(RandomizationError):
                 self.upstream.reset()
@@ -175,6 +179,15 @@ class Simulation:
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_comPos(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
+
+    def _as_written(self) -> Iterator[tuple[int, tuple[Any, Any]]]:
+        """Body of each fixture to its place and turn in the model's text."""
+        for fixture in self.upstream.fixtures_dict.values():
+            for body in self.upstream.model.worldbody.findall("./body"):
+                if body.get("name") == fixture.root_body:
+                    place = np.array(body.get("pos", "0 0 0").split(), np.float64)
+                    turn = np.array(body.get("quat", "1 0 0 0").split(), np.float64)
+                    yield self.model.body(fixture.root_body).id, (place, turn)
 
     def _inner(self) -> Float64[np.ndarray, "18"]:
         """What the controller keeps from one decision to the next: an orientation that it holds
