@@ -151,8 +151,9 @@ class LiberoExpert(Policy):
         if self.grasp.radius == 0:
             return np.zeros(3), 0.0
         others = [
-            place for name, place in places.items() if name not in ("hand", self._thing)
-            and abs(place[2] - places[self._thing][2]) < 0.1
+            place
+            for name, place in places.items()
+            if name not in ("hand", self._thing) and abs(place[2] - places[self._thing][2]) < 0.1
         ]
         best, most = (np.zeros(3), 0.0), -np.inf
         inside = self._in_a_drawer()

@@ -59,7 +59,11 @@ def test_four_suites_of_ten_tasks_have_ids():
 
 
 def test_a_number_is_short_for_a_name():
-    assert full_id("libero/spatial/0") == f"libero/spatial/{FIRST}" == full_id(f"libero/spatial/{FIRST}")
+    assert (
+        full_id("libero/spatial/0")
+        == f"libero/spatial/{FIRST}"
+        == full_id(f"libero/spatial/{FIRST}")
+    )
     assert canonical("10/9") is not None and default_protocol("libero/10/9") == "fifty"
     assert task_name(EnvConfig("libero/spatial/0")) == f"libero:spatial:{FIRST}"
     assert task_text("10/KITCHEN_SCENE8_put_both_moka_pots_on_the_stove") == (
@@ -67,7 +71,9 @@ def test_a_number_is_short_for_a_name():
     )
 
 
-@pytest.mark.parametrize("task", ["spatial/10", "spatial/-1", "spatial/", "90/0", "spatial/00", "x"])
+@pytest.mark.parametrize(
+    "task", ["spatial/10", "spatial/-1", "spatial/", "90/0", "spatial/00", "x"]
+)
 def test_what_is_no_task_is_told(task):
     with pytest.raises(ForesightError, match="Unknown environment"):
         full_id(f"libero/{task}")
@@ -82,7 +88,9 @@ def test_a_wrong_name_is_told_with_the_closest():
 
 def test_missing_packages_are_one_sentence(monkeypatch):
     monkeypatch.setattr(packages, "find_spec", lambda name: None)
-    with pytest.raises(ForesightError, match=r"robosuite.*scripts/setup-libero.*docs/libero.md") as told:
+    with pytest.raises(
+        ForesightError, match=r"robosuite.*scripts/setup-libero.*docs/libero.md"
+    ) as told:
         make("libero/spatial/0", cameras=())
     assert "\n" not in str(told.value)
 

@@ -18,7 +18,14 @@ from foresight.envs.libero.init_states import read_init_states
 from foresight.envs.libero.packages import init_file, require_libero
 from foresight.envs.libero.placement import SPREAD, Beginning, begin
 from foresight.envs.libero.simulation import STATE_SIZE, Simulation
-from foresight.envs.libero.tasks import DEFAULT, NAMESPACE, Protocol, canonical, get_protocol, task_text
+from foresight.envs.libero.tasks import (
+    DEFAULT,
+    NAMESPACE,
+    Protocol,
+    canonical,
+    get_protocol,
+    task_text,
+)
 from foresight.envs.render import FilmCamera, FrameRenderer, RenderSettings
 
 CAMERAS = {
@@ -102,7 +109,9 @@ class LiberoEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
                 )
         self.render_mode = "rgb_array" if self._cameras else None
         require_libero()
-        rows = read_init_states(init_file(self.suite, self.name)) if protocol.start == "row" else None
+        rows = (
+            read_init_states(init_file(self.suite, self.name)) if protocol.start == "row" else None
+        )
         self.beginning = Beginning(protocol.start, rows, spread)
         self.simulation = Simulation(self.suite, self.name)
         self._renderer: FrameRenderer | None = None

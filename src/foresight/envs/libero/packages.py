@@ -108,9 +108,7 @@ def load() -> Any:
             libero._assets_path_cache = str(assets())
             return importlib.import_module("libero.libero.envs")
     except ImportError as error:
-        raise ForesightError(
-            f"LIBERO cannot be imported ({first_line(error)}): {HOW}."
-        ) from error
+        raise ForesightError(f"LIBERO cannot be imported ({first_line(error)}): {HOW}.") from error
 
 
 def _there(name: str) -> bool:
@@ -160,7 +158,9 @@ def _path_of_config() -> None:
         "datasets": root.parent / "datasets",
         "assets": assets(),
     }
-    text = "".join(f"{name}: '{str(path).replace(chr(39), chr(39) * 2)}'\n" for name, path in paths.items())
+    text = "".join(
+        f"{name}: '{str(path).replace(chr(39), chr(39) * 2)}'\n" for name, path in paths.items()
+    )
     (Path(_TEMPORARY[0].name) / "config.yaml").write_text(text, encoding="utf-8")
     os.environ["LIBERO_CONFIG_PATH"] = _TEMPORARY[0].name
 

@@ -134,7 +134,9 @@ def _stacks(sim: Simulation) -> list[set[str]]:
 
 def _owners(sim: Simulation) -> dict[int, str]:
     """Body at the root of a tree to the object or fixture that it is; table and floor are none."""
-    roots = {int(sim.model.body_rootid[body]): name for name, body in sim.upstream.obj_body_id.items()}
+    roots = {
+        int(sim.model.body_rootid[body]): name for name, body in sim.upstream.obj_body_id.items()
+    }
     arm = sim.model.body(sim.robot.robot_model.root_body).id
     return roots | {int(sim.model.body_rootid[arm]): "hand"}
 

@@ -55,9 +55,7 @@ class Simulation:
         self.model: Any = self.upstream.sim.model._model
         self.data: Any = self.upstream.sim.data._data
         self._unplaced = dict(self._as_written())
-        self._control_steps = round(
-            self.upstream.control_timestep / self.upstream.model_timestep
-        )
+        self._control_steps = round(self.upstream.control_timestep / self.upstream.model_timestep)
         import mujoco
 
         if mujoco.mj_stateSize(self.model, _kind()) + self._inner().size > STATE_SIZE:
