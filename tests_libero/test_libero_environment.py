@@ -196,7 +196,7 @@ def test_an_episode_ends_with_its_success(kept):
     sim = env.unwrapped.simulation
     row = sim.row()
     first = 1 + sim.model.joint(sim.objects()[BOWL].joints[-1]).qposadr[0]
-    row[first : first + 3] = place(env, PLATE) + [0, 0, 0.02]
+    row[first : first + 3] = place(env, PLATE) + np.array([0, 0, 0.02])
     sim.set_row(row)
     ends = []
     for _ in range(20):

@@ -1,8 +1,8 @@
 """Ids of environments and who makes them: our own, installed packages', and those at hand.
 
 An id is looked up in this order: what :func:`register_env` was told, the tasks of dm_control,
-Meta-World and LIBERO, installed packages (entry-point group ``foresight.envs``), ``gym/ID`` for Gymnasium's
-own registry, and ``MODULE:ENV`` for a class or function that can be imported.
+Meta-World and LIBERO, installed packages (entry-point group ``foresight.envs``), ``gym/ID`` for
+Gymnasium's own registry, and ``MODULE:ENV`` for a class or function that can be imported.
 """
 
 from __future__ import annotations

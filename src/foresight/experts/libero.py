@@ -95,8 +95,8 @@ class LiberoExpert(Policy):
         inner = env.unwrapped
         if not isinstance(inner, LiberoEnv):
             raise ForesightError(
-                f"{type(inner).__name__} is no task of LIBERO, and its experts read what only those "
-                "show: use zero, random, ar1:0.9 or a policy of your own."
+                f"{type(inner).__name__} is no task of LIBERO, and its experts read what only "
+                "those show: use zero, random, ar1:0.9 or a policy of your own."
             )
         self._env = inner
 
@@ -213,7 +213,7 @@ class LiberoExpert(Policy):
         return hand.copy(), OPEN, self._waited >= OPENING
 
     def _leave(self, places: Any, hand: Any, thing: Any) -> tuple[Any, float, bool]:
-        goal = thing + [0, 0, self.grasp.height + 0.12]
+        goal = thing + np.array([0, 0, self.grasp.height + 0.12])
         goal[:2] = hand[:2]
         return goal, OPEN, bool(goal[2] - hand[2] < NEAR)
 

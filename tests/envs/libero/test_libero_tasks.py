@@ -20,8 +20,8 @@ from foresight.envs.libero import packages
 from foresight.envs.libero.init_states import read_init_states
 from foresight.envs.libero.simulation import axis_angle
 from foresight.envs.libero.tasks import SUITES, TASKS, canonical, get_protocol, task_text
-from foresight.evaluation.config import task_name
 from foresight.envs.registry import EnvConfig
+from foresight.evaluation.config import task_name
 
 ROOT = Path(__file__).parents[3]
 FIRST = "pick_up_the_black_bowl_between_the_plate_and_the_ramekin_and_place_it_on_the_plate"

