@@ -62,8 +62,8 @@ class LiberoEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     moves the hand by up to 5 cm along each axis and turns it by up to half a radian about each, as
     the target of an operational-space controller (robosuite's ``OSC_POSE``), and opens (-1) or
     closes (1) the gripper. ``info`` holds ``success`` (after a step), ``state`` (float64
-    ``[216]``, the true one), ``time``, ``seed`` and after a step ``executed_action``. An episode ends
-    when the task is done.
+    ``[216]``, the true one), ``time``, ``seed`` and after a step ``executed_action``. An episode
+    ends when the task is done.
 
     Args:
         task: an id without its namespace, such as ``spatial/0``.
@@ -190,8 +190,8 @@ class LiberoEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         array = np.asarray(state, np.float64)
         if array.shape != (STATE_SIZE,) or not np.isfinite(array).all():
             raise ForesightError(
-                f"A state of {NAMESPACE}{self.task_id} is {STATE_SIZE} finite numbers, not an array "
-                f"of shape {array.shape}: pass info['state']."
+                f"A state of {NAMESPACE}{self.task_id} is {STATE_SIZE} finite numbers, not an "
+                f"array of shape {array.shape}: pass info['state']."
             )
         self.simulation.set_state(array)
         return self._observe()

@@ -163,7 +163,7 @@ def _within_reach(sim: Simulation, at_rest: Float64[np.ndarray, " R"]) -> bool:
     for thing in sim.objects().values():
         first = sim.model.joint(thing.joints[-1]).qposadr[0]
         before, now = at_rest[1 + first : 3 + first], sim.data.qpos[first : first + 2]
-        if np.linalg.norm(now - base) > max(REACH, np.linalg.norm(before - base)):
+        if np.linalg.norm(now - base) > max(REACH, float(np.linalg.norm(before - base))):
             return False
     return True
 
