@@ -248,6 +248,18 @@ def test_pictures_do_not_change_the_physics(kept):
     assert np.array_equal(states(acted(seen, 5)), states(acted(blind, 5)))
 
 
+def test_pictures_are_drawn_when_somebody_looks(kept, monkeypatch):
+    env = kept("spatial/0", size=16, quality="fast").unwrapped
+    drawn, view = [], env._view
+    monkeypatch.setattr(env, "_view", lambda name: drawn.append(name) or view(name))
+    monkeypatch.setattr(env, "on_demand", True)
+    first, _ = env.reset(seed=0)
+    assert first["images"]["wrist"].shape == (16, 16, 3) and drawn == ["wrist"]
+    env.step(STILL)
+    with pytest.raises(ForesightError, match="when its moment was over"):
+        first["images"]["front"]
+
+
 def test_what_a_robot_would_feel_and_do(kept):
     spec = spec_of(kept("spatial/0", cameras=()))
     assert len(spec.state) == 8 and [axis.name for axis in spec.action] == [

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from jaxtyping import Float64
 
 from foresight.core.errors import ForesightError
+from foresight.core.observation import PicturesOnDemand
 from foresight.core.spec import Axis, Spec
 from foresight.envs import interface
 from foresight.envs.libero.init_states import read_init_states
@@ -76,6 +77,7 @@ class LiberoEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     Attributes:
         interface: cameras, state, action and rate.
         task_text: what is to be done, in words.
+        on_demand: pictures are drawn when they are looked at, which has to be before the next step.
 
     Raises:
         ForesightError: no such camera, packages or files are missing, or no OpenGL where frames
@@ -114,6 +116,8 @@ class LiberoEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         )
         self.beginning = Beginning(protocol.start, rows, spread)
         self.simulation = Simulation(self.suite, self.name)
+        self.on_demand = False
+        self._moment = 0
         self._renderer: FrameRenderer | None = None
         self._seed = self._left = 0
         sides = (0, 0) if render is None else (render.height, render.width)
@@ -227,7 +231,10 @@ class LiberoEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return self._renderer.render(self.simulation.data, CAMERAS[camera])
 
     def _observe(self) -> dict[str, Any]:
-        images = {name: self._view(name) for name in self._cameras}
+        self._moment += 1
+        now = self._moment
+        seen = PicturesOnDemand(self._cameras, self._view, lambda: now == self._moment)
+        images = seen if self.on_demand else dict(seen.items())
         return interface.raw_observation(images, self.simulation.feel())
 
     def _info(self) -> dict[str, Any]:
