@@ -6,13 +6,14 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PYTEST := $(PYTHON_BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup demo test test-fast test-lerobot lint bench
+.PHONY: help setup demo test test-fast test-lerobot test-libero lint bench
 
 help:
 	@echo "make demo   set up, then let a robot learn to imagine and act, and write its report"
 	@echo "make test   set up, then run the tests"
 	@echo "make test-fast  the same without the slow tests"
 	@echo "make test-lerobot  the tests of the LeRobot plugin, with LeRobot in an environment of its own"
+	@echo "make test-libero  the tests of LIBERO's tasks, with LIBERO in an environment of its own (3 GB)"
 	@echo "make lint   set up, then check format, style, types and sizes of files"
 	@echo "make bench  set up, then measure speed"
 	@echo "make setup  only set up: .venv with pinned packages, and a software renderer"
@@ -33,6 +34,10 @@ test-fast: setup
 test-lerobot: setup
 	@scripts/setup-lerobot
 	.venv-lerobot/bin/python -m pytest plugins/lerobot_policy_foresight
+
+test-libero:
+	@scripts/setup-libero
+	.venv-libero/bin/python -m pytest tests_libero
 
 lint: setup
 	$(PYTHON_BIN)/ruff format --check .

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 from foresight.evaluation.results import Result, make_result
 from foresight.pipelines import demonstrated
-from foresight.pipelines.demonstrated import LEARNED, UNLEARNED, DemonstratedConfig
+from foresight.pipelines.demonstrated import DemonstratedConfig
 from studies.registry import Request
 
 TASKS = (
@@ -21,6 +21,7 @@ TASKS = (
     "drawer-close",
     "window-open",
 )
+POLICIES = ("chunk", "blind", "replay", "zero", "random", "expert")
 LABELS = ("own scripted demonstrations", "fast rendering")
 
 
@@ -28,7 +29,7 @@ def presets() -> dict[str, DemonstratedConfig]:
     """The named sizes."""
     tasks = tuple(f"metaworld/{task}" for task in TASKS)
     sizes = demonstrated.presets(tasks)
-    full = replace(sizes["full"], policies=(*LEARNED, *UNLEARNED))
+    full = replace(sizes["full"], policies=POLICIES)
     smoke = replace(sizes["smoke"], tasks=("metaworld/reach", "metaworld/button-press"))
     return {"full": full, "smoke": smoke}
 

@@ -66,7 +66,7 @@ def test_documented_targets_exist(line, page):
 def test_the_makefile_tells_of_every_target():
     text = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", text, re.M))
-    tests = {"test", "test-fast", "test-lerobot"}
+    tests = {"test", "test-fast", "test-lerobot", "test-libero"}
     assert targets - {"help"} == {"setup", "demo", "lint", "bench"} | tests
     assert set(re.findall(r"make ([a-z-]+) ", text)) == targets - {"help"}
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from demo_files import NAME, LiberoFile
+
 ROOT = Path(__file__).parents[1]
 PAGES = ("README", "your-dataset", "your-policy", "your-robot", "demonstrations", "metaworld")
 RECORDED = "tests/data/lerobot/two-cameras"
@@ -24,6 +26,8 @@ TWO_CAMERAS = {"recordings/two-cameras": RECORDED}
 RECORDINGS = dict.fromkeys(("your-dataset", "your-robot", "demonstrations"), TWO_CAMERAS)
 RECORDINGS["README"] = {"recordings/pick-up": RECORDED}
 """What lies in the folder before a page is read."""
+DEMONSTRATIONS = {"your-dataset": f"demonstrations/{NAME}"}
+"""Files of demonstrations that are made there."""
 NETWORK = "facebook/"
 """Commands that would fetch gigabytes are not run."""
 
@@ -60,6 +64,8 @@ def program(page: str) -> str:
 def test_the_page_runs(page: str, tmp_path: Path) -> None:
     for name, source in RECORDINGS.get(page, {}).items():
         shutil.copytree(ROOT / source, tmp_path / name)
+    if page in DEMONSTRATIONS:
+        LiberoFile([12, 15, 11, 13], [0, 1, 2, 3]).write(tmp_path / DEMONSTRATIONS[page])
     script = tmp_path / "page.py"
     script.write_text(program(page))
     env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{tmp_path}", "OMP_NUM_THREADS": "1"}

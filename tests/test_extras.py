@@ -83,7 +83,8 @@ def test_help_and_doctor_without_extras(light):
     found = json.loads(done.stdout)
     assert found["healthy"]
     checks = {check["name"]: check for check in found["checks"]}
-    assert checks["extras"]["fix"] == install_command("dmc,experts,hub,metaworld,serve,tensorboard")
+    every = "dmc,experts,hdf5,hub,metaworld,serve,tensorboard"
+    assert checks["extras"]["fix"] == install_command(every)
     assert checks["rendering"]["fix"] == install_command("dmc")
     assert checks["encoders"]["fix"] == install_command("hub")
 
@@ -92,6 +93,7 @@ def test_help_and_doctor_without_extras(light):
     ("words", "extra"),
     [
         ("collect reacher-easy --out /nowhere/data", "dmc"),
+        ("data import /nowhere --out /nowhere/data", "hdf5"),
         ("encode /nowhere --encoder facebook/vjepa2-vitl-fpc64-256", None),
     ],
 )

@@ -8,8 +8,10 @@ import types
 
 import pytest
 
+from demo_files import INSTRUCTION, NAME, LiberoFile
 from foresight.cli import main
 from foresight.data.check import Report
+from foresight.data.dataset import Dataset
 
 
 @pytest.fixture
@@ -67,3 +69,35 @@ def test_a_folder_that_is_no_dataset(tmp_path, capsys):
     assert main(["data", "info", str(tmp_path / "nothing")]) == 2
     error = capsys.readouterr().err
     assert "nothing" in error and "Traceback" not in error
+
+
+def test_import_brings_demonstrations_into_a_dataset(tmp_path, capsys):
+    made = LiberoFile().write(tmp_path / NAME)
+    words = ["data", "import", str(made), "--out", str(tmp_path / "out"), "--limit", "2"]
+    assert main([*words, "--cameras", "agentview", "--codec", "h264", "--fps", "20"]) == 0
+    out = capsys.readouterr().out
+    assert "recorded after their row's action" in out and "2 episodes, 13 steps, 1 task" in out
+    dataset = Dataset.open(tmp_path / "out")
+    assert dataset.cameras == ["agentview"] and dataset.tasks == [INSTRUCTION]
+    assert main(["data", "check", str(tmp_path / "out")]) == 0
+
+
+def test_import_needs_a_folder_and_names_what_it_cannot_read(tmp_path, capsys):
+    (tmp_path / "a.hdf5").write_bytes(b"something else")
+    assert main(["data", "import", str(tmp_path)]) == 2
+    assert "give --out" in capsys.readouterr().err
+    assert main(["data", "import", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "a.hdf5 is no HDF5 file" in error and error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_policy_is_trained_from_imported_demonstrations(tmp_path, capsys, tiny_eyes):
+    made = LiberoFile([12, 15, 11], [0, 1, 2]).write(tmp_path / NAME)
+    folder = str(tmp_path / "out")
+    assert main(["data", "import", str(made), "--out", folder]) == 0
+    assert main(["data", "check", folder, "--decode"]) == 0
+    words = ["train", folder, "--out", str(tmp_path / "run"), "--policy", "chunk"]
+    words += ["--encoder", tiny_eyes, "--chunk.fit.epochs", "1", "--chunk.fit.updates", "3"]
+    assert main([*words, "--chunk.rotations", "3"]) == 0
+    assert "blind" in capsys.readouterr().out

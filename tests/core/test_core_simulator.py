@@ -11,7 +11,10 @@ import foresight
 
 ROOT = Path(foresight.__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
-MAY_LOOK = ("envs/dmc", "envs/metaworld", "experts", "diagnostics/probes", "core/simulator.py")
+MAY_LOOK = (
+    *("envs/dmc", "envs/metaworld", "envs/libero"),
+    *("experts", "diagnostics/probes", "core/simulator.py"),
+)
 """Who implements a simulator, and who may ask for it."""
 LOOKS = {"physics", "dm_task", "full_observation", "truth", "set_state", "get_state"}
 GENERATORS = {"random", "rng", "generator"}

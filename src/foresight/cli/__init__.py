@@ -40,7 +40,7 @@ VERBS = {
     "probe": "say what an encoder sees of a task or a dataset, before any training",
     "report": "make the HTML page of a finished run",
     "envs": "list environments, or check that one of your own fits",
-    "data": "look into a dataset, check it or repair it",
+    "data": "look into a dataset, check it, repair it, or import demonstrations",
     "doctor": "say what this machine can do and what it lacks",
     "bench": "measure how fast this machine is, beside the usual route",
     "reproduce": "run one of the studies by its name",

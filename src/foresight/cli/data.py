@@ -1,36 +1,46 @@
-"""Look into a dataset, check it or repair it."""
+"""Look into a dataset, check it, repair it, or import demonstrations."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
+
+from foresight.core.errors import ForesightError
+from foresight.data.hdf5.options import ImportOptions
 
 
 @dataclass
 class Config:
-    """Look into a dataset of any program, check it or repair it.
+    """Look into a dataset of any program, check it or repair it; import demonstrations.
 
     `info` prints what the dataset holds, `check` looks for damage and ends with exit code 1 when
     it finds some, `repair` takes damaged episodes out into the folder `removed` and says what it
-    did. Datasets of LeRobot (v3.0 and v2.1) are read as they are.
+    did. Datasets of LeRobot (v3.0 and v2.1) are read as they are. `import` brings demonstrations
+    in HDF5, in the layout of LIBERO or robomimic, into a dataset; it goes on where it was stopped.
     """
 
-    action: Positional[Literal["info", "check", "repair"]]
+    action: Positional[Literal["info", "check", "repair", "import"]]
     """What to do with the dataset."""
     path: Positional[Path]
-    """The dataset's folder."""
+    """The dataset's folder; of `import` an HDF5 file, or a folder of such files."""
+    out: Path | None = None
+    """Folder of the dataset that `import` makes or goes on with."""
     decode: bool = False
     """Decode every frame while checking; slower."""
     json: bool = False
     """Print JSON instead of words."""
+    demonstrations: OmitArgPrefixes[ImportOptions] = field(default_factory=ImportOptions)
+    """Of `import`."""
 
 
 def main(config: Config) -> int:
     """Run one action; the exit code is 1 when the dataset has problems left."""
+    if config.action == "import":
+        return _import(config)
     from foresight.data.check import examine, info, repair
 
     if config.action == "info":
@@ -45,6 +55,15 @@ def main(config: Config) -> int:
     else:
         _say(config, actions, report.problems, report.notes)
     return 1 if report.problems else 0
+
+
+def _import(config: Config) -> int:
+    from foresight.data.hdf5.importing import import_demonstrations
+
+    if config.out is None:
+        raise ForesightError(f"No folder for the demonstrations of {config.path}: give --out.")
+    import_demonstrations(config.path, config.out, config.demonstrations)
+    return 0
 
 
 def _say(config: Config, actions: list[str], problems: list[str], notes: list[str]) -> None:

@@ -14,6 +14,7 @@ EXTRAS = {
     "mujoco": "dmc",
     "metaworld": "metaworld",
     "stable_baselines3": "experts",
+    "h5py": "hdf5",
     "huggingface_hub": "hub",
     "transformers": "hub",
     "tensorboard": "tensorboard",

@@ -1,8 +1,8 @@
 """Ids of environments and who makes them: our own, installed packages', and those at hand.
 
-An id is looked up in this order: what :func:`register_env` was told, the tasks of dm_control and
-Meta-World, installed packages (entry-point group ``foresight.envs``), ``gym/ID`` for Gymnasium's
-own registry, and ``MODULE:ENV`` for a class or function that can be imported.
+An id is looked up in this order: what :func:`register_env` was told, the tasks of dm_control,
+Meta-World and LIBERO, installed packages (entry-point group ``foresight.envs``), ``gym/ID`` for
+Gymnasium's own registry, and ``MODULE:ENV`` for a class or function that can be imported.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import gymnasium
 from foresight.core.errors import ForesightError, first_line
 from foresight.envs.dmc import protocol as dmc
 from foresight.envs.dmc.tasks import canonical, task_ids
+from foresight.envs.libero import tasks as libero
 from foresight.envs.metaworld import tasks as metaworld
 
 Factory = Callable[..., "gymnasium.Env[Any, Any]"]
@@ -32,7 +33,8 @@ GROUP = "foresight.envs"
 DMC = "dmc/"
 GYM = "gym/"
 METAWORLD = metaworld.NAMESPACE
-RESERVED = (DMC, METAWORLD, GYM)
+LIBERO = libero.NAMESPACE
+RESERVED = (DMC, METAWORLD, LIBERO, GYM)
 ID = re.compile(r"[\w.-]+/[\w.-]+|[\w.-]+")
 
 _registered: dict[str, Factory] = {}
@@ -58,7 +60,7 @@ def register_env(env_id: str, factory: Factory) -> None:
     if not isinstance(env_id, str) or not ID.fullmatch(env_id) or env_id.startswith(RESERVED):
         raise ForesightError(
             f"{env_id!r} cannot be the id of an environment: write NAMESPACE/NAME in letters, "
-            f"digits, '_', '.' and '-', with a namespace other than dmc, metaworld and gym."
+            f"digits, '_', '.' and '-', with a namespace other than dmc, metaworld, libero and gym."
         )
     if not callable(factory):
         raise ForesightError(
@@ -74,11 +76,13 @@ def register_env(env_id: str, factory: Factory) -> None:
 def env_ids() -> list[str]:
     """All ids that can be made here, sorted; Gymnasium's own (``gym/...``) are not listed."""
     own = {DMC + task for task in task_ids()} | {METAWORLD + task for task in metaworld.TASKS}
+    own |= {LIBERO + task for task in libero.TASKS}
     return sorted(own | set(_registered) | set(_offered()))
 
 
 def full_id(env_id: str) -> str:
-    """The one spelling of an id: ``reacher-easy`` is short for ``dmc/reacher-easy``.
+    """The one spelling of an id: ``reacher-easy`` is short for ``dmc/reacher-easy``, and a number
+    for the name of a task in ``libero/spatial/0``.
 
     Raises:
         ForesightError: there is no such environment; the sentence names the closest ids.
@@ -88,6 +92,11 @@ def full_id(env_id: str) -> str:
         return name
     if name.removeprefix(METAWORLD) in metaworld.TASKS and name.startswith(METAWORLD):
         return name
+    if name.startswith(LIBERO):
+        known = libero.canonical(name.removeprefix(LIBERO))
+        if known is None:
+            raise _unknown(name)
+        return LIBERO + known
     task = canonical(name.removeprefix(DMC))
     if task in task_ids():
         return DMC + task
@@ -97,9 +106,8 @@ def full_id(env_id: str) -> str:
 def default_protocol(env_id: str) -> str | None:
     """The preset of an environment where nobody names one; None for one without presets."""
     name = full_id(env_id)
-    if name.startswith(DMC):
-        return dmc.DEFAULT
-    return metaworld.DEFAULT if name.startswith(METAWORLD) else None
+    defaults = ((DMC, dmc.DEFAULT), (METAWORLD, metaworld.DEFAULT), (LIBERO, libero.DEFAULT))
+    return next((default for suite, default in defaults if name.startswith(suite)), None)
 
 
 def find_factory(env_id: str) -> Factory:
@@ -111,8 +119,8 @@ def find_factory(env_id: str) -> Factory:
     name = full_id(env_id)
     if name in _registered:
         return _registered[name]
-    if name.startswith((DMC, METAWORLD)):
-        return _of_suite(*name.split("/"))
+    if name.startswith((DMC, METAWORLD, LIBERO)):
+        return _of_suite(*name.split("/", 1))
     if name.startswith(GYM):
         return _gymnasiums(name.removeprefix(GYM))
     offered = _offered().get(name)

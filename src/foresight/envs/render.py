@@ -46,6 +46,7 @@ class RenderSettings:
             `foresight.envs.visual_randomization`).
         coarse: metres; large meshes are drawn with vertices this far apart, for they cost most of
             the time of small frames. 0 draws them as they are.
+        hidden: numbers of MuJoCo's groups of geoms that are not drawn; it leaves out 3 to 5 itself.
     """
 
     size: int | tuple[int, int] = 64
@@ -53,6 +54,7 @@ class RenderSettings:
     quality: Literal["fast", "smooth", "full"] = "fast"
     look: Literal["plain", "varied"] = "plain"
     coarse: float = 0.0
+    hidden: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.size, list):  # as JSON gives it back
@@ -121,6 +123,7 @@ class FrameRenderer:
         _tell_dm_control()
         self._options = mujoco.MjvOption()
         self._options.flags[mujoco.mjtVisFlag.mjVIS_RANGEFINDER] = False  # as in dm_control
+        self._options.geomgroup[list(settings.hidden)] = 0
         if settings.quality != "full":
             flags = self._renderer.scene.flags
             flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False

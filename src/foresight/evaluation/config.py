@@ -10,7 +10,7 @@ import gymnasium
 from foresight.core.episode import Episode
 from foresight.core.errors import ForesightError
 from foresight.envs.dmc.protocol import get_protocol
-from foresight.envs.factories import DMC, METAWORLD, default_protocol, full_id
+from foresight.envs.factories import DMC, LIBERO, METAWORLD, default_protocol, full_id
 from foresight.envs.registry import EnvConfig
 
 SUCCESS_RETURN = {"seed200": 150.0, "dmc1000": 750.0}
@@ -79,7 +79,8 @@ def succeeded(env: EnvConfig, episode: Episode) -> bool | None:
 
 def simulator_version(env: EnvConfig) -> str:
     """What produced an episode, as rows name it."""
-    for suite, package in ((DMC, "dm_control"), (METAWORLD, "metaworld")):
+    packages = ((DMC, "dm_control"), (METAWORLD, "metaworld"), (LIBERO, "hf-libero"))
+    for suite, package in packages:
         if full_id(env.id).startswith(suite):
             return f"mujoco {metadata.version('mujoco')}, {package} {metadata.version(package)}"
     return f"gymnasium {gymnasium.__version__}"

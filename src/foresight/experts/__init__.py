@@ -2,6 +2,7 @@
 
 from foresight.core.policy import Policy
 from foresight.core.spec import Spec
+from foresight.envs.libero.tasks import NAMESPACE as LIBERO
 from foresight.envs.metaworld.tasks import NAMESPACE as METAWORLD
 from foresight.envs.metaworld.tasks import TASKS
 from foresight.experts.noisy import NoisyExpert, noisy_expert
@@ -20,6 +21,10 @@ def has_expert(kind: str, env_id: str) -> bool:
 
     if env_id.startswith(METAWORLD):
         return kind == "expert" and env_id.removeprefix(METAWORLD) in TASKS
+    if env_id.startswith(LIBERO):
+        from foresight.experts.libero import can_show
+
+        return kind == "expert" and can_show(env_id)
     task = canonical(env_id.removeprefix(NAMESPACE))
     if kind == "oracle":
         return task in ORACLE_SETTINGS
@@ -31,6 +36,10 @@ def _scripted(name: str, spec: Spec, env_id: str | None) -> Policy:
         from foresight.experts.metaworld import MetaWorldExpert
 
         return MetaWorldExpert(env_id, spec)
+    if name == "expert" and env_id is not None and env_id.startswith(LIBERO):
+        from foresight.experts.libero import LiberoExpert
+
+        return LiberoExpert(env_id, spec)
     from foresight.experts.controllers import make_expert
     from foresight.experts.expert import task_of
 

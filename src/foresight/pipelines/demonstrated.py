@@ -36,7 +36,7 @@ UNLEARNED = ("eyes-shut", "replay", "zero", "random", "expert")
 RIVALS = ("blind", "eyes-shut", "replay", "random-eyes")
 """What the policy is compared with, start by start."""
 MODEL = "model"
-LONG = ChunkTraining(fit=replace(ChunkTraining().fit, epochs=10, updates=8000))
+LONG = ChunkTraining(fit=replace(ChunkTraining().fit, epochs=10, updates=6000))
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ class DemonstratedConfig:
     """Demonstrations of each task, successful ones."""
     demonstrator: str = "noisy:0.4:expert"
     """A disturbed expert; what it would have done itself is what is learned."""
-    cameras: tuple[str, ...] = ("close", "side")
-    """Two that see the work from both sides, for a marker's distance."""
+    cameras: tuple[str, ...] = ("close", "gripper")
     size: int = 64
     encoder: str = "foresight-small"
     readout: str = "tubelet:stride=0"
@@ -81,7 +80,7 @@ def presets(tasks: Sequence[str]) -> dict[str, DemonstratedConfig]:
     full = DemonstratedConfig(tuple(tasks))
     few = FitConfig(epochs=1, updates=4, batch=8)
     tiny = NetworkConfig(chunk=8, width=32, layers=1, feedforward=64)
-    fit = replace(full.training.fit, updates=4000)
+    fit = replace(full.training.fit, updates=3000)
     demo = replace(full, training=replace(full.training, fit=fit), seeds=10)
     smoke = replace(
         full,

@@ -1,0 +1,1 @@
+"""Demonstrations in HDF5 files of LIBERO and robomimic, brought into a dataset."""

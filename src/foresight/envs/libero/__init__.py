@@ -1,0 +1,1 @@
+"""LIBERO's tasks of a Panda arm, over the packages ``hf-libero`` and ``robosuite``."""

@@ -1,0 +1,221 @@
+"""A scripted demonstrator for LIBERO's tasks of the kind: pick this up, put it there.
+
+It reads where things are from the simulator and goes from one waypoint to the next with a
+proportional law, the hand looking down; what slips out of the fingers is taken up once more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from foresight.core.errors import ForesightError
+from foresight.core.observation import Observation
+from foresight.core.policy import Action, Policy
+from foresight.core.spec import Spec
+from foresight.envs.libero.environment import LiberoEnv
+from foresight.envs.libero.tasks import NAMESPACE, canonical
+
+GAIN = 20.0
+"""Action per metre: the law goes at full speed until 5 cm before its target."""
+TURN_GAIN = 2.0
+"""Action per radian of the hand's turn about the vertical."""
+OPEN, CLOSED = -1.0, 1.0
+CLOSING = 14
+"""Decisions for which the fingers close before a lift; with 8 of them bowls are lost."""
+OPENING = 8
+NEAR, AT = 0.02, 0.008
+"""Metres from a target within which a waypoint counts as passed, and as reached."""
+PATIENCE = 40
+"""Decisions after which a waypoint is given up, for something is in the way."""
+
+
+@dataclass(frozen=True)
+class Grasp:
+    """Where a thing of a suite is held, and how it is carried.
+
+    Attributes:
+        radius: metres from its middle to its rim; 0 for what fits between the fingers.
+        height: metres of the grip site above the thing's origin.
+        lift: metres by which it is lifted.
+        release: metres above the place's origin at which it is let go.
+    """
+
+    radius: float
+    height: float
+    lift: float
+    release: float
+
+
+GRASPS = {
+    "spatial": Grasp(radius=0.048, height=0.034, lift=0.15, release=0.02),
+    "object": Grasp(radius=0.0, height=0.02, lift=0.34, release=0.12),
+}
+"""Suites whose tasks are all of this kind."""
+
+
+def can_show(env_id: str) -> bool:
+    """Whether there is a demonstrator for an id, with its namespace."""
+    known = canonical(env_id.removeprefix(NAMESPACE))
+    return env_id.startswith(NAMESPACE) and known is not None and known.split("/")[0] in GRASPS
+
+
+class LiberoExpert(Policy):
+    """Picks a thing up and puts it where the task says; whoever runs it calls ``attach`` before
+    ``reset``.
+
+    Args:
+        task: with or without its namespace.
+        spec: of the robot.
+
+    Raises:
+        ForesightError: the task is of another kind.
+    """
+
+    def __init__(self, task: str, spec: Spec) -> None:
+        if not can_show(NAMESPACE + task.removeprefix(NAMESPACE)):
+            raise ForesightError(
+                f"{task} has no expert: of LIBERO the suites {' and '.join(GRASPS)} have one."
+            )
+        known = canonical(task.removeprefix(NAMESPACE))
+        assert known is not None
+        self.spec = spec
+        self.grasp = GRASPS[known.split("/")[0]]
+        self._env: LiberoEnv | None = None
+
+    def attach(self, env: Any) -> None:
+        """Look into this environment from now on; wrappers around it do not matter.
+
+        Raises:
+            ForesightError: there is no task of LIBERO inside.
+        """
+        inner = env.unwrapped
+        if not isinstance(inner, LiberoEnv):
+            raise ForesightError(
+                f"{type(inner).__name__} is no task of LIBERO, and its experts read what only "
+                "those show: use zero, random, ar1:0.9 or a policy of your own."
+            )
+        self._env = inner
+
+    def reset(self, observation: Observation, seed: int) -> None:
+        """Choose how to take the thing that the task names."""
+        (_, self._thing, place), *_ = self.env.simulation.upstream.parsed_problem["goal_state"]
+        bodies = self.env.simulation.upstream.obj_body_id
+        self._place = next(name for name in bodies if place.startswith(name))
+        self._begin()
+
+    @property
+    def env(self) -> LiberoEnv:
+        """The environment that was attached."""
+        if self._env is None:
+            raise ForesightError("An expert looks into a simulator: call attach(env) first.")
+        return self._env
+
+    def act(self, observation: Observation) -> Action:
+        """The next action, float32 ``[7]``, within the bounds."""
+        places = self.env.simulation.places()
+        hand, thing = places["hand"], places[self._thing]
+        for _ in range(len(STAGES)):  # a stage that is over before it begins takes no time
+            target, grip, over = getattr(self, f"_{STAGES[self._stage]}")(places, hand, thing)
+            self._waited += 1
+            if not over and self._waited <= PATIENCE:
+                break
+            self._next(thing)
+        action = np.zeros(7)
+        action[:3] = GAIN * (target - hand)
+        action[5] = TURN_GAIN * self._turn_left()
+        action[6] = grip
+        return np.clip(action, self.spec.low, self.spec.high).astype(np.float32)
+
+    def _begin(self) -> None:
+        places = self.env.simulation.places()
+        self._stage, self._waited = 0, 0
+        self._side, self._yaw = self._choose(places)
+        self._first = places[self._thing].copy()
+
+    def _next(self, thing: Float64[np.ndarray, "3"]) -> None:
+        lifted = thing[2] > self._first[2] + 0.5 * self.grasp.lift
+        lost = STAGES[self._stage] == "lift" and not lifted
+        if lost or self._stage == len(STAGES) - 1:
+            self._begin()
+            return
+        self._stage, self._waited = self._stage + 1, 0
+
+    def _choose(self, places: dict[str, Any]) -> tuple[Float64[np.ndarray, "3"], float]:
+        """From the middle to where the fingers close, metres, and the hand's turn, radians: where
+        most room is. The fingers stand side by side along y, or along x with a turned hand.
+        """
+        if self.grasp.radius == 0:
+            return np.zeros(3), 0.0
+        others = [
+            place
+            for name, place in places.items()
+            if name not in ("hand", self._thing) and abs(place[2] - places[self._thing][2]) < 0.1
+        ]
+        best, most = (np.zeros(3), 0.0), -np.inf
+        inside = self._in_a_drawer()
+        for axis in (0,) if inside else (1,):
+            for sign in (1, -1):
+                side = np.zeros(3)
+                side[axis] = sign * self.grasp.radius
+                point = places[self._thing] + 1.8 * side
+                room = min((float(np.linalg.norm((p - point)[:2])) for p in others), default=1.0)
+                if room > most:
+                    best, most = (side, np.pi / 2 if inside else 0.0), room
+        return best
+
+    def _in_a_drawer(self) -> bool:
+        initial = self.env.simulation.upstream.parsed_problem["initial_state"]
+        return any(state[0] == "in" and state[1] == self._thing for state in initial)
+
+    def _turn_left(self) -> float:
+        """Radians that the hand is to turn about the vertical, the shorter way."""
+        sim = self.env.simulation
+        across = sim.data.body(sim.robot.robot_model.eef_name).xmat.reshape(3, 3)[:2, 1]
+        now = np.arctan2(across[1], across[0]) - np.pi / 2  # fingers open along the hand's y
+        left = self._yaw - now
+        return float((left + np.pi / 2) % np.pi - np.pi / 2)  # both fingers are alike
+
+    def _above(self, places: Any, hand: Any, thing: Any) -> tuple[Any, float, bool]:
+        goal = thing + self._side + [0, 0, self.grasp.height + 0.08]
+        target = goal.copy()
+        if hand[2] < goal[2] - 0.03:  # up first, for something may stand in the way
+            target[:2] = hand[:2]
+        over = np.linalg.norm(goal - hand) < NEAR and abs(self._turn_left()) < 0.05
+        return target, OPEN, bool(over)
+
+    def _down(self, places: Any, hand: Any, thing: Any) -> tuple[Any, float, bool]:
+        goal = thing + self._side + [0, 0, self.grasp.height]
+        return goal, OPEN, bool(np.linalg.norm(goal - hand) < AT)
+
+    def _close(self, places: Any, hand: Any, thing: Any) -> tuple[Any, float, bool]:
+        goal = thing + self._side + [0, 0, self.grasp.height]
+        return goal, CLOSED, self._waited >= CLOSING
+
+    def _lift(self, places: Any, hand: Any, thing: Any) -> tuple[Any, float, bool]:
+        goal = hand.copy()
+        goal[2] = self._first[2] + self.grasp.height + self.grasp.lift
+        return goal, CLOSED, bool(goal[2] - hand[2] < NEAR)
+
+    def _carry(self, places: Any, hand: Any, thing: Any) -> tuple[Any, float, bool]:
+        goal = places[self._place] + (hand - thing)
+        goal[2] = max(hand[2], places[self._place][2] + self.grasp.release + 0.1)
+        return goal, CLOSED, bool(np.linalg.norm((goal - hand)[:2]) < AT)
+
+    def _lower(self, places: Any, hand: Any, thing: Any) -> tuple[Any, float, bool]:
+        goal = places[self._place] + (hand - thing) + [0, 0, self.grasp.release]
+        return goal, CLOSED, bool(np.linalg.norm(goal - hand) < AT)
+
+    def _release(self, places: Any, hand: Any, thing: Any) -> tuple[Any, float, bool]:
+        return hand.copy(), OPEN, self._waited >= OPENING
+
+    def _leave(self, places: Any, hand: Any, thing: Any) -> tuple[Any, float, bool]:
+        goal = thing + np.array([0, 0, self.grasp.height + 0.12])
+        goal[:2] = hand[:2]
+        return goal, OPEN, bool(goal[2] - hand[2] < NEAR)
+
+
+STAGES = ("above", "down", "close", "lift", "carry", "lower", "release", "leave")
