@@ -72,7 +72,7 @@ def attention_weights(
     weight, bias = attention.in_proj_weight, attention.in_proj_bias
     q = nn.functional.linear(query, weight[:width], bias[:width])
     k = nn.functional.linear(key, weight[width : 2 * width], bias[width : 2 * width])
-    q, k = (x.unflatten(-1, (heads, width // heads)).transpose(1, 2) for x in (q, k))
+    q, k = (x.view(*x.shape[:-1], heads, width // heads).transpose(1, 2) for x in (q, k))
     return torch.softmax((q @ k.mT).float() / (width // heads) ** 0.5, dim=-1)
 
 
