@@ -7,6 +7,7 @@ import pytest
 from foresight import cli
 from foresight.core.errors import ForesightError
 from foresight.data.dataset import Dataset
+from foresight.envs.registry import EnvConfig
 from foresight.evaluation.results import load
 from foresight.evaluation.statistics import wilson_interval
 from foresight.pipelines.demonstrated import (
@@ -16,6 +17,7 @@ from foresight.pipelines.demonstrated import (
     measure,
     presets,
     successes,
+    suite_of,
     training_of,
 )
 from studies import metaworld
@@ -26,7 +28,13 @@ TASKS = ("metaworld/reach", "metaworld/button-press")
 def test_rates_and_differences_are_those_of_the_rows():
     won = {"chunk": [1, 1, 1, 0], "blind": [0, 1, 0, 0], "replay": [1, 1, 0, 0]}
     rows = [
-        {"condition": name, "task": f"metaworld:{task}", "seed": seed, "success": bool(each[i])}
+        {
+            "condition": name,
+            "suite": "metaworld",
+            "task": f"metaworld:{task}",
+            "seed": seed,
+            "success": bool(each[i]),
+        }
         for name, each in won.items()
         for i, (task, seed) in enumerate([("push", 0), ("push", 1), ("reach", 0), ("reach", 1)])
     ]
@@ -37,6 +45,19 @@ def test_rates_and_differences_are_those_of_the_rows():
     assert found["chunk-minus-blind/metaworld"]["mean"] == 0.5
     assert found["chunk-minus-replay/metaworld"]["mean"] == 0.25
     assert "chunk-minus-random-eyes/metaworld" not in found
+
+
+@pytest.mark.parametrize(
+    ("env", "suite"),
+    [
+        (EnvConfig("metaworld/push"), "metaworld"),
+        (EnvConfig("metaworld/push", "mt500"), "metaworld-mt500"),
+        (EnvConfig("libero/spatial/0", "fifty"), "libero_spatial"),
+        (EnvConfig("libero/10/0", "wide"), "libero_10-widened"),
+    ],
+)
+def test_suites_are_named_as_their_benchmarks_name_them(env, suite):
+    assert suite_of(env) == suite
 
 
 def test_rivals_differ_in_one_thing():

@@ -29,6 +29,9 @@ CLOSING = 14
 OPENING = 8
 NEAR, AT = 0.02, 0.008
 """Metres from a target within which a waypoint counts as passed, and as reached."""
+PALM, PALM_HEIGHT = (-0.1, -0.05, 0.0, 0.05, 0.1), 0.1
+"""Metres from the grip site along the axis on which the fingers open, and above a thing's origin:
+the palm, which is wide, and meets tall furniture where the fingers do not."""
 PATIENCE = 40
 """Decisions after which a waypoint is given up, for something is in the way."""
 
@@ -150,22 +153,41 @@ class LiberoExpert(Policy):
         """
         if self.grasp.radius == 0:
             return np.zeros(3), 0.0
-        others = [
-            place
-            for name, place in places.items()
-            if name not in ("hand", self._thing) and abs(place[2] - places[self._thing][2]) < 0.1
-        ]
         best, most = (np.zeros(3), 0.0), -np.inf
         inside = self._in_a_drawer()
-        for axis in (0,) if inside else (1,):
-            for sign in (1, -1):
-                side = np.zeros(3)
-                side[axis] = sign * self.grasp.radius
-                point = places[self._thing] + 1.8 * side
-                room = min((float(np.linalg.norm((p - point)[:2])) for p in others), default=1.0)
-                if room > most:
-                    best, most = (side, np.pi / 2 if inside else 0.0), room
+        axis = 0 if inside else 1
+        for sign in (1, -1):
+            side = np.zeros(3)
+            side[axis] = sign * self.grasp.radius
+            room = self._room(places[self._thing], side, axis)
+            if room > most:
+                best, most = (side, np.pi / 2 if inside else 0.0), room
         return best
+
+    def _room(self, thing: Float64[np.ndarray, "3"], side: Any, axis: int) -> float:
+        """Metres between the hand, as it would close here, and what else is there."""
+        spread = np.zeros((len(PALM), 3))
+        spread[:, axis] = PALM
+        palm = thing + side + spread + [0, 0, PALM_HEIGHT]
+        finger = thing + 1.8 * side + [0, 0, self.grasp.height]
+        boxes = self._boxes()
+        return min(_distance(point, *box) for point in (*palm, finger) for box in boxes)
+
+    def _boxes(self) -> list[tuple[Any, Any, Any]]:
+        """Middle, axes and half sides of boxes around all geoms that collide, but for the thing's,
+        the arm's and the table's.
+        """
+        sim = self.env.simulation
+        model, data = sim.model, sim.data
+        bodies = sim.upstream.obj_body_id
+        others = {int(model.body_rootid[b]) for name, b in bodies.items() if name != self._thing}
+        found = []
+        for geom in np.flatnonzero(model.geom_contype | model.geom_conaffinity):
+            if int(model.body_rootid[model.geom_bodyid[geom]]) in others:
+                axes = data.geom_xmat[geom].reshape(3, 3)
+                middle = data.geom_xpos[geom] + axes @ model.geom_aabb[geom, :3]
+                found.append((middle, axes, model.geom_aabb[geom, 3:]))
+        return found
 
     def _in_a_drawer(self) -> bool:
         initial = self.env.simulation.upstream.parsed_problem["initial_state"]
@@ -216,6 +238,12 @@ class LiberoExpert(Policy):
         goal = thing + np.array([0, 0, self.grasp.height + 0.12])
         goal[:2] = hand[:2]
         return goal, OPEN, bool(goal[2] - hand[2] < NEAR)
+
+
+def _distance(point: Any, middle: Any, axes: Any, half: Any) -> float:
+    """Metres from a point to a box; below 0 inside."""
+    beyond = np.abs((point - middle) @ axes) - half
+    return float(np.linalg.norm(np.maximum(beyond, 0.0)) + min(beyond.max(), 0.0))
 
 
 STAGES = ("above", "down", "close", "lift", "carry", "lower", "release", "leave")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.progress import console
 from foresight.data.dataset import Dataset
 from foresight.data.layout import is_dataset
+from foresight.envs.factories import default_protocol, full_id
 from foresight.envs.registry import EnvConfig
 from foresight.evaluation.assess import assess_policy
 from foresight.evaluation.cache import EpisodeCache
@@ -24,6 +26,7 @@ from foresight.policies.chunk.policy import ChunkActing, ChunkFactory
 from foresight.policies.registry import MakePolicy, NamedPolicy
 from foresight.report.run_page import film_path, road_page, save_films
 from foresight.rollout.collect import collect
+from foresight.rollout.episode import EpisodeSpec
 from foresight.rollout.tries import plan_successful
 from foresight.training.chunk.train import ChunkTraining
 from foresight.training.loop import FitConfig
@@ -51,7 +54,11 @@ class DemonstratedConfig:
     """Demonstrations of each task, successful ones."""
     demonstrator: str = "noisy:0.4:expert"
     """A disturbed expert; what it would have done itself is what is learned."""
-    cameras: tuple[str, ...] = ("close", "gripper")
+    shown_from: str | None = None
+    """Protocol by which the demonstrations begin; the environment's usual one if not given."""
+    protocols: tuple[str | None, ...] = (None,)
+    """Protocols that the policies are measured under."""
+    cameras: tuple[str, ...] = ("far", "gripper")
     size: int = 64
     encoder: str = "foresight-small"
     readout: str = "tubelet:stride=0"
@@ -131,8 +138,9 @@ def measure(config: DemonstratedConfig, folder: Path, workers: int = 1) -> list[
     dataset = demonstrations(config, folder / "demonstrations", workers)
     rows: list[Row] = []
     for rival in rivals(config, dataset, folder):
-        for task in config.tasks:
-            rows += played(config, rival, task, folder, workers)
+        for protocol in config.protocols:
+            for task in config.tasks:
+                rows += played(config, rival, task, folder, workers, protocol)
     return rows
 
 
@@ -142,15 +150,29 @@ def demonstrations(config: DemonstratedConfig, folder: Path, workers: int = 1) -
     Raises:
         ForesightError: a task has no expert, or its expert hardly ever succeeds.
     """
-    if is_dataset(folder):
-        found = Dataset.open(folder)
-        if len(found) == config.episodes * len(config.tasks):
-            return found  # it need not be tried again which seeds succeed
-    specs = []
-    for task in config.tasks:
-        env = EnvConfig(task, cameras=config.cameras, size=config.size)
+    specs = list[EpisodeSpec]()
+    for task in config.tasks:  # one after the other: which seeds succeed is not tried twice
+        env = EnvConfig(task, config.shown_from, cameras=config.cameras, size=config.size)
+        shown = _shown(folder, env, config.demonstrator)
+        if len(shown) == config.episodes:
+            specs += shown
+            continue
         specs += plan_successful(env, config.episodes, (config.demonstrator,), workers=workers)
-    return collect(folder, specs, workers)
+        collect(folder, specs, workers)
+    return Dataset.open(folder)
+
+
+def _shown(folder: Path, env: EnvConfig, demonstrator: str) -> list[EpisodeSpec]:
+    """The plan of a task's episodes that are stored."""
+    if not is_dataset(folder):
+        return []
+    infos = [meta.info for meta in Dataset.open(folder).metas]
+    name = full_id(env.id)
+    return [
+        EpisodeSpec(env, info["seed"], demonstrator, tries=info.get("tries", 0))
+        for info in infos
+        if info.get("environment") == name
+    ]
 
 
 def rivals(config: DemonstratedConfig, dataset: Dataset, folder: Path) -> Iterator[Rival]:
@@ -189,57 +211,77 @@ def training_of(config: DemonstratedConfig, name: str) -> ChunkTraining:
 
 
 def played(
-    config: DemonstratedConfig, rival: Rival, task: str, folder: Path, workers: int
+    config: DemonstratedConfig,
+    rival: Rival,
+    task: str,
+    folder: Path,
+    workers: int,
+    protocol: str | None = None,
 ) -> list[Row]:
     """Episodes of one policy and task; those that were finished before are not run again."""
     cameras = config.cameras if rival.looks else ()
-    env = EnvConfig(task, cameras=cameras, size=config.size if cameras else None)
+    env = EnvConfig(task, protocol, cameras=cameras, size=config.size if cameras else None)
     trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
     maker = rival.maker
     if isinstance(maker, NamedPolicy):
         maker = replace(maker, env_id=task)
     cache = EpisodeCache(folder / "rows.jsonl")
     films = {}
+    suite = suite_of(env)
     if rival.name == "chunk":
-        named = {s: f"{trial.task.replace(':', '-')}-seed-{s}" for s in range(config.film)}
+        leaf = task_leaf(trial.task)
+        named = {s: f"{suite.replace('_', '-')}-{leaf}-seed-{s}" for s in range(config.film)}
         films = {s: name for s, name in named.items() if not film_path(folder, name).exists()}
     found = assess_policy(trial, rival.name, maker, cache, film=[*films], data=rival.data)
     save_films(folder, {films[seed]: frames for seed, frames in found.films.items()})
-    return found.rows
+    return [{**row, "suite": suite} for row in found.rows]
 
 
 def successes(rows: Sequence[Row]) -> Summary:
     """Rates of success with Wilson intervals, of each task and of all, and paired differences.
 
     Keys: ``success/<policy>/<suite>``, ``success/<policy>/<suite>/<task>``, and
-    ``chunk-minus-<rival>/<suite>`` of starts that both have played (bootstrap). The suite is what
-    stands before a task's colon.
+    ``chunk-minus-<rival>/<suite>`` of starts that both have played (bootstrap).
     """
     found: Summary = {}
-    won = {(r["condition"], r["task"], r["seed"]): float(bool(r["success"])) for r in rows}
-    for name in dict.fromkeys(r["condition"] for r in rows):
-        own = {key: value for key, value in won.items() if key[0] == name}
+    won = {
+        (row["condition"], row["suite"], task_leaf(row["task"]), row["seed"]): float(
+            bool(row["success"])
+        )
+        for row in rows
+    }
+    suites = dict.fromkeys(row["suite"] for row in rows)
+    for name in dict.fromkeys(row["condition"] for row in rows):
         groups: dict[str, list[float]] = {}
-        for (_, task, _), value in own.items():
-            for group in dict.fromkeys((suite_of(task), task.replace(":", "/"))):
-                groups.setdefault(group, []).append(value)
+        for (policy, suite, task, _), value in won.items():
+            if policy == name:
+                groups.setdefault(suite, []).append(value)
+                groups.setdefault(f"{suite}/{task}", []).append(value)
         for group, values in groups.items():
             rate = wilson_interval(round(sum(values)), len(values))
             found[f"success/{name}/{group}"] = rate.as_dict()
-    for rival in RIVALS:
-        for suite in dict.fromkeys(suite_of(r["task"]) for r in rows):
-            pairs = [
-                (value, won[rival, task, seed])
-                for (name, task, seed), value in won.items()
-                if name == "chunk" and (rival, task, seed) in won and suite_of(task) == suite
-            ]
-            if pairs:
-                ours, theirs = zip(*pairs, strict=True)
-                difference = paired_difference(ours, theirs)
-                found[f"chunk-minus-{rival}/{suite}"] = difference.as_dict()
+    for rival, suite in product(RIVALS, suites):
+        pairs = [
+            (value, won[rival, *start])
+            for (name, *start), value in won.items()
+            if name == "chunk" and start[0] == suite and (rival, *start) in won
+        ]
+        if pairs:
+            ours, theirs = zip(*pairs, strict=True)
+            found[f"chunk-minus-{rival}/{suite}"] = paired_difference(ours, theirs).as_dict()
     return found
 
 
-def suite_of(task: str) -> str:
-    """``metaworld`` of ``metaworld:push``."""
-    return task.partition(":")[0]
+def suite_of(env: EnvConfig) -> str:
+    """``metaworld`` of ``metaworld/push``, ``libero_spatial`` of ``libero/spatial/0``; with
+    ``-widened`` where its protocol is LIBERO's ``wide``, with the name of any other unusual one.
+    """
+    suite = "_".join(full_id(env.id).split("/")[:-1])
+    if env.protocol in (None, default_protocol(env.id)):
+        return suite
+    return f"{suite}-{'widened' if env.protocol == 'wide' else env.protocol}"
+
+
+def task_leaf(task: str) -> str:
+    """``push`` of ``metaworld:push``."""
+    return task.rpartition(":")[2]

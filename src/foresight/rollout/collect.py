@@ -19,6 +19,7 @@ from foresight.core.spec import Spec
 from foresight.data.dataset import Dataset
 from foresight.data.encoding import EncodedEpisode, encode_episode
 from foresight.data.features import LOSSLESS
+from foresight.data.layout import is_dataset
 from foresight.envs.factories import default_protocol
 from foresight.envs.registry import EnvConfig, spec_of
 from foresight.experts import has_expert
@@ -98,8 +99,10 @@ def collect(
     """
     if not specs:
         raise ForesightError("The plan holds no episode: ask for one or more.")
-    dataset = Dataset.open_or_create(path, _common_spec(specs), codec=codec)
-    missing = _missing(dataset, specs)
+    stored = Dataset.open(path) if is_dataset(Path(path)) else None
+    missing = list(specs) if stored is None else _missing(stored, specs)
+    spec = _common_spec(missing) if missing or stored is None else stored.spec
+    dataset = Dataset.open_or_create(path, spec, codec=codec)
     with dataset:
         for env, group in groupby(missing, key=lambda spec: spec.env):
             _append(dataset, env, list(group), workers, codec, parallel)

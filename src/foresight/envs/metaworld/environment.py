@@ -24,7 +24,7 @@ CAMERAS = {
     "front": "corner2",
     "gripper": "gripperPOV",
     "close": "corner3",
-    "side": "corner",
+    "far": "corner",
     "above": "topview",
     "behind": "behindGripper",
 }
@@ -32,9 +32,10 @@ CAMERAS = {
 UPSIDE_DOWN = ("corner2",)
 FRONT_PLACE = (0.75, 0.075, 0.7)
 """Metres; the field's usual place for ``corner2``, where the objects are larger."""
-AIMED = {"close": FRONT_PLACE, "side": (-0.75, 0.075, 0.7)}
+AIMED = {"close": FRONT_PLACE, "far": (0.15, 1.45, 0.6)}
 """Where cameras are that look at the work: it fills their pictures, and a goal's marker is not lost
-in a small one. How far away a marker in the air is, one of them cannot tell; both can."""
+in a small one. ``far`` stands opposite the robot, where its arm hides nothing, and looks along the
+axis in which things are placed least differently."""
 TARGET, ANGLE = (0.0, 0.65, 0.1), 40.0
 """What they look at, in metres, and their field of view in degrees."""
 STATE = (

@@ -1,0 +1,54 @@
+"""One policy for the ten tasks of a suite of LIBERO, beside what can be had without eyes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from foresight.envs.libero.tasks import NAMESPACE, SUITES
+from foresight.evaluation.results import Result, make_result
+from foresight.pipelines import demonstrated
+from foresight.pipelines.demonstrated import DemonstratedConfig
+from studies.registry import Request
+
+SUITE = "spatial"
+POLICIES = ("chunk", "blind", "replay", "zero", "random", "expert")
+LABELS = ("own scripted demonstrations", "fast rendering")
+PROTOCOLS = ("wide", "fifty")
+"""Places that vary by some centimetres more than the benchmark's; and the benchmark's own."""
+
+
+def presets(suite: str = SUITE) -> dict[str, DemonstratedConfig]:
+    """The named sizes. Demonstrations begin where places vary most, never from the benchmark's
+    states.
+    """
+    tasks = tuple(f"{NAMESPACE}{suite}/{task}" for task in SUITES[suite])
+    sizes = {
+        name: replace(
+            config,
+            cameras=("front", "wrist"),
+            demonstrator="noisy:0.3:expert",
+            shown_from="wide",
+            protocols=PROTOCOLS,
+        )
+        for name, config in demonstrated.presets(tasks).items()
+    }
+    full = replace(sizes["full"], policies=POLICIES)
+    smoke = replace(sizes["smoke"], tasks=tasks[:1], protocols=PROTOCOLS[:1])
+    return {"full": full, "smoke": smoke}
+
+
+def reproduce(request: Request) -> Result:
+    """Collect, learn and compare; a stopped run goes on."""
+    config = presets()["smoke" if request.smoke else "full"]
+    named = tuple(f"{NAMESPACE}{task.removeprefix(NAMESPACE)}" for task in request.tasks)
+    config = replace(
+        config,
+        tasks=named or config.tasks,
+        episodes=request.episodes or config.episodes,
+        seeds=request.seeds or config.seeds,
+        encoder=request.encoder,
+        device=request.device,
+    )
+    rows = demonstrated.measure(config, request.folder, request.processes)
+    about = {**asdict(config), "labels": LABELS}
+    return make_result("libero", about, "fifty", rows, demonstrated.successes(rows))
