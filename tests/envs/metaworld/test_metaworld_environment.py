@@ -105,7 +105,7 @@ def test_a_state_put_back_continues_alike():
         env.set_state(saved[1:])
 
 
-@pytest.mark.parametrize("camera", ["front", "close", "side"])
+@pytest.mark.parametrize("camera", ["front", "close", "far"])
 def test_pictures_are_upright_and_drawn_once_a_step(camera, monkeypatch):
     cameras = (camera, "gripper")
     env = make("metaworld/reach", cameras=cameras, size=(48, 64), action_repeat=2)
