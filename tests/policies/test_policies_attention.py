@@ -25,7 +25,7 @@ TINY = {"width": 16, "heads": 2, "feedforward": 32, "state_hidden": (8,), "layer
 def tiny(**changes) -> ChunkNetwork:
     torch.manual_seed(0)
     net = NetworkConfig(**{**TINY, **changes})
-    cameras = (CameraInput("front", 2, 6), CameraInput("wrist", 3, 6))
+    cameras = (CameraInput("front", 1, 6), CameraInput("wrist", 4, 6))
     config = ChunkConfig(
         cameras, 3, 2, net, tasks=("push", "pull"), goals=2 if net.goal else 0
     )  # fmt: skip
@@ -86,14 +86,14 @@ def test_hooks_are_gone_afterwards():
 
 def test_residual_layers_have_no_attention():
     network = tiny(trunk="mlp")
-    with pytest.raises(ForesightError, match="no attention: ask for occlusion"):
+    with pytest.raises(ForesightError, match="no attention over patches: ask for occlusion"):
         attend(network, batch_of(network, 1))
 
 
 @pytest.mark.parametrize("head", ["l1", "flow"])
-@pytest.mark.parametrize("trunk", ["mlp", "transformer"])
-def test_occlusion_is_the_change_without_a_token(trunk, head):
-    network = tiny(trunk=trunk, head=head)
+@pytest.mark.parametrize(("trunk", "keypoints"), [("mlp", 0), ("transformer", 0), ("mlp", 3)])
+def test_occlusion_is_the_change_without_a_patch(trunk, keypoints, head):
+    network = tiny(trunk=trunk, head=head, keypoints=keypoints)
     network.normaliser.action_scale.copy_(torch.tensor([1.0, 2.0, 0.5]))
     batch = batch_of(network, 1)
     found = occlude(network, batch, torch.Generator().manual_seed(3))

@@ -25,7 +25,7 @@ def tiny(head: str = "l1", **changes) -> ChunkNetwork:
     torch.manual_seed(0)
     net = NetworkConfig(**{**TINY, "head": head, "dropout": 0.0, "latent": 4} | changes)
     config = ChunkConfig(
-        cameras=(CameraInput("front", 2, 6), CameraInput("wrist", 3, 6)),
+        cameras=(CameraInput("front", 1, 6), CameraInput("wrist", 4, 6)),
         actions=3,
         states=2,
         network=net,
@@ -149,9 +149,10 @@ def test_the_target_of_flow_matching(monkeypatch):
     assert float(seen["time"].min()) >= 0 and float(seen["time"].mean()) < 0.5
 
 
+@pytest.mark.parametrize("keypoints", [0, 5])
 @pytest.mark.parametrize(("head", "trunk"), TRUNKS)
-def test_learns_a_few_chunks_by_heart(head, trunk):
-    network = tiny(head, trunk=trunk, chunk=3, width=32)
+def test_learns_a_few_chunks_by_heart(head, trunk, keypoints):
+    network = tiny(head, trunk=trunk, chunk=3, width=32, keypoints=keypoints)
     batch = batch_of(network, 6)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     many = {k: v.repeat_interleave(8 if head == "flow" else 1, 0) for k, v in batch.items()}
@@ -202,10 +203,11 @@ def test_noise_has_the_norm_that_was_asked_for():
         seen = torch.randn(64, 16, 192)
         clean = network.normaliser.tokens(0, seen)
         network.noise = 0.05
-        norm = (network._visual(0, seen) - clean).norm(dim=-1).mean()
+        batch = {"tokens/0": seen}
+        norm = (network._visual(0, batch, "tokens") - clean).norm(dim=-1).mean()
         assert float(norm) == pytest.approx(0.05 * typical, rel=0.02)
         network.eval()
-        assert torch.equal(network._visual(0, seen), clean)
+        assert torch.equal(network._visual(0, batch, "tokens"), clean)
 
 
 def test_a_rotation_near_half_a_turn_does_not_jump():
@@ -272,6 +274,7 @@ def test_a_checkpoint_brings_everything_back(head, trunk, tmp_path):
         ({"width": 18, "heads": 4, "trunk": "transformer"}, "width of 18"),
         ({"width": 17}, "width of 17"),
         ({"dropout": 1.0}, "dropout of 1"),
+        ({"keypoints": -1}, "-1 points"),
     ],
 )
 def test_sizes_that_cannot_be(changes, words):

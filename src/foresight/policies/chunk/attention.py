@@ -23,7 +23,8 @@ class Looked:
 
     Attributes:
         chunk: ``[B, K, A]`` in the robot's units.
-        tokens: ``[B, N]``, share of each token of the context; they sum to 1.
+        tokens: ``[B, N]``, share of each patch or other part of the context, as `context_parts`
+            counts them; they sum to 1.
         weights: ``[B, L, H, K, N]`` of a transformer's attention: of decoder layer, head and action
             query; they sum to 1 over N. Of ``flow``, the mean over its steps. None of occlusion.
     """
@@ -34,7 +35,7 @@ class Looked:
 
 
 def context_parts(config: ChunkConfig) -> dict[str, slice]:
-    """Which tokens of the context are what, in its order.
+    """Which patches and other parts of the context are what, in its order.
 
     Returns:
         ``camera/NAME`` and ``goal/NAME`` of each camera, ``state``, ``task`` and ``latent``, as far
@@ -109,10 +110,10 @@ def attend(network: ChunkNetwork, batch: Batch, generator: torch.Generator | Non
     Raises:
         ForesightError: the network has no attention.
     """
-    if not isinstance(network.trunk, AttentionTrunk):
+    if not isinstance(network.trunk, AttentionTrunk) or network.config.network.keypoints:
         raise ForesightError(
-            "This policy has residual layers over all tokens and no attention: ask for occlusion, "
-            "or train with --chunk.network.trunk transformer."
+            "This policy has no attention over patches: ask for occlusion, or train with "
+            "--chunk.network.trunk transformer --chunk.network.keypoints 0."
         )
     layers = network.trunk.decoder
     means = [_Mean() for _ in layers]
@@ -129,10 +130,10 @@ def attend(network: ChunkNetwork, batch: Batch, generator: torch.Generator | Non
 def occlude(
     network: ChunkNetwork, batch: Batch, generator: torch.Generator | None = None
 ) -> Looked:
-    """Decide a chunk, and say how much each token changes it when it is taken away.
+    """Decide a chunk, and say how much each patch changes it when it is taken away.
 
-    One at a time, visual tokens become zero (as for a blind policy), the robot's own numbers become
-    their mean and the task becomes the mean of all tasks. A token's share is the mean absolute
+    One at a time, patches become zero (as for a blind policy), the robot's own numbers become
+    their mean and the task becomes the mean of all tasks. A patch's share is the mean absolute
     change of the chunk, in deviations of the actions, divided by the sum over all; 0 where nothing
     changes anything. What several tokens tell alike seems less important than it is (Zeiler &
     Fergus 2014, occlusion).
@@ -142,17 +143,29 @@ def occlude(
         batch: of one observation, without actions.
         generator: of the noise that ``flow`` starts from; the same for all.
     """
-    tokens, parts = network.tokens(batch), context_parts(network.config)
-    without, groups = neutral_tokens(network, batch), list(_groups(parts))
-    rows = tokens.repeat(1 + len(groups), 1, 1)
+    parts = context_parts(network.config)
+    groups, size = list(_groups(parts)), max(part.stop for part in parts.values())
+    told = {name: value.repeat(1 + len(groups), *[1] * (value.dim() - 1)) for name, value in
+            batch.items()}  # fmt: skip
+    taken = torch.zeros(1 + len(groups), size, dtype=torch.bool)
     for row, group in enumerate(groups, start=1):
-        rows[row, group] = without[0, group]
+        taken[row, group] = True
+    for index, camera in enumerate(network.config.cameras):
+        for kind, name in (("tokens", "camera"), ("goal", "goal")):
+            if (place := parts.get(f"{name}/{camera.name}")) is not None:
+                told[f"covered/{kind}/{index}"] = taken[:, place]
+    rows = network.tokens(told)
+    without, beyond = neutral_tokens(network, batch), rows.shape[1] - size
+    for name, place in parts.items():  # of what is no picture, the tokens themselves
+        if not name.startswith(("camera/", "goal/")):
+            here = slice(place.start + beyond, place.stop + beyond)
+            rows[:, here] = torch.where(taken[:, place, None], without[:, here], rows[:, here])
     noise = network.draw(1, generator)
     noise = None if noise is None else noise.expand(len(rows), -1, -1)
     chunks = network.decide(network.trunk.read(rows), noise)
     scaled = network.normaliser.action(chunks)
     change = (scaled[1:] - scaled[:1]).abs().mean((1, 2))
-    shares = tokens.new_zeros(tokens.shape[1])
+    shares = rows.new_zeros(size)
     for group, value in zip(groups, change, strict=True):
         shares[group] = value / (group.stop - group.start)
     return Looked(chunks[:1], (shares / shares.sum().clamp(min=1e-12))[None])

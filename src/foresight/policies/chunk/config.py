@@ -32,6 +32,9 @@ class NetworkConfig:
     trunk: Trunk = "mlp"
     """mlp: all tokens side by side into residual layers, an update in a fortieth of the time;
     transformer: the actions attend to the tokens."""
+    keypoints: int = 0
+    """Points by which each picture is told: where something is, found alike in all of it (spatial
+    softmax); 0 tells every patch."""
     chunk: int = 16
     """Actions that are decided at once."""
     width: int = 32
@@ -92,10 +95,10 @@ class NetworkConfig:
                 f"A width of {self.width} does not divide among {self.heads} heads: choose an even "
                 "multiple."
             )
-        if self.encoder_layers < 0 or not 0 <= self.dropout < 1:
+        if min(self.encoder_layers, self.keypoints) < 0 or not 0 <= self.dropout < 1:
             raise ForesightError(
-                f"{self.encoder_layers} layers of the context and a dropout of {self.dropout} "
-                "cannot be built: choose at least 0, and below 1."
+                f"{self.encoder_layers} layers of the context, {self.keypoints} points and a "
+                f"dropout of {self.dropout} cannot be built: choose at least 0, and below 1."
             )
 
 

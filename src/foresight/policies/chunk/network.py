@@ -10,9 +10,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.policies.chunk.config import ChunkConfig
+from foresight.policies.chunk.config import ChunkConfig, NetworkConfig
+from foresight.policies.chunk.keypoints import Keypoints, count_tokens
 from foresight.policies.chunk.normaliser import Normaliser
 from foresight.policies.chunk.trunks import AttentionTrunk, FlatTrunk, encoder_layer, mlp
+from foresight.worldmodel.config import CameraInput
 
 Batch = Mapping[str, Tensor]
 
@@ -43,7 +45,8 @@ class ChunkNetwork(nn.Module):
 
     A batch holds ``tokens/I`` and ``goal/I`` ``[B, P, D]`` of camera I, ``state [B, history, S]``
     oldest first, ``task [B]``; and to learn from ``action [B, K, A]`` in the robot's units,
-    ``valid [B, K]``, and if wanted ``weight [B, K, A]``.
+    ``valid [B, K]``, and if wanted ``weight [B, K, A]``. ``covered/tokens/I`` and
+    ``covered/goal/I`` ``[B, P]`` say which patches are not to be seen, if any.
 
     Sources: ACT, Zhao et al. 2023 (CVAE); π0, Black et al. 2024 (flow
     matching of chunks, times drawn towards noise).
@@ -55,12 +58,12 @@ class ChunkNetwork(nn.Module):
         net, d = config.network, config.network.width
         self.normaliser = Normaliser(config)
         self.blind, self.noise, self.state_noise = net.blind, 0.0, 0.0
-        self.video = nn.ModuleList(nn.Linear(camera.dim, d) for camera in config.cameras)
-        patches = sum(camera.patches for camera in config.cameras)
-        count = patches
+        self.video = nn.ModuleList(_reader(net, camera) for camera in config.cameras)
+        visual = sum(tokens_of(net, camera) for camera in config.cameras)
+        count = visual
         if net.goal:
-            self.goal = nn.ModuleList(nn.Linear(camera.dim, d) for camera in config.cameras)
-            count += patches
+            self.goal = nn.ModuleList(_reader(net, camera) for camera in config.cameras)
+            count += visual
             for index, camera in enumerate(config.cameras):
                 shape = (max(1, len(config.tasks)), config.goals, camera.patches, camera.dim)
                 self.register_buffer(f"goals_{index}", torch.zeros(shape, dtype=torch.float16))
@@ -146,9 +149,9 @@ class ChunkNetwork(nn.Module):
         """The tokens that the trunk reads, in the order of `context_parts`."""
         net = self.config.network
         cameras = range(len(self.config.cameras))
-        parts = [self.video[i](self._visual(i, batch[f"tokens/{i}"])) for i in cameras]
+        parts = [self.video[i](self._visual(i, batch, "tokens")) for i in cameras]
         if net.goal:
-            parts += [self.goal[i](self._visual(i, batch[f"goal/{i}"])) for i in cameras]
+            parts += [self.goal[i](self._visual(i, batch, "goal")) for i in cameras]
         count = len(parts[0])
         if self.config.states:
             felt = self.normaliser.state(batch["state"])
@@ -255,16 +258,30 @@ class ChunkNetwork(nn.Module):
             chunk = chunk + self.velocity(context, chunk, time).float() / net.flow_steps
         return chunk
 
-    def _visual(self, index: int, tokens: Float[Tensor, "B P D"]) -> Float[Tensor, "B P D"]:
-        found = self.normaliser.tokens(index, tokens)
+    def _visual(self, index: int, batch: Batch, kind: str) -> Float[Tensor, "B P D"]:
+        found = self.normaliser.tokens(index, batch[f"{kind}/{index}"])
         if self.blind:
             return torch.zeros_like(found)
+        covered = batch.get(f"covered/{kind}/{index}")
+        if covered is not None:
+            found = found * ~covered[..., None]
         if self.training and self.noise:
             scale = self.noise * self.normaliser.noise_scale(index)
             found = found + scale * torch.randn_like(found)
         return found
 
     task_vectors: Tensor
+
+
+def _reader(net: NetworkConfig, camera: CameraInput) -> nn.Module:
+    if net.keypoints:
+        return Keypoints(camera.patches, camera.dim, net.keypoints, net.width)
+    return nn.Linear(camera.dim, net.width)
+
+
+def tokens_of(net: NetworkConfig, camera: CameraInput) -> int:
+    """How many tokens of the context a camera becomes."""
+    return count_tokens(net.keypoints, net.width) if net.keypoints else camera.patches
 
 
 class Posterior(nn.Module):

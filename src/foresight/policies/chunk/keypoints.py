@@ -1,0 +1,69 @@
+"""Where in a picture something is: points by spatial softmax instead of a token for each patch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from foresight.core.errors import ForesightError
+
+
+class Keypoints(nn.Module):
+    """Points of a picture, put into a few tokens.
+
+    Each point has a weight for every patch, a softmax over them, and is where the patches are on
+    average; a linear reading of what it sees there moves it within a patch. All patches share these
+    readings, so that few demonstrations teach to find a thing anywhere, where residual layers over
+    patches have to learn it place by place.
+
+    Sources: Levine et al. 2016 and Finn et al. 2016 (spatial softmax).
+
+    Args:
+        patches: P, a square number.
+        dim: D, of a patch.
+        points: K.
+        width: W, of a token.
+
+    Raises:
+        ForesightError: the patches are no square.
+    """
+
+    place: Float[Tensor, "P 2"]
+
+    def __init__(self, patches: int, dim: int, points: int, width: int) -> None:
+        super().__init__()
+        side = math.isqrt(patches)
+        if side * side != patches:
+            raise ForesightError(
+                f"Points need a square of patches, and there are {patches}: choose a readout of "
+                "one moment such as tubelet:grid=8, or keypoints=0."
+            )
+        axis = (torch.arange(side) + 0.5) * 2 / side - 1
+        grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+        self.register_buffer("place", grid.reshape(patches, 2), persistent=False)
+        self.width, self.patch = width, 2 / side
+        self.count = count_tokens(points, width)
+        self.score = nn.Linear(dim, points)
+        self.move = nn.Parameter(torch.zeros(2, points, dim))
+        self.out = nn.Linear(2 * points, self.count * width)
+
+    def points(self, patches: Float[Tensor, "B P D"]) -> Float[Tensor, "B K 2"]:
+        """Where each point is: x to the right and y down, both from -1 to 1."""
+        weight = self.score(patches).softmax(1).mT
+        seen = weight @ patches
+        moved = torch.stack([(seen * move).sum(-1) for move in self.move], -1)
+        found: Tensor = weight @ self.place.to(weight.dtype) + self.patch * moved
+        return found
+
+    def forward(self, patches: Float[Tensor, "B P D"]) -> Float[Tensor, "B M W"]:
+        """The points as tokens."""
+        found: Tensor = self.out(self.points(patches).flatten(1))
+        return found.view(len(patches), self.count, self.width)
+
+
+def count_tokens(points: int, width: int) -> int:
+    """M: tokens that hold as many numbers as the points have."""
+    return -(-2 * points // width)
