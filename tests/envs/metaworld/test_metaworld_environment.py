@@ -126,6 +126,19 @@ def test_pictures_are_upright_and_drawn_once_a_step(camera, monkeypatch):
     env.close()
 
 
+@pytest.mark.parametrize(("protocol", "after"), [("first-success", 5), ("held", 40)])
+def test_an_episode_goes_on_for_a_while_after_its_success(protocol, after):
+    env = bare("reach", protocol=protocol)
+    expert = MetaWorldExpert("reach", spec_of(env))
+    expert.attach(env)
+    raw, _ = env.reset(seed=0)
+    told = []
+    while not told or not (terminated or truncated):
+        raw, _, terminated, truncated, info = env.step(expert.act(Observation.of(raw)))
+        told.append(info["success"])
+    assert terminated and len(told) - told.index(True) == after + 1
+
+
 def test_pictures_do_not_change_the_physics():
     seen, blind = make("metaworld/push", size=16, quality="fast"), bare("push")
     for env in (seen, blind):
@@ -195,7 +208,7 @@ def test_what_a_robot_would_feel_and_do():
     ("options", "words"),
     [
         ({"cameras": ["wrist"]}, "no camera 'wrist'.*front, gripper"),
-        ({"protocol": "seed200"}, "first-success, mt500"),
+        ({"protocol": "seed200"}, "first-success, held, mt500"),
         ({"cameras": [], "action_repeat": 0}, "0 steps"),
     ],
 )

@@ -295,7 +295,7 @@ def make_task(
 
     Args:
         task: an id without its namespace, such as ``push``.
-        protocol: ``first-success`` or ``mt500``.
+        protocol: ``first-success``, ``held`` or ``mt500``.
         cameras: keys of `CAMERAS`; ``front`` and ``gripper`` if
             not given, none at all for physics alone.
         size: pixels of a side, or (height, width).

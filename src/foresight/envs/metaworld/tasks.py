@@ -69,7 +69,7 @@ class Protocol:
     """The length of an episode, named in every result.
 
     Attributes:
-        name: ``first-success`` or ``mt500``.
+        name: ``first-success``, ``held`` or ``mt500``.
         steps: most control steps of an episode, 80 a second.
         linger: control steps for which an episode goes on after its first success; None: to the
             end.
@@ -86,6 +86,8 @@ DEFAULT = "first-success"
 PROTOCOLS = {
     # The hand comes to rest, so that a demonstration shows how to stop.
     "first-success": Protocol("first-success", linger=5),
+    # For demonstrations: what was achieved is held, so that a policy that arrives stays.
+    "held": Protocol("held", linger=40),
     # Meta-World's own: 500 steps, and a success is one at any of them. For learning from rewards,
     # which a task pays at every step: an early end would take them away from who succeeds.
     "mt500": Protocol("mt500"),
