@@ -132,8 +132,8 @@ def test_an_episode_goes_on_for_a_while_after_its_success(protocol, after):
     expert = MetaWorldExpert("reach", spec_of(env))
     expert.attach(env)
     raw, _ = env.reset(seed=0)
-    told = []
-    while not told or not (terminated or truncated):
+    told, terminated, truncated = [], False, False
+    while not (terminated or truncated):
         raw, _, terminated, truncated, info = env.step(expert.act(Observation.of(raw)))
         told.append(info["success"])
     assert terminated and len(told) - told.index(True) == after + 1
