@@ -13,6 +13,7 @@ from foresight.core.errors import ForesightError
 from foresight.data.clip import fit_frames, read_clip
 from foresight.data.dataset import Dataset
 from foresight.data.layout import INFO_PATH
+from foresight.diagnostics.actions import ActionPlan, Recorded, action_rows
 from foresight.diagnostics.drift import HORIZONS, Forecaster, Track, drift
 from foresight.diagnostics.forecasters import ACForecaster, WorldModelForecaster
 from foresight.diagnostics.planned import planned_displacement
@@ -48,6 +49,9 @@ class DriftConfig:
     """Most episodes of a dataset."""
     starts: int = 16
     """Windows per clip or episode."""
+    samples: int = 32
+    """Sequences of each kind among which the demonstrated actions are ranked; 0 asks nothing about
+    actions."""
     every: int = 1
     """Keep each so many-th frame of a clip (V-JEPA 2-AC was trained at 4 frames a second)."""
     frames: int | None = None
@@ -70,6 +74,18 @@ class _Measured:
     notes: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     """What was measured beside drift."""
+    known: Known | None = None
+    """What was done, where that is known."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """The actions of all episodes; see `action_rows`."""
+
+    episodes: list[int]
+    recorded: list[Recorded]
+    names: tuple[str, ...]
+    batch: int = 256
 
 
 def measure(source: Path, config: DriftConfig) -> Result:
@@ -99,6 +115,12 @@ def measure(source: Path, config: DriftConfig) -> Result:
     if len(found.tracks) == 1 and found.mean is None:
         found.notes.append("One clip alone is centred by its own mean feature.")
     rows = drift(found.forecaster, found.tracks, config.horizons, config.starts, found.mean)
+    if found.known is not None and config.samples:
+        known = found.known
+        plan = ActionPlan(config.horizons, config.starts, config.samples, known.batch)
+        rows += action_rows(
+            found.forecaster, found.tracks, known.episodes, known.recorded, known.names, plan
+        )
     settings = {"source": str(source), "drift": config, "notes": found.notes}
     return make_result("drift", settings, "none", rows + found.rows)
 
@@ -114,7 +136,9 @@ def _world_model(source: Path, store: Dataset | None, config: DriftConfig) -> _M
             training = tracks.training[:MEAN_EPISODES]
             mean = torch.cat([tracks.track(i).features for i in training]).mean(0)
         found = [tracks.track(i) for i in chosen]
-        return _Measured(tracks.forecaster, found, mean, tracks.notes)
+        names = tuple(axis.name for axis in store.spec.action)
+        known = Known(list(chosen), tracks.recorded(), names)
+        return _Measured(tracks.forecaster, found, mean, tracks.notes, known=known)
     model, encoder = looked.model, looked.encoder
     if len(model.config.cameras) > 1 or model.state.proprio:
         raise ForesightError(
