@@ -149,7 +149,9 @@ class _Draw:
         most = min(self.samples, len(self.same_task))
         picked = self.random.permutation(len(self.same_task))[:most]
         found = [self._window(self.same_task[i], start) for i in picked]
-        return torch.stack(found) if found else self.all.new_zeros(0, self.length, self.all.shape[1])
+        return (
+            torch.stack(found) if found else self.all.new_zeros(0, self.length, self.all.shape[1])
+        )
 
     def windows(self) -> Float[Tensor, "W L A"]:
         """Whole stretches of other episodes, from any time."""

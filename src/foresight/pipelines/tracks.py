@@ -12,7 +12,7 @@ from jaxtyping import Float32, UInt8
 
 from foresight.core.observation import STATE_KEY
 from foresight.data.dataset import Dataset
-from foresight.data.windows import split_episodes
+from foresight.data.windows import held_actions, split_episodes
 from foresight.diagnostics.actions import Recorded
 from foresight.diagnostics.drift import Track
 from foresight.diagnostics.forecasters import WorldModelForecaster
@@ -157,10 +157,3 @@ class DatasetTracks:
         )
         encoder = self.looked.encoder
         return [look(encoder, [thin], [name])[0].float().numpy() for name in self.cameras], held
-
-
-def held_actions(taken: Float32[np.ndarray, "T A"], every: int) -> Float32[np.ndarray, "D A"]:
-    """What was done between decisions, ``every`` steps apart: the mean over the steps of each."""
-    first = np.arange(0, len(taken), every)
-    lasts = np.diff([*first, len(taken)]).astype(np.float32)
-    return np.asarray(np.add.reduceat(taken, first) / lasts[:, None], np.float32)
