@@ -30,7 +30,7 @@ POSE = ACRobot("front", 1, tuple("abcdefg"))
 TRAINING = ACTuning(
     rank=8,
     frames=4,
-    fit=FitConfig(epochs=4, updates=600, batch=8, lr=1e-2, weight_decay=0.0, clip=1.0, warmup=10),
+    fit=FitConfig(epochs=4, updates=400, batch=8, lr=1e-2, weight_decay=0.0, clip=1.0, warmup=10),
 )
 
 

@@ -261,10 +261,10 @@ class _Sums:
             ("skill", None): 1 - error / still,
             ("skill", SHUFFLED): 1 - self.total[SHUFFLED] / still,
         }
-        for name, value in self.total.items():
-            measure, _, condition = name.partition(":")
-            if condition:
-                found[measure, condition] = value / self.count
+        for key, value in self.total.items():
+            ranked, _, among = key.partition(":")
+            if among:
+                found[ranked, among] = value / self.count
         for place, name in enumerate(names):
             found["sensitivity", name] = self.total["moved"][place] / still
             found["importance", name] = self.total["swapped"][place] / error - 1

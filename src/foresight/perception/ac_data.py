@@ -207,7 +207,8 @@ def _statistics(numbers: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ..
 
 
 def _scaled(numbers: np.ndarray, mean: Sequence[float], scale: Sequence[float]) -> Tensor:
-    return torch.from_numpy((numbers - np.float32(mean)) / np.float32(scale))
+    centre, width = np.asarray(mean, np.float32), np.asarray(scale, np.float32)
+    return torch.from_numpy((numbers - centre) / width)
 
 
 def _filled(numbers: Tensor, width: int) -> Tensor:

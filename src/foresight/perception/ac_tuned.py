@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -63,8 +64,11 @@ class TunedAC:
         """
         header = read_header(folder, KIND)
         with building(header):
-            raw = header.config["robot"].items()
-            robot = {k: tuple(v) if isinstance(v, list) else v for k, v in raw}
+            raw: dict[str, Any] = header.config["robot"]
+            robot: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in raw.items()
+            }
             sizes = ACConfig(**header.config["sizes"])
             config = TunedACConfig.read(header, sizes=sizes, robot=ACRobot(**robot))
             predictor = ACPredictor(config.sizes)

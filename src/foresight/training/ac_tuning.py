@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import torch
 from jaxtyping import Float
@@ -247,7 +248,11 @@ class _Windows:
         held: bool,
     ) -> None:
         self.training, self.held = training, held
-        arrays = {"tokens": data.cache.array, "action": data.actions, "state": data.states}
+        arrays: dict[str, Tensor | np.ndarray] = {
+            "tokens": data.cache.array,
+            "action": data.actions,
+            "state": data.states,
+        }
         self.train, self.test = (
             WindowLoader(
                 arrays,
