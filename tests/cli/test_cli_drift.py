@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from foresight import cli
 from foresight.data.clip import read_video
+from foresight.data.dataset import Dataset
 from foresight.data.video import encode_video
 from foresight.evaluation.results import load
 from foresight.perception.ac_checkpoint import random_ac_predictor, reorder_heads
@@ -60,6 +61,12 @@ def test_world_model_on_a_dataset(place, tmp_path, capsys):
     result = run(place, tmp_path, "data", "--model", str(place / "model"))
     printed = capsys.readouterr().out
     assert "only held-out episodes" in printed and "open loop" in printed
+    assert "What the model knows of actions" in printed
+    name = Dataset.open(place / "data").spec.action[1].name
+    for key in ("skill", "drawn:action-rank", "others:action-top1", f"{name}:importance"):
+        assert f"{key}/h5" in result.summary
+    quiet = run(place, tmp_path / "quiet", "data", "--model", str(place / "model"), "--samples=0")
+    assert "skill/h5" not in quiet.summary and "cosine-raw-open/h5" in quiet.summary
     for condition in ("", "persistence:", "mean:"):
         for measure in ("cosine-raw", "cosine-centred", "l1-raw", "l1-centred"):
             for loop in ("open", "closed"):
@@ -89,6 +96,39 @@ def test_ac_on_a_dataset_and_on_clips(place, tmp_path, capsys):
     assert still.summary[key]["mean"] != moving.summary[key]["mean"]
     same = f"persistence:{key}"
     assert still.summary[same] == moving.summary[same]
+
+
+def tune(place, out, *words):
+    base = ["--ac.base", str(place / "ac" / "ac.safetensors"), "--ac.encoder", "random-small"]
+    more = ["--ac.allow-foreign", "--ac.every", "1", "--ac.frames", "3", "--ac.rank", "2"]
+    fit = ["--ac.fit.epochs", "2", "--ac.fit.updates", "4", "--policy", "ac", "--out", str(out)]
+    assert cli.main(["train", str(place / "data"), *base, *more, *fit, *words]) == 0
+
+
+def test_a_tuned_predictor_is_judged_on_held_out_episodes(place, tmp_path, capsys):
+    tune(place, tmp_path / "tuned")
+    printed = capsys.readouterr().out
+    first = printed.splitlines()[0]
+    assert "parameters learn" in first and "GiB" in first
+    assert "before" in printed and "persistence" in printed
+    result = run(place, tmp_path, "data", "--ac", str(tmp_path / "tuned"))
+    printed = capsys.readouterr().out
+    assert "only held-out episodes" in printed and "sees camera" in printed
+    names = [axis.name for axis in Dataset.open(place / "data").spec.action]
+    for name in names:
+        assert result.summary[f"{name}:sensitivity/h5"]["mean"] >= 0
+    assert result.summary["skill/h5"]["n"] == 1
+    assert 0 <= result.summary["drawn:action-rank/h5"]["mean"] <= 1
+    words = ["drift", str(place / "clip.npy"), "--ac", str(tmp_path / "tuned")]
+    assert cli.main(words) == 2
+    assert "give a dataset" in capsys.readouterr().err
+
+
+def test_a_pose_is_named_in_the_state(place, tmp_path, capsys):
+    state = [axis.name for axis in Dataset.open(place / "data").spec.state]
+    words = [*ac_words(place), "--pose", *state[:2]]
+    assert cli.main(["drift", str(place / "data"), *words]) == 2
+    assert "name seven numbers of the state" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_a_checkpoint_of_another_type_is_named(saved):
     ("change", "words"),
     [
         ({"version": 7}, "of version 7 and this program reads version 1"),
-        ({"type": "martian"}, "its type 'martian' is unknown here; known are chunk-policy"),
+        ({"type": "martian"}, "its type 'martian' is unknown here; known are ac-predictor"),
         ({"type": None}, "does not say of what type it is"),
         ({"config": {"inputs": 3}}, r"not the configuration of a line \('outputs'\)"),
         ({"config": {"inputs": 3, "outputs": 5}}, r"weight as \[2, 3\] where \[5, 3\]"),

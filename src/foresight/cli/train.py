@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from foresight.perception.config import EncoderConfig
+from foresight.training.ac_tuning import ACTuning
 from foresight.training.chunk.train import ChunkTraining
 from foresight.training.cloning import CloningTraining
 from foresight.training.loop import FitConfig
@@ -31,10 +32,11 @@ class Config:
     """Folder of a LeRobot dataset."""
     out: Path
     """Folder of the checkpoint."""
-    policy: Literal["world-model", "bc", "chunk"] = "world-model"
+    policy: Literal["world-model", "bc", "chunk", "ac"] = "world-model"
     """world-model: state, dynamics and reward, to plan with; bc: behaviour cloning of one action;
     chunk: a transformer that decides many actions at once, for demonstrations, from still pictures
-    (tubelet:stride=0) where no readout is given; tubelet:stride=1 shows it motion."""
+    (tubelet:stride=0) where no readout is given; tubelet:stride=1 shows it motion; ac: the
+    predictor of V-JEPA 2-AC, fine-tuned to this robot, see --ac."""
     eyes: tyro.conf.OmitArgPrefixes[EncoderConfig] = field(default_factory=EncoderConfig)
     cameras: tuple[str, ...] = ()
     """Cameras to see with, side by side; all of the dataset if none is named."""
@@ -46,8 +48,11 @@ class Config:
     bc: CloningTraining = field(default_factory=CloningTraining)
     chunk: ChunkTraining = field(default_factory=ChunkTraining)
     """Of a policy of action chunks."""
+    ac: ACTuning = field(default_factory=ACTuning)
+    """Of V-JEPA 2-AC's predictor."""
     seed: int | None = None
-    """Of weights, split and order, short for --train.fit.seed, --bc.fit.seed, --chunk.fit.seed."""
+    """Of weights, split and order, short for --train.fit.seed, --bc.fit.seed, --chunk.fit.seed,
+    --ac.fit.seed."""
     latent: int | None = None
     """Width of the latent state of the kinds pca and adapter, short for --train.state.dim."""
     horizon: int | None = None
@@ -70,6 +75,9 @@ def main(config: Config) -> None:
     dataset = Dataset.open(config.dataset)
     if config.policy == "chunk":
         _chunk(config, dataset)
+        return
+    if config.policy == "ac":
+        _ac(config, dataset)
         return
     encoder, readout = config.eyes.load()
     train = _train(config, str(encoder.device))
@@ -112,6 +120,24 @@ def _chunk(config: Config, dataset: Dataset) -> None:
     _, errors = learn_chunks(dataset, config.eyes, training, config.out, root, config.cameras)
     print_held_out(errors)
     print(f"all steps of the chunk: {config.out / ERRORS}\ncheckpoint: {config.out}")
+
+
+def _ac(config: Config, dataset: Dataset) -> None:
+    """Fine-tune V-JEPA 2-AC's predictor and show its error beside what it was before."""
+    from foresight.perception.encoder import find_device
+    from foresight.pipelines.ac_tuning import learn_ac
+
+    training = replace(
+        config.ac, fit=_fit(config.ac.fit, config, str(find_device(config.eyes.device)))
+    )
+    root = config.cache or config.dataset.parent / "cache"
+    camera = config.cameras[0] if config.cameras else None
+    _, history = learn_ac(dataset, training, config.out, root, camera)
+    best = min(history, key=lambda record: record["validation/loss"])
+    print("mean absolute error of the next frames' tokens, teacher-forced plus imagined, held-out:")
+    for name, key in (("tuned", "loss"), ("before", "untuned"), ("persistence", "persistence")):
+        print(f"{name} {best[f'validation/{key}']:.4f}")
+    print(f"checkpoint: {config.out}")
 
 
 def _fit(fit: FitConfig, config: Config, device: str) -> FitConfig:

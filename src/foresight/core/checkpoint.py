@@ -52,6 +52,9 @@ _TYPES: dict[str, CheckpointType] = {
     "taught-heads": CheckpointType(
         "foresight.policies.taught.heads:load_heads", 1, "heads for teaching"
     ),
+    "ac-predictor": CheckpointType(
+        "foresight.perception.ac_tuned:TunedAC.load", 1, "a fine-tuned predictor of V-JEPA 2-AC"
+    ),
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int64, Shaped
+from jaxtyping import Float32, Int64, Shaped
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
@@ -165,6 +165,13 @@ def split_episodes(n: int, fraction: float, seed: int) -> tuple[list[int], list[
     held_out = min(max(round(n * fraction), 1), n - 1)
     order = np.random.default_rng(seed).permutation(n)
     return sorted(order[held_out:].tolist()), sorted(order[:held_out].tolist())
+
+
+def held_actions(taken: Float32[np.ndarray, "T A"], every: int) -> Float32[np.ndarray, "D A"]:
+    """What was done between decisions, ``every`` steps apart: the mean over the steps of each."""
+    first = np.arange(0, len(taken), every)
+    lasts = np.diff([*first, len(taken)]).astype(np.float32)
+    return np.asarray(np.add.reduceat(taken, first) / lasts[:, None], np.float32)
 
 
 def _copy_windows(

@@ -12,6 +12,7 @@ from torch import Tensor
 from foresight.core.errors import ForesightError
 from foresight.diagnostics.drift import Track
 from foresight.perception.ac import ACModel
+from foresight.perception.ac_data import held_states
 from foresight.perception.ac_predictor import normalise
 from foresight.perception.pose import WIDTH, pose_difference
 from foresight.worldmodel.dynamics.rollout import context_of, mean_rollout, mean_step
@@ -97,10 +98,17 @@ class WorldModelForecaster:
 
 
 class ACForecaster:
-    """V-JEPA 2-AC; controls are action and pose, 14 numbers."""
+    """V-JEPA 2-AC; controls are action and state, W numbers each: 7 of the published model.
 
-    def __init__(self, model: ACModel) -> None:
+    Args:
+        model: encoder and predictor.
+        held: the states told to the predictor are those of the first frame throughout, as for a
+            robot whose states do not follow from its actions.
+    """
+
+    def __init__(self, model: ACModel, held: bool = False) -> None:
         self.model = model
+        self.held = held
 
     @property
     def limit(self) -> int:
@@ -108,19 +116,21 @@ class ACForecaster:
         return self.model.predictor.config.max_frames
 
     def open_loop(
-        self, start: Float[Tensor, "B N D"], controls: Float[Tensor, "B L 14"]
+        self, start: Float[Tensor, "B N D"], controls: Float[Tensor, "B L 2W"]
     ) -> Float[Tensor, "B L N D"]:
         """Autoregressive from one frame; later poses follow from the actions."""
-        actions, states = controls.split(WIDTH, dim=-1)
-        out = self.model.predictor.rollout(start, actions, states[:, :1])
+        actions, states = controls.chunk(2, dim=-1)
+        told = held_states(states) if self.held else states[:, :1]
+        out = self.model.predictor.rollout(start, actions, told)
         return out.unflatten(1, (-1, start.shape[1]))
 
     def closed_loop(
-        self, seen: Float[Tensor, "B L N D"], controls: Float[Tensor, "B L 14"]
+        self, seen: Float[Tensor, "B L N D"], controls: Float[Tensor, "B L 2W"]
     ) -> Float[Tensor, "B L N D"]:
         """Teacher forcing: every prediction from the true frames up to it."""
-        actions, states = controls.split(WIDTH, dim=-1)
-        out = self.model.predictor(seen.flatten(1, 2), actions, states)
+        actions, states = controls.chunk(2, dim=-1)
+        told = held_states(states) if self.held else states
+        out = self.model.predictor(seen.flatten(1, 2), actions, told)
         return normalise(out).view(seen.shape)
 
     def track(self, frames: UInt8[np.ndarray, "T H W 3"], poses: np.ndarray | None = None) -> Track:

@@ -13,17 +13,25 @@ from foresight.core.errors import ForesightError
 from foresight.data.clip import fit_frames, read_clip
 from foresight.data.dataset import Dataset
 from foresight.data.layout import INFO_PATH
+from foresight.diagnostics.actions import ActionPlan, Recorded, action_rows
 from foresight.diagnostics.drift import HORIZONS, Forecaster, Track, drift
 from foresight.diagnostics.forecasters import ACForecaster, WorldModelForecaster
 from foresight.diagnostics.planned import planned_displacement
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
 from foresight.perception.ac import load_ac
+from foresight.perception.ac_data import robot_of
+from foresight.perception.encode import chosen_cameras
+from foresight.perception.pose import WIDTH
 from foresight.perception.stream import FeatureStream
+from foresight.pipelines.ac_tracks import ACTracks, ac_tracks, tuned_tracks
 from foresight.pipelines.tracks import DatasetTracks, LookedAt
 from foresight.worldmodel.model import WorldModel
 
 MEAN_EPISODES = 50
+AC_BATCH = 16
+"""Sequences that V-JEPA 2-AC imagines at once: at full size a frame's cache takes 50 MB in each."""
+POSE = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,8 @@ class DriftConfig:
     model: Path | None = None
     """Folder of a trained world model."""
     ac: Path | None = None
-    """Or a V-JEPA 2-AC checkpoint, such as vjepa2-ac-vitg.pt."""
+    """Or a V-JEPA 2-AC checkpoint, such as vjepa2-ac-vitg.pt, or the folder of one that was tuned
+    by `foresight train --policy ac`."""
     encoder: str | None = None
     """Encoder; the one that the model names, or the AC checkpoint's own, if not given."""
     allow_foreign: bool = False
@@ -48,6 +57,9 @@ class DriftConfig:
     """Most episodes of a dataset."""
     starts: int = 16
     """Windows per clip or episode."""
+    samples: int = 32
+    """Sequences of each kind among which the demonstrated actions are ranked; 0 asks nothing about
+    actions."""
     every: int = 1
     """Keep each so many-th frame of a clip (V-JEPA 2-AC was trained at 4 frames a second)."""
     frames: int | None = None
@@ -55,6 +67,9 @@ class DriftConfig:
     poses: Path | None = None
     """With --ac and a clip: .npy [T, 7] of position, Euler angles and gripper of its kept frames;
     actions are their differences."""
+    pose: tuple[str, ...] = ()
+    """With --ac and a dataset: names of seven numbers of observation.state, in the order x, y, z
+    (metres), three Euler angles (radians), gripper; actions are their changes."""
     plans: int = 0
     """With --poses: also plan from so many of the frames to those 2 frames later, and compare with
     how the gripper moved. At full size a plan takes minutes on a processor."""
@@ -70,6 +85,18 @@ class _Measured:
     notes: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     """What was measured beside drift."""
+    known: Known | None = None
+    """What was done, where that is known."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """The actions of all episodes; see `action_rows`."""
+
+    episodes: list[int]
+    recorded: list[Recorded]
+    names: tuple[str, ...]
+    batch: int = 256
 
 
 def measure(source: Path, config: DriftConfig) -> Result:
@@ -99,6 +126,12 @@ def measure(source: Path, config: DriftConfig) -> Result:
     if len(found.tracks) == 1 and found.mean is None:
         found.notes.append("One clip alone is centred by its own mean feature.")
     rows = drift(found.forecaster, found.tracks, config.horizons, config.starts, found.mean)
+    if found.known is not None and config.samples:
+        known = found.known
+        plan = ActionPlan(config.horizons, config.starts, config.samples, known.batch)
+        rows += action_rows(
+            found.forecaster, found.tracks, known.episodes, known.recorded, known.names, plan
+        )
     settings = {"source": str(source), "drift": config, "notes": found.notes}
     return make_result("drift", settings, "none", rows + found.rows)
 
@@ -114,7 +147,9 @@ def _world_model(source: Path, store: Dataset | None, config: DriftConfig) -> _M
             training = tracks.training[:MEAN_EPISODES]
             mean = torch.cat([tracks.track(i).features for i in training]).mean(0)
         found = [tracks.track(i) for i in chosen]
-        return _Measured(tracks.forecaster, found, mean, tracks.notes)
+        names = tuple(axis.name for axis in store.spec.action)
+        known = Known(list(chosen), tracks.recorded(), names)
+        return _Measured(tracks.forecaster, found, mean, tracks.notes, known=known)
     model, encoder = looked.model, looked.encoder
     if len(model.config.cameras) > 1 or model.state.proprio:
         raise ForesightError(
@@ -135,6 +170,15 @@ def _middle(model: WorldModel) -> np.ndarray:
 
 def _ac(source: Path, store: Dataset | None, config: DriftConfig) -> _Measured:
     assert config.ac is not None
+    if config.ac.is_dir():
+        if store is None:
+            raise ForesightError(
+                f"{config.ac} was tuned to a robot, of whose actions the clip {source} says "
+                "nothing: give a dataset."
+            )
+        return _of_tracks(
+            tuned_tracks(config.ac, store, source, config.episodes, config.encoder, config.device)
+        )
     model = load_ac(
         config.ac, config.device, encoder=config.encoder, allow_foreign=config.allow_foreign
     )
@@ -145,13 +189,29 @@ def _ac(source: Path, store: Dataset | None, config: DriftConfig) -> _Measured:
         notes = [] if config.poses else ["No poses given: zero actions at a constant pose."]
         seen = forecaster.track(clip, poses)
         rows = planned_displacement(model.predictor, seen, config.plans) if config.plans else []
-        return _Measured(forecaster, [seen], notes=notes, rows=rows)
+        known = None if poses is None else _of_clip(seen)
+        return _Measured(forecaster, [seen], notes=notes, rows=rows, known=known)
+    if config.pose:
+        robot = robot_of(store, chosen_cameras(store, None)[0], config.every, config.pose)
+        episodes = list(range(min(len(store), config.episodes)))
+        return _of_tracks(ac_tracks(model, robot, store, source, episodes))
     tracks = []
     for episode in range(min(len(store), config.episodes)):
         frames = store.frames(episode)[:: config.every][: config.frames]
         tracks.append(forecaster.track(fit_frames(frames, size)))
-    note = "The dataset's actions are no robot poses: zero actions at a constant pose."
+    note = "Without --pose nothing is known of actions: zero actions at a constant pose."
     return _Measured(forecaster, tracks, notes=[note])
+
+
+def _of_tracks(found: ACTracks) -> _Measured:
+    known = Known(found.episodes, found.recorded, found.names, AC_BATCH)
+    return _Measured(found.forecaster, found.tracks, notes=found.notes, known=known)
+
+
+def _of_clip(seen: Track) -> Known:
+    """A clip's own actions, but for the last one, which is unknown."""
+    actions = seen.controls[:-1, :WIDTH].cpu()
+    return Known([0], [Recorded(actions)], POSE, AC_BATCH)
 
 
 def _poses(path: Path) -> np.ndarray:

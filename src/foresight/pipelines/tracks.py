@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float32, UInt8
 
 from foresight.core.observation import STATE_KEY
 from foresight.data.dataset import Dataset
-from foresight.data.windows import split_episodes
+from foresight.data.windows import held_actions, split_episodes
+from foresight.diagnostics.actions import Recorded
 from foresight.diagnostics.drift import Track
 from foresight.diagnostics.forecasters import WorldModelForecaster
 from foresight.perception.config import EncoderConfig
@@ -126,6 +129,15 @@ class DatasetTracks:
         features, held = self._decisions(episode, taken)
         return self.forecaster.track(features, held, None if own is None else own[:: self.every])
 
+    def recorded(self) -> list[Recorded]:
+        """The actions of all episodes, as the model is told of them, and their tasks."""
+        found = []
+        for episode, (first, end) in enumerate(pairwise(self.store.offsets.tolist())):
+            taken = held_actions(self._actions[first:end], self.every)
+            told = self.looked.model.normalised(torch.from_numpy(taken))
+            found.append(Recorded(told, self.store.task(episode)))
+        return found
+
     def frames(self, episode: int, camera: str) -> UInt8[np.ndarray, "T H W 3"]:
         """The pictures that belong to the steps of a track."""
         return self.store.frames(episode, camera)[:: self.every]
@@ -139,9 +151,7 @@ class DatasetTracks:
         """
         every, shown = self.every, self.store.episode(episode)
         images = {name: shown.images[name][::every] for name in self.cameras}
-        first = np.arange(0, len(taken), every)
-        lasts = np.diff([*first, len(taken)]).astype(np.float32)
-        held = np.add.reduceat(taken, first) / lasts[:, None]
+        held = held_actions(taken, every)
         thin = replace(
             shown, images=images, action=held, state=shown.state[::every], reward=None, columns={}
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from foresight.core.files import write_text
 from foresight.diagnostics.drift import LOOPS
 from foresight.evaluation.results import Result
+from foresight.report.actions import action_tables
 from foresight.report.page import Plot, Section, TableBlock, write_page
 from foresight.report.plots import Entry, horizon_panels, standalone
 from foresight.report.tables import Cell, Table, interval, number, provenance_table
@@ -42,7 +43,7 @@ def drift_tables(result: Result, brief: bool = False) -> list[Table]:
         ]
         tables.append(Table(title, ("horizon", *series), rows, labels=1))
     tables[-1] = replace(tables[-1], note=NOTE)
-    return tables + _planned(result)
+    return tables + action_tables(result, brief) + _planned(result)
 
 
 def _planned(result: Result) -> list[Table]:
