@@ -14,7 +14,7 @@ from foresight.envs.libero import packages
 from foresight.envs.libero.init_states import read_init_states
 from foresight.envs.libero.placement import REACH
 from foresight.envs.libero.simulation import STATE_SIZE, STILL
-from foresight.envs.libero.tasks import PROTOCOLS, SUITES, TASKS, task_text
+from foresight.envs.libero.tasks import PROTOCOLS, SUITES, SWAPPED, TASKS, task_text
 
 BOWL, PLATE = "akita_black_bowl_1", "plate_1"
 
@@ -48,13 +48,20 @@ def test_tasks_are_those_of_the_package():
     from libero.libero.benchmark import task_maps
 
     for suite, names in SUITES.items():
-        told = task_maps[f"libero_{suite}"]
+        told = task_maps[f"libero_{suite.removesuffix(SWAPPED)}"]
         assert list(names) == list(told)
         for name in names:
             assert task_text(f"{suite}/{name}") == told[name].language
 
 
-@pytest.mark.parametrize("task", TASKS)
+# Of the swapped suites a few, one in each: the scenes are those of the others.
+SOME = [task for task in TASKS if "-swap/" not in task] + [
+    f"{suite}/{SUITES[suite][number]}"
+    for suite, number in (("spatial-swap", 4), ("object-swap", 0), ("goal-swap", 8), ("10-swap", 2))
+]
+
+
+@pytest.mark.parametrize("task", SOME)
 def test_every_task_loads_and_steps(task):
     """From the file's first row, with room for its state and something to be seen."""
     env = make(f"libero/{task}", size=32, quality="fast")
@@ -98,6 +105,21 @@ def test_an_episode_is_liberos_own_number_for_number(task, kept):
     turned = quat2axisangle(seen["robot0_eef_quat"])
     assert np.abs(turned - raw["state"][3:6]).max() < 0.02
     assert np.abs(seen["robot0_gripper_qpos"] - raw["state"][6:]).max() < 1e-3
+
+
+def test_swapped_suites_have_their_aims_and_things_and_other_places(kept):
+    """The thing to be picked up, or the one to put it on, begins where another did."""
+    for suite in ("spatial", "object", "goal"):
+        first, second = (kept(f"{name}/8", cameras=()) for name in (suite, f"{suite}{SWAPPED}"))
+        assert first.unwrapped.task_text == second.unwrapped.task_text
+        found = []
+        for env in (first, second):
+            problem = env.unwrapped.simulation.upstream.parsed_problem
+            env.reset(seed=0)
+            found.append((problem["goal_state"], problem["objects"], problem["obj_of_interest"]))
+        assert found[0] == found[1]
+        moved = [np.linalg.norm(place(first, x) - place(second, x)) for x in found[0][2]]
+        assert max(moved) > 0.05, (suite, moved)
 
 
 def test_rows_are_those_of_the_file(kept):

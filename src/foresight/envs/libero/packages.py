@@ -15,6 +15,8 @@ from typing import Any
 
 from foresight.core.errors import ForesightError, first_line
 from foresight.envs.gl import choose_gl
+from foresight.envs.libero import swapped
+from foresight.envs.libero.tasks import SWAPPED
 
 PARTS = range(1, 6)
 PACKAGES = (
@@ -43,12 +45,24 @@ HOW = (
 
 
 def bddl_file(suite: str, name: str) -> Path:
-    """Where a task is described."""
+    """Where a task is described.
+
+    Raises:
+        ForesightError: LIBERO or, for a swapped suite, the files of LIBERO-PRO are missing.
+    """
+    if suite.endswith(SWAPPED):
+        return swapped.require_files() / swapped.bddl_file(suite, name)
     return _root() / "bddl_files" / f"libero_{suite}" / f"{name}.bddl"
 
 
 def init_file(suite: str, name: str) -> Path:
-    """Where the states are that episodes of a task begin with."""
+    """Where the states are that episodes of a task begin with.
+
+    Raises:
+        ForesightError: LIBERO or, for a swapped suite, the files of LIBERO-PRO are missing.
+    """
+    if suite.endswith(SWAPPED):
+        return swapped.require_files() / swapped.init_file(suite, name)
     return _root() / "init_files" / f"libero_{suite}" / f"{name}.pruned_init"
 
 

@@ -1,4 +1,8 @@
-"""LIBERO's tasks: suites, names, what is to be done, and how long an episode lasts."""
+"""LIBERO's tasks: suites, names, what is to be done, and how long an episode lasts.
+
+LIBERO-PRO (Zhou et al., 2025) has each suite once more with things begun elsewhere: those exchange
+their places, while names, words and aims are as they were.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,11 @@ from foresight.core.errors import ForesightError
 
 NAMESPACE = "libero/"
 
+SWAPPED = "-swap"
+"""How the name of a suite of LIBERO-PRO ends whose things have exchanged their places."""
+
 # Written down, so that a list of tasks needs no simulator. A test compares it with the package.
-SUITES = {
+_ORIGINAL = {
     "spatial": (
         "pick_up_the_black_bowl_between_the_plate_and_the_ramekin_and_place_it_on_the_plate",
         "pick_up_the_black_bowl_next_to_the_ramekin_and_place_it_on_the_plate",
@@ -63,7 +70,10 @@ SUITES = {
         "KITCHEN_SCENE6_put_the_yellow_and_white_mug_in_the_microwave_and_close_it",
     ),
 }
-"""Suite to its tasks, in the benchmark's order; LIBERO calls the first suite ``libero_spatial``."""
+
+SUITES = _ORIGINAL | {suite + SWAPPED: names for suite, names in _ORIGINAL.items()}
+"""Suite to its tasks, in the benchmark's order; LIBERO calls the first suite ``libero_spatial``,
+and LIBERO-PRO ``libero_spatial_swap`` what is ``spatial-swap`` here."""
 
 TASKS = tuple(f"{suite}/{name}" for suite, names in SUITES.items() for name in names)
 """Ids without the namespace."""
@@ -91,7 +101,8 @@ class Protocol:
 
     def most(self, suite: str) -> int:
         """Decisions of an episode of a suite, at the most."""
-        return self.steps.get(suite, STEPS[suite])
+        original = suite.removesuffix(SWAPPED)
+        return self.steps.get(original, STEPS[original])
 
 
 DEFAULT = "fifty"
