@@ -16,10 +16,6 @@ LABELS = ("own scripted demonstrations", "fast rendering")
 PROTOCOLS = ("wide", "fifty")
 """Places that vary by some centimetres more than the benchmark's; and the benchmark's own."""
 
-ROTATIONS = (3,)
-"""Where the hand's orientation stands in the state: it lies near half a turn, where its sign
-jumps."""
-
 
 def presets(suite: str = SUITE) -> dict[str, DemonstratedConfig]:
     """The named sizes. Demonstrations begin where places vary most, never from the benchmark's
@@ -27,14 +23,7 @@ def presets(suite: str = SUITE) -> dict[str, DemonstratedConfig]:
     """
     tasks = tuple(f"{NAMESPACE}{suite}/{task}" for task in SUITES[suite])
     sizes = {
-        name: replace(
-            config,
-            cameras=("front", "wrist"),
-            demonstrator="noisy:0.3:expert",
-            shown_from="wide",
-            protocols=PROTOCOLS,
-            training=replace(config.training, rotations=ROTATIONS),
-        )
+        name: replace(config, protocols=PROTOCOLS)
         for name, config in demonstrated.presets(tasks).items()
     }
     full = replace(sizes["full"], policies=POLICIES)

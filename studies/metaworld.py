@@ -21,7 +21,17 @@ TASKS = (
     "drawer-close",
     "window-open",
 )
-POLICIES = ("chunk", "blind", "replay", "zero", "random", "expert")
+POLICIES = (
+    "chunk",
+    "flow",
+    "random-eyes",
+    "blind",
+    "eyes-shut",
+    "replay",
+    "zero",
+    "random",
+    "expert",
+)
 LABELS = ("own scripted demonstrations", "fast rendering")
 
 

@@ -248,4 +248,4 @@ def test_the_source_head_brings_its_readout_and_augmentation():
     training, eyes = settled(plain, EncoderConfig(readout="last:grid=8,window=4"))
     assert (training.augment, eyes.readout) == (plain.augment, "last:grid=8,window=4")
     training, eyes = settled(ChunkTraining(), EncoderConfig())
-    assert (training, eyes.readout) == (ChunkTraining(), "tubelet:stride=0")
+    assert (training, eyes.readout) == (ChunkTraining(), "tubelet:grid=8,stride=0")

@@ -24,12 +24,14 @@ class Config:
     """
 
     task: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Task id, for example reacher-easy; several of Meta-World, for example metaworld/push."""
+    """Task id, for example reacher-easy; several of Meta-World or LIBERO, for example
+    metaworld/push."""
     preset: Literal["demo", "full", "smoke"] = "demo"
     """demo: within 15 minutes on two cores for reacher-easy; full: as in the results; smoke: under
     a minute, to see that everything runs."""
     agent: Literal["online", "goal-image", "demonstrated"] | None = None
-    """Who acts; demonstrated if not given where the tasks are Meta-World's, else online."""
+    """Who acts; demonstrated if not given where the tasks are Meta-World's or LIBERO's, else
+    online."""
     out: Path | None = None
     """Folder of the run; runs/TASK-PRESET if not given, with the agent's name behind it where it
     is not the usual one of the task."""
@@ -47,13 +49,16 @@ class Config:
 
 def main(config: Config) -> None:
     """Go the road and print the table."""
-    from foresight.envs.factories import METAWORLD, full_id
+    from foresight.envs.factories import full_id
+    from foresight.pipelines.demonstrated import SUITES
     from foresight.pipelines.stages import default_workers
     from foresight.report.tables import print_result
     from foresight.training.task_settings import folder_name
 
     tasks = tuple(dict.fromkeys(config.task))
-    shown = bool(tasks) and all(full_id(task).startswith(METAWORLD) for task in tasks)
+    shown = bool(tasks) and any(
+        all(full_id(task).startswith(suite) for task in tasks) for suite in SUITES
+    )
     usual = "demonstrated" if shown else "online"
     agent = config.agent or usual
     if not tasks or (len(tasks) > 1 and agent != "demonstrated"):
@@ -63,8 +68,8 @@ def main(config: Config) -> None:
         )
     if agent == "demonstrated" and not shown:
         raise ForesightError(
-            f"{' '.join(tasks)}: the agent {agent} is for tasks of Meta-World; give recordings of "
-            "other robots to `foresight train --policy chunk`."
+            f"{' '.join(tasks)}: the agent {agent} is for tasks of Meta-World or of LIBERO; give "
+            "recordings of other robots to `foresight train --policy chunk`."
         )
     ending = "" if agent == usual else f"-{agent}"
     name = "+".join(folder_name(task) for task in tasks)
@@ -80,7 +85,7 @@ def _demonstrated(config: Config, folder: Path, workers: int) -> Result:
     from foresight.pipelines.demonstrated import presets, road
 
     sizes = presets(config.task)[config.preset]
-    changes = _only(config, "the task of Meta-World", {"encoder", "device"})
+    changes = _only(config, "what demonstrations show", {"encoder", "device"})
     sizes = replace(
         sizes,
         encoder=changes.encoder or sizes.encoder,

@@ -34,8 +34,8 @@ class Config:
     """Folder of the checkpoint."""
     policy: Literal["world-model", "bc", "chunk", "ac"] = "world-model"
     """world-model: state, dynamics and reward, to plan with; bc: behaviour cloning of one action;
-    chunk: a transformer that decides many actions at once, for demonstrations, from still pictures
-    (tubelet:stride=0) where no readout is given; tubelet:stride=1 shows it motion; ac: the
+    chunk: decides many actions at once, for demonstrations, from still pictures
+    (tubelet:grid=8,stride=0) where no readout is given; stride=1 shows it motion; ac: the
     predictor of V-JEPA 2-AC, fine-tuned to this robot, see --ac."""
     eyes: tyro.conf.OmitArgPrefixes[EncoderConfig] = field(default_factory=EncoderConfig)
     cameras: tuple[str, ...] = ()

@@ -108,7 +108,16 @@ def learn_chunks(
 def settled(training: ChunkTraining, eyes: EncoderConfig) -> tuple[ChunkTraining, EncoderConfig]:
     """With what the preset brings: sizes, a readout, and for ``source-head`` augmentation."""
     if eyes.readout == EncoderConfig().readout:
-        eyes = replace(eyes, readout=READOUTS[training.preset])
+        eyes = _seen_finely(replace(eyes, readout=READOUTS[training.preset]))
     if training.preset == "source-head" and training.augment == Augmentation():
         training = replace(training, augment=FULL_AUGMENTATION)
     return replace(training, network=preset(training.preset, training.network)), eyes
+
+
+def _seen_finely(eyes: EncoderConfig) -> EncoderConfig:
+    """With a coarser grid where the encoder has no tokens for the readout's."""
+    encoder, readout = eyes.load()
+    if readout.grid <= encoder.grid:
+        return eyes
+    coarser = eyes.readout.replace(f"grid={readout.grid}", f"grid={encoder.grid}")
+    return replace(eyes, readout=coarser)

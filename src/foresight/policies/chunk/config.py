@@ -14,12 +14,12 @@ Head = Literal["l1", "flow", "cvae"]
 Trunk = Literal["mlp", "transformer"]
 Preset = Literal["small", "transformer", "source-head"]
 READOUTS: dict[str, str] = {
-    "small": "tubelet:stride=0",
+    "small": "tubelet:grid=8,stride=0",
     "transformer": "tubelet:stride=0",
     "source-head": "last:grid=8,window=16",
 }
-"""What belongs to each preset: 16 tokens of a still picture, which asks for no steps in between;
-64 tokens of a clip of 16 frames."""
+"""What belongs to each preset: 64 or 16 tokens of a still picture, which asks for no steps in
+between; 64 tokens of a clip of 16 frames."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class NetworkConfig:
     trunk: Trunk = "mlp"
     """mlp: all tokens side by side into residual layers, an update in a fortieth of the time;
     transformer: the actions attend to the tokens."""
-    keypoints: int = 0
+    keypoints: int = 64
     """Points by which each picture is told: where something is, found alike in all of it (spatial
     softmax); 0 tells every patch."""
     chunk: int = 16
@@ -104,10 +104,11 @@ class NetworkConfig:
 
 PRESETS: dict[str, NetworkConfig] = {
     "small": NetworkConfig(),
-    "transformer": NetworkConfig(trunk="transformer", width=128, layers=3),
+    "transformer": NetworkConfig(trunk="transformer", keypoints=0, width=128, layers=3),
     # 64 video, 64 goal and 4 proprioception tokens of one camera, 50 actions.
     "source-head": NetworkConfig(
         trunk="transformer",
+        keypoints=0,
         chunk=50,
         width=512,
         encoder_layers=0,
