@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.dynamics.rollout import rollout
+from foresight.worldmodel.dynamics.simnorm_rollout import SimNormRollout
+from foresight.worldmodel.layers import plan_of
 
 GROUP = 8
 """Dimensions of z that share one softmax."""
@@ -70,7 +72,11 @@ class SimNormDynamics(nn.Module):
         truncate: int | None = None,
     ) -> Float[Tensor, "E *batch H+1 Z"]:
         """Imagine with each member's own states and actions; entry 0 is ``z``."""
-        return rollout(self._own_step, z, actions, truncate)
+        found = plan_of(self.ensemble.network.net) if self.training else None
+        if found is None or truncate or z.ndim > 3 or actions.requires_grad or not z.numel():
+            return rollout(self._own_step, z, actions, truncate)
+        plan, weights = found
+        return SimNormRollout.apply(plan, GROUP, LEAST, z, actions, *weights)
 
     def _own_step(self, z: Tensor, action: Tensor) -> Tensor:
         return _moved(z, self.ensemble.network.step(z, action))

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foresight.worldmodel.mlp import MLP
+
 LOG_DEVIATION = (-5.0, 0.5)
 """Bounds of the prior's log standard deviation, before squashing."""
 
@@ -15,7 +17,7 @@ class ActionPrior(nn.Module):
 
     def __init__(self, latent: int, actions: int, hidden: int) -> None:
         super().__init__()
-        self.net = nn.Sequential(
+        self.net = MLP(
             nn.Linear(latent, hidden),
             nn.LayerNorm(hidden),
             nn.ReLU(),
