@@ -44,6 +44,15 @@ class ActionPrior(nn.Module):
     ) -> tuple[Float[Tensor, "*batch A"], Float[Tensor, "*batch"]]:
         """An action and its log probability (SAC; Haarnoja et al. 2018, appendix C)."""
         mean, deviation = self(z)
+        return self.drawn(mean, deviation, generator)
+
+    def drawn(
+        self,
+        mean: Float[Tensor, "*batch A"],
+        deviation: Float[Tensor, "*batch A"],
+        generator: torch.Generator | None = None,
+    ) -> tuple[Float[Tensor, "*batch A"], Float[Tensor, "*batch"]]:
+        """`sample` from what the prior gave."""
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
         action = torch.tanh(mean + deviation * noise)
         density = -0.5 * noise.square() - deviation.log() - 0.9189385
