@@ -22,6 +22,7 @@ from foresight.worldmodel.layers import plan_of
 from foresight.worldmodel.mlp import MLP
 from joint_worlds import point_world, tiny
 
+
 @pytest.fixture(autouse=True)
 def one_thread():
     before = torch.get_num_threads()

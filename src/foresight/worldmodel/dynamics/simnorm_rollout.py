@@ -55,7 +55,9 @@ class SimNormRollout(torch.autograd.Function):
             sums.append(found)
             if step or ctx.needs_input_grad[3]:
                 carried = through.add_(grads[step]).add_(torch.bmm(below[0], into))
-        inputs = [torch.cat(every, 1) for every in zip(*(t.inputs for t in ctx.traces), strict=True)]
+        inputs = [
+            torch.cat(every, 1) for every in zip(*(t.inputs for t in ctx.traces), strict=True)
+        ]
         ups = [torch.cat(every, 1) for every in zip(*belows, strict=True)]
         total = [torch.stack(every).sum(0) for every in zip(*sums, strict=True)]
         back = carried if ctx.needs_input_grad[3] else None

@@ -28,9 +28,7 @@ class ContinuationHead(nn.Module):
     def __init__(self, latent: int, actions: int, hidden: int) -> None:
         super().__init__()
         last = nn.Linear(hidden, 1)
-        self.net = MLP(
-            nn.Linear(latent + actions, hidden), nn.LayerNorm(hidden), nn.SiLU(), last
-        )
+        self.net = MLP(nn.Linear(latent + actions, hidden), nn.LayerNorm(hidden), nn.SiLU(), last)
         nn.init.zeros_(last.weight)
         nn.init.constant_(last.bias, GOES_ON)
 

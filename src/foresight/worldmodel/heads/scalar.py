@@ -174,7 +174,10 @@ class ScalarHead(nn.Module):
                 f"This head takes {self.actions} actions beside the state and got "
                 f"{0 if action is None else action.shape[-1]}: give what it was built for."
             )
-        dtype, given = next(self.net.parameters()).dtype, [z] if action is None else [z, action.to(z)]
+        dtype, given = (
+            next(self.net.parameters()).dtype,
+            [z] if action is None else [z, action.to(z)],
+        )
         parts = [part.to(dtype) for part in given]
         if self.members > 1:
             parts = [part.expand(self.members, *part.shape) for part in parts]
