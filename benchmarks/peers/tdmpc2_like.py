@@ -9,6 +9,7 @@ Published constants; sizes are the caller's.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -63,13 +64,12 @@ class TDMPC2Like:
         self.policy = mlp(latent, hidden, 2 * actions)
         self.code, self.scale = TwoHot(BINS, -10, 10), torch.ones(())
         self.learned = nn.ModuleList([self.encoder, self.dynamics, self.reward, self.values])
-        self.optimizer = torch.optim.Adam(
-            [
-                {"params": self.encoder.parameters(), "lr": 0.3 * 3e-4},
-                {"params": [p for part in list(self.learned)[1:] for p in part.parameters()]},
-            ],
-            lr=3e-4,
-        )
+        rest = [p for part in list(self.learned)[1:] for p in part.parameters()]
+        groups: list[dict[str, Any]] = [
+            {"params": list(self.encoder.parameters()), "lr": 0.3 * 3e-4},
+            {"params": rest},
+        ]
+        self.optimizer = torch.optim.Adam(groups, lr=3e-4)
         self.policy_optimizer = torch.optim.Adam(self.policy.parameters(), lr=3e-4, eps=1e-5)
 
     def update(

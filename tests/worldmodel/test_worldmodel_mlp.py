@@ -115,8 +115,8 @@ def test_the_imagined_rollout_equals_a_loop_over_members_and_steps(kernels, late
         torch.testing.assert_close(found[index], wanted, atol=1e-6, rtol=1e-4)
         theirs = gradients((wanted * up[index]).sum(), single, [z])
         for one, other in zip(ours, theirs, strict=True):
-            other = other[index] if other.shape == one.shape else other
-            torch.testing.assert_close(one[index], other, atol=1e-4, rtol=1e-3)
+            own = other[index] if other.shape == one.shape else other
+            torch.testing.assert_close(one[index], own, atol=1e-4, rtol=1e-3)
 
 
 def plain(monkeypatch):

@@ -64,7 +64,9 @@ class Norms:
         activation: Activation,
         eps: float,
     ) -> tuple[Float[Tensor, "G n W"], Float[Tensor, "G n"], Float[Tensor, "G n"]]:
-        """``act(gain · norm(rows + bias) + offset)``, and each row's mean and 1 / deviation.
+        """Activated norms of ``rows + bias``, and each row's mean and 1 / deviation.
+
+        ``act(gain · norm(rows + bias) + offset)``.
 
         Args:
             rows: of a linear map without its bias.

@@ -181,10 +181,8 @@ def _norm_back(
     mean, scale = (part[..., None] for part in moments)
     normed = (rows + bias - mean) * scale
     x = torch.addcmul(offset, normed, gain)
-    if kind == "relu":
-        up = above * (x > 0)
-    else:
-        up = torch.ops.aten.silu_backward(above.float(), x)
+    back = torch.ops.aten.silu_backward
+    up = above * (x > 0) if kind == "relu" else back(above.float(), x)
     weighted = up * gain
     shift, along = weighted.mean(-1, True), (weighted * normed).mean(-1, True)
     below = (weighted - shift - normed * along) * scale

@@ -26,6 +26,7 @@ class SimNormRollout(torch.autograd.Function):
     def forward(
         ctx: Any, plan: Plan, group: int, least: float, z: Tensor, actions: Tensor, *weights: Tensor
     ) -> Tensor:
+        """Imagine, and keep what the way back needs."""
         layers, steps = Layers(plan, weights), actions.shape[2]
         states, changes, traces = [z.contiguous()], list[Tensor](), list[Trace]()
         for action in actions.unbind(2):
@@ -40,6 +41,7 @@ class SimNormRollout(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of z and of the parameters."""
         layers: Layers = ctx.layers
         states: list[Tensor] = ctx.states
         grads = above[0].unbind(2)
