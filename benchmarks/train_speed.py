@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
 from benchmarks.encoder_speed import Clock, gemm_peak, seconds_of
+from benchmarks.joint_speed import JointSides, joint_turn
 from foresight.core.errors import ForesightError
 from foresight.core.machine import torch_threads
 from foresight.evaluation.statistics import Row
@@ -51,6 +52,9 @@ class TrainSpeedConfig:
     """Of the batched side's products, and of the loop beside it."""
     device: str = "cpu"
     """cpu or cuda."""
+    joint: bool = True
+    """On a CPU, also an update of the whole joint model on one core, beside plain layers, one like
+    TD-MPC2's and the time of its products alone."""
     clock: Literal["wall", "cpu"] = "wall"
     """wall counts the time that passes; cpu the processor's own, with one thread, for a machine
     that does other things beside."""
@@ -63,7 +67,8 @@ def train_speed(
 
     Rows, with the size as task: ``updates-per-second`` (one update moves all members; conditions
     ``batched-<dtype>`` and ``loop-<dtype>``), ``gemm-peak-tflops`` and ``share-of-gemm-peak`` of
-    each dtype, ``ratio-to-loop`` in the same dtype, and ``ratio-to-float32-loop``.
+    each dtype, ``ratio-to-loop`` in the same dtype, and ``ratio-to-float32-loop``. With ``joint``
+    those of `benchmarks.joint_speed.joint_turn`, too.
 
     Args:
         config: what to measure.
@@ -81,7 +86,22 @@ def train_speed(
                 for row in _turn(sides, size, turn, CLOCKS[config.clock]):
                     say(row)
                     rows.append(row)
+    for row in _joint(config):
+        say(row)
+        rows.append(row)
     return rows
+
+
+def _joint(config: TrainSpeedConfig) -> Iterator[Row]:
+    """Rows of `joint_turn`, dtypes in turns."""
+    if not config.joint or config.device != "cpu":
+        return
+    with torch_threads(1):
+        dtypes = [DTYPES[name] for name in config.dtypes]
+        sides = [JointSides(dtype) for dtype in dtypes]
+        for turn in range(config.rounds):
+            for each, dtype in zip(sides, dtypes, strict=True):
+                yield from joint_turn(each, dtype, turn, CLOCKS[config.clock])
 
 
 class Sides:

@@ -1,14 +1,19 @@
 """Both sides make the same updates; rows make a result; the verb writes it."""
 
+import time
+
 import pytest
 import torch
 
 from benchmarks import encoder_speed
+from benchmarks import joint_speed as joint
 from benchmarks import train_speed as speed
 from benchmarks.train_speed import Sides, TrainSpeedConfig, train_speed
 from foresight.cli import main
 from foresight.core.errors import ForesightError
+from foresight.core.machine import torch_threads
 from foresight.evaluation.results import load
+from foresight.worldmodel.mlp import MLP
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def test_operations_of_the_source_network():
 def test_rows_and_the_verb(quick, tmp_path, capsys):
     out = tmp_path / "speed.json"
     words = ["bench", "train", "--size", "small-batch", "--rounds", "2", "--clock", "cpu"]
-    assert main([*words, "--members", "2", "--out", str(out)]) == 0
+    assert main([*words, "--members", "2", "--no-joint", "--out", str(out)]) == 0
     summary = load(out).summary
     for key in ("ratio-to-loop", "share-of-gemm-peak", "ratio-to-float32-loop"):
         for dtype in ("float32", "bfloat16"):
@@ -47,12 +52,29 @@ def test_rows_and_the_verb(quick, tmp_path, capsys):
 
 
 def test_ratios_are_of_the_speeds_of_their_round(quick):
-    config = TrainSpeedConfig(size=("small-batch",), rounds=1, members=2)
+    config = TrainSpeedConfig(size=("small-batch",), rounds=1, members=2, joint=False)
     rows = train_speed(config)
     found = {(row["measure"], row["condition"]): row["value"] for row in rows}
     loop = found["updates-per-second", "loop-float32"]
     ours = found["updates-per-second", "batched-bfloat16"]
     assert found["ratio-to-float32-loop", "bfloat16"] == pytest.approx(ours / loop)
+
+
+def test_the_joint_update_is_that_of_plain_layers(monkeypatch):
+    monkeypatch.setattr(joint, "TURNS", 1)
+    monkeypatch.setattr(encoder_speed, "PEAK_SIDES", {"cpu": (64,)})
+    with torch_threads(1):
+        sides = joint.JointSides(torch.float32, hidden=32)
+        assert not any(isinstance(m, MLP) for m in sides.plain.imagining.modules())
+        for _ in range(3):
+            ours, plain = sides.ours.update(sides.replay), sides.plain.update(sides.replay)
+            for name, value in ours.items():
+                assert float(value) == pytest.approx(float(plain[name]), rel=1e-3, abs=1e-4)
+        rows = joint.joint_turn(sides, torch.float32, 0, time.perf_counter)
+    found = {(row["measure"], row["condition"]): row["value"] for row in rows}
+    ms = [found["ms-per-update", f"{name}-float32"] for name in ("joint-plain", "joint")]
+    assert found["ratio-to-plain", "float32"] == pytest.approx(ms[0] / ms[1])
+    assert all(value > 0 for value in found.values())
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(fresh, amx, monkeypatch):
 def test_compiled_once_for_all_processes(fresh):
     code = (
         "from foresight.native import library, why_not; assert library(), why_not(); "
-        "from foresight.native.build import _built; print(_built())"
+        "from foresight.native.build import FLAGS, PARTS, built; print(built(PARTS, FLAGS))"
     )
     command = [sys.executable, "-c", code]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,7 +28,7 @@ SWITCH = "FORESIGHT_NATIVE"
 """The environment variable that turns it off where it is 0."""
 
 
-class _MissingError(Exception):
+class MissingError(Exception):
     """Why there is no library, as the end of a sentence."""
 
 
@@ -49,15 +50,15 @@ def why_not() -> str:
 @lru_cache(maxsize=1)
 def _found() -> ctypes.CDLL | str:
     try:
-        if os.environ.get(SWITCH, "") == "0":
-            raise _MissingError(f"{SWITCH} is 0")
+        if turned_off():
+            raise MissingError(f"{SWITCH} is 0")
         if sys.platform != "linux" or platform.machine() != "x86_64":
-            raise _MissingError("it is for Linux on x86-64")
+            raise MissingError("it is for Linux on x86-64")
         # No public query exists in all supported versions of torch.
         if not getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)():
-            raise _MissingError("the processor has no AMX")
-        return _load(_built())
-    except (_MissingError, OSError) as error:
+            raise MissingError("the processor has no AMX")
+        return _load(built(PARTS, FLAGS))
+    except (MissingError, OSError) as error:
         return str(error)
 
 
@@ -71,37 +72,50 @@ def _load(path: Path) -> ctypes.CDLL:
         [ctypes.c_void_p] * 5 + [ctypes.c_int] * 2 + [ctypes.c_int64] * 2
     )
     if not found.foresight_allowed():
-        raise _MissingError("the system does not lend AMX's registers")
+        raise MissingError("the system does not lend AMX's registers")
     return found
 
 
-def _built() -> Path:
-    """The compiled file, made if there is none; of several processes the last one's stays."""
-    hashed = hashlib.sha256(" ".join(FLAGS).encode())
-    for part in PARTS:
+def built(parts: Sequence[Path], flags: Sequence[str]) -> Path:
+    """The compiled file, made if there is none; of several processes the last one's stays.
+
+    Args:
+        parts: all that it is made of, what is compiled first.
+        flags: of the compiler.
+
+    Raises:
+        MissingError: it cannot be compiled here.
+    """
+    hashed = hashlib.sha256(" ".join(flags).encode())
+    for part in parts:
         hashed.update(part.read_bytes())
-    path = foresight_home() / "native" / f"library-{hashed.hexdigest()[:16]}.so"
+    path = foresight_home() / "native" / f"{parts[0].stem}-{hashed.hexdigest()[:16]}.so"
     if path.is_file():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".build-", dir=path.parent) as folder:
         made = Path(folder) / path.name
-        _compile(made)
+        _compile(parts[0], flags, made)
         made.replace(path)
     return path
 
 
-def _compile(path: Path) -> None:
+def turned_off() -> bool:
+    """Whether the user wants none of it."""
+    return os.environ.get(SWITCH, "") == "0"
+
+
+def _compile(source: Path, flags: Sequence[str], path: Path) -> None:
     chosen = os.environ.get("CXX")
     names = (chosen,) if chosen else COMPILERS
     compiler = next((found for name in names if (found := shutil.which(name))), None)
     if compiler is None:
-        raise _MissingError(f"there is no C++ compiler ({' or '.join(names)})")
-    command = [compiler, *FLAGS, str(SOURCE), "-o", str(path)]
+        raise MissingError(f"there is no C++ compiler ({' or '.join(names)})")
+    command = [compiler, *flags, str(source), "-o", str(path)]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS)
     except subprocess.CalledProcessError as error:
         lines = [line for line in error.stderr.splitlines() if "error" in line] or ["no message"]
-        raise _MissingError(f"{compiler} cannot compile it: {lines[0].strip()}") from error
+        raise MissingError(f"{compiler} cannot compile it: {lines[0].strip()}") from error
     except subprocess.TimeoutExpired as error:
-        raise _MissingError(f"{compiler} took over {SECONDS} s") from error
+        raise MissingError(f"{compiler} took over {SECONDS} s") from error

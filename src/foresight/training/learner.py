@@ -108,7 +108,7 @@ class Learner:
             if self.reward is not None:
                 raw = self.reward.raw(z, windows.actions[:, 0]).float()
                 logs["reward"] = self.reward.code.loss(raw, windows.rewards[:, 0]).mean()
-            error = self._distance_to_expert(z, windows.expert_actions[:, 0])
+            error = _distance_to_expert(self.prior(z)[0], windows.expert_actions[:, 0])
             if error is not None:
                 logs["imitation"] = config.imitation * error
             if model.proprio is not None:
@@ -329,7 +329,8 @@ class Learner:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Follow the values, in units of their spread, keep some entropy, heed the expert."""
         config = self.config
-        action, density = self.prior.sample(states, self.noise)
+        mean, deviation = self.prior(states)  # once: the expert's answers are compared with it, too
+        action, density = self.prior.drawn(mean, deviation, self.noise)
         powers = config.decay ** torch.arange(states.shape[2], device=states.device)
         each = config.entropy * density / action.shape[-1] ** 0.5
         logs = {"entropy": -density.mean().detach()}
@@ -346,24 +347,11 @@ class Learner:
         alive = torch.cat([torch.ones_like(goes_on[..., :1]), goes_on], dim=-1)
         loss = (_mean(each, alive) * powers).sum() / powers.sum()
         asked = windows.expert_actions.where(windows.acted[..., None], torch.nan)
-        error = self._distance_to_expert(states[:, :, :-1], asked)
+        error = _distance_to_expert(mean[:, :, :-1], asked)
         if error is not None:
             loss = loss + self._imitation * error
             logs["imitation"] = error.detach()
         return loss, logs
-
-    def _distance_to_expert(
-        self, z: Float[Tensor, "*batch Z"], expert_actions: Float[Tensor, "*batch A"]
-    ) -> Float[Tensor, ""] | None:
-        """The prior's mean square error where an expert answered; None where none did.
-
-        Averaged over everything, so that few answers weigh little.
-        """
-        known = expert_actions.isfinite()
-        if not known.any():
-            return None
-        error = self.prior.mean_action(z) - expert_actions.nan_to_num()
-        return torch.where(known, error, 0).square().mean()
 
     @property
     def _imitation(self) -> float:
@@ -371,6 +359,24 @@ class Learner:
         config = self.config
         gone = min(1.0, self.updates / max(1, config.imitation_updates))
         return config.imitation + gone * (config.imitation_end - config.imitation)
+
+
+def _distance_to_expert(
+    mean: Float[Tensor, "*batch A"], expert_actions: Float[Tensor, "*batch A"]
+) -> Float[Tensor, ""] | None:
+    """Mean square error of the prior's mean actions where an expert answered; None where none did.
+
+    Averaged over everything, so that few answers weigh little.
+
+    Args:
+        mean: before squashing.
+        expert_actions: NaN where nobody asked.
+    """
+    known = expert_actions.isfinite()
+    if not known.any():
+        return None
+    error = torch.tanh(mean) - expert_actions.nan_to_num()
+    return torch.where(known, error, 0).square().mean()
 
 
 def _mean(

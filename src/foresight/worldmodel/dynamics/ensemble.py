@@ -145,6 +145,8 @@ def clip_gradients(model: nn.Module, largest: float) -> None:
             if found:
                 norms = torch.stack([p.grad.flatten(1).norm(dim=1) for p in found]).norm(dim=0)  # type: ignore[union-attr]
                 scale = (largest / (norms + 1e-6)).clamp(max=1.0)
+                if scale.device.type == "cpu" and bool((scale == 1).all()):
+                    continue  # nothing to change; on other devices asking takes longer
                 for p in found:
                     assert p.grad is not None
                     p.grad.mul_(scale.view(-1, *[1] * (p.ndim - 1)))

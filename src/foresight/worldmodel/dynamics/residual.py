@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from foresight.worldmodel.dynamics.rollout import StepDynamics
+from foresight.worldmodel.mlp import MLP
 
 
 class DeltaDynamics(StepDynamics):
@@ -45,7 +46,7 @@ class ResidualDynamics(DeltaDynamics):
             blocks += [nn.Linear(width, hidden), nn.LayerNorm(hidden), nn.ReLU()]
             blocks += dropouts(dropout)
             width = hidden
-        super().__init__(nn.Sequential(*blocks, nn.Linear(width, latent)))
+        super().__init__(MLP(*blocks, nn.Linear(width, latent)))
 
 
 class ResBlockDynamics(DeltaDynamics):

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from foresight.worldmodel.dynamics.ensemble import EnsembleDynamics
 from foresight.worldmodel.dynamics.rollout import rollout
+from foresight.worldmodel.dynamics.simnorm_rollout import SimNormRollout
+from foresight.worldmodel.layers import plan_of
+from foresight.worldmodel.mlp import MLP
 
 GROUP = 8
 """Dimensions of z that share one softmax."""
@@ -70,7 +73,12 @@ class SimNormDynamics(nn.Module):
         truncate: int | None = None,
     ) -> Float[Tensor, "E *batch H+1 Z"]:
         """Imagine with each member's own states and actions; entry 0 is ``z``."""
-        return rollout(self._own_step, z, actions, truncate)
+        net = self.ensemble.network.net
+        found = plan_of(net) if self.training and isinstance(net, MLP) else None
+        if found is None or truncate or z.ndim > 3 or actions.requires_grad or not z.numel():
+            return rollout(self._own_step, z, actions, truncate)
+        plan, weights = found
+        return SimNormRollout.apply(plan, GROUP, LEAST, z, actions, *weights)
 
     def _own_step(self, z: Tensor, action: Tensor) -> Tensor:
         return _moved(z, self.ensemble.network.step(z, action))

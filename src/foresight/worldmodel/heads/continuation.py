@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from foresight.worldmodel.mlp import MLP
 
 GOES_ON = 4.0
 """Logit of a fresh head: episodes go on (98 %) until it has seen one end."""
@@ -26,9 +27,7 @@ class ContinuationHead(nn.Module):
     def __init__(self, latent: int, actions: int, hidden: int) -> None:
         super().__init__()
         last = nn.Linear(hidden, 1)
-        self.net = nn.Sequential(
-            nn.Linear(latent + actions, hidden), nn.LayerNorm(hidden), nn.SiLU(), last
-        )
+        self.net = MLP(nn.Linear(latent + actions, hidden), nn.LayerNorm(hidden), nn.SiLU(), last)
         nn.init.zeros_(last.weight)
         nn.init.constant_(last.bias, GOES_ON)
 
@@ -36,8 +35,8 @@ class ContinuationHead(nn.Module):
         self, z: Float[Tensor, "*batch Z"], action: Float[Tensor, "*batch A"]
     ) -> Float[Tensor, "*batch"]:
         """Logits, in the dtype of ``z``."""
-        joined = torch.cat([z, action.to(z.dtype)], dim=-1)
-        return self.net(joined.to(next(self.net.parameters()).dtype)).squeeze(-1).to(z.dtype)
+        dtype = next(self.net.parameters()).dtype
+        return self.net(z.to(dtype), action.to(z.dtype).to(dtype)).squeeze(-1).to(z.dtype)
 
     def probability(
         self, z: Float[Tensor, "*batch Z"], action: Float[Tensor, "*batch A"]

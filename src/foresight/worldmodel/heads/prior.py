@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foresight.worldmodel.mlp import MLP
+
 LOG_DEVIATION = (-5.0, 0.5)
 """Bounds of the prior's log standard deviation, before squashing."""
 
@@ -15,7 +17,7 @@ class ActionPrior(nn.Module):
 
     def __init__(self, latent: int, actions: int, hidden: int) -> None:
         super().__init__()
-        self.net = nn.Sequential(
+        self.net = MLP(
             nn.Linear(latent, hidden),
             nn.LayerNorm(hidden),
             nn.ReLU(),
@@ -42,6 +44,15 @@ class ActionPrior(nn.Module):
     ) -> tuple[Float[Tensor, "*batch A"], Float[Tensor, "*batch"]]:
         """An action and its log probability (SAC; Haarnoja et al. 2018, appendix C)."""
         mean, deviation = self(z)
+        return self.drawn(mean, deviation, generator)
+
+    def drawn(
+        self,
+        mean: Float[Tensor, "*batch A"],
+        deviation: Float[Tensor, "*batch A"],
+        generator: torch.Generator | None = None,
+    ) -> tuple[Float[Tensor, "*batch A"], Float[Tensor, "*batch"]]:
+        """`sample` from what the prior gave."""
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
         action = torch.tanh(mean + deviation * noise)
         density = -0.5 * noise.square() - deviation.log() - 0.9189385

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from foresight.worldmodel.mlp import MLP
+
 
 class ProprioReadout(nn.Module):
     """Proprioception read off a state: a dense lesson in where things are, used in training only.
@@ -21,7 +23,7 @@ class ProprioReadout(nn.Module):
 
     def __init__(self, latent: int, count: int, hidden: int) -> None:
         super().__init__()
-        self.net = nn.Sequential(
+        self.net = MLP(
             nn.Linear(latent, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, count)
         )
         self.register_buffer("mean", torch.zeros(count))

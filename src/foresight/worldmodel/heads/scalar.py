@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from foresight.core.errors import ForesightError
 from foresight.worldmodel.dynamics.stacked import stack, unstack
+from foresight.worldmodel.mlp import MLP
 
 
 def symlog(x: Tensor) -> Tensor:
@@ -151,7 +152,7 @@ class ScalarHead(nn.Module):
         self.net = stack(networks) if self.members > 1 else networks[0]
         self.code = TwoHot(self.config.bins, self.config.low, self.config.high)
 
-    def _build(self) -> nn.Sequential:
+    def _build(self) -> MLP:
         shape, width = self.config, self.latent + self.actions
         blocks: list[nn.Module] = []
         for _ in range(shape.layers):
@@ -160,7 +161,7 @@ class ScalarHead(nn.Module):
         last = nn.Linear(width, shape.bins if shape.kind == "twohot" else 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        return nn.Sequential(*blocks, last)
+        return MLP(*blocks, last)
 
     def raw(self, z: Tensor, action: Tensor | None = None) -> Tensor:
         """Logits or the number, ``[..., bins or 1]``, with members in front if there are several.
@@ -173,11 +174,14 @@ class ScalarHead(nn.Module):
                 f"This head takes {self.actions} actions beside the state and got "
                 f"{0 if action is None else action.shape[-1]}: give what it was built for."
             )
-        joined = z if action is None else torch.cat([z, action.to(z.dtype)], dim=-1)
-        joined = joined.to(next(self.net.parameters()).dtype)
+        dtype, given = (
+            next(self.net.parameters()).dtype,
+            [z] if action is None else [z, action.to(z)],
+        )
+        parts = [part.to(dtype) for part in given]
         if self.members > 1:
-            joined = joined.expand(self.members, *joined.shape)
-        return self.net(joined)
+            parts = [part.expand(self.members, *part.shape) for part in parts]
+        return self.net(*parts)
 
     def forward(
         self, z: Float[Tensor, "*batch Z"], action: Float[Tensor, "*batch A"] | None = None
