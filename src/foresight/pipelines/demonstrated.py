@@ -47,11 +47,13 @@ SUITES: dict[str, dict[str, Any]] = {
         "shown_from": "held",
     },
     # The hand's orientation, numbers 3 to 5 of the state, is near half a turn, where signs jump.
+    # At 20 decisions a second a whole chunk is long to go without looking.
     LIBERO: {
         "cameras": ("front", "wrist"),
         "demonstrator": "noisy:0.3:expert",
         "shown_from": "wide",
-        "training": replace(LONG, rotations=(3,)),
+        "training": replace(LONG, rotations=(3,), fit=replace(LONG.fit, updates=6000)),
+        "acting": ChunkActing(execute=8),
     },
 }
 """What suits a suite: a namespace to fields of `DemonstratedConfig`. A disturbed expert shows how
