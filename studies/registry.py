@@ -185,7 +185,12 @@ OTHERS = (
     Study(
         "metaworld", "metaworld", "one policy for ten tasks of Meta-World, with eyes and without"
     ),
-    Study("libero", "libero", "one policy for ten tasks of LIBERO, with eyes and without"),
+    Study(
+        "libero",
+        "libero",
+        "one policy for ten tasks of LIBERO, with eyes and without",
+        presets=EVERY,
+    ),
     Study(
         "own-data", "own_data.study", "recordings of LeRobot and of an own robot, served and acting"
     ),

@@ -26,7 +26,9 @@ def play(env, seed):
     return False, step
 
 
-@pytest.mark.parametrize("task", ["spatial/0", "object/0", "object/1", "spatial-swap/0"])
+@pytest.mark.parametrize(
+    "task", ["spatial/0", "spatial/6", "object/0", "object/1", "spatial-swap/0"]
+)
 def test_it_does_the_task(task, kept):
     env = kept(task, cameras=())
     done = [play(env, seed) for seed in (0, 1)]
