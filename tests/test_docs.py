@@ -14,7 +14,12 @@ from foresight import cli
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 SHELLS = ("", "sh", "bash", "console")
-SHELL_WORDS = {"source", "hf", "pip"}  # what stands in a code block beside our own commands
+SHELL_WORDS = {
+    "source",
+    "hf",
+    "pip",
+    "python",
+}  # what stands in a code block beside our own commands
 
 
 def blocks(page: Path, *languages: str) -> list[str]:

@@ -31,7 +31,8 @@ from robots import ROBOT, Driver
 SMALL = ["--chunk.fit.epochs", "1", "--chunk.fit.updates", "4", "--chunk.fit.batch", "8",
          "--chunk.network.width", "16", "--chunk.network.heads", "2", "--chunk.network.layers", "1",
          "--chunk.network.feedforward", "32", "--chunk.network.hidden", "32",
-         "--chunk.network.chunk", "4", "--chunk.network.trunk", "transformer"]  # fmt: skip
+         "--chunk.network.chunk", "4", "--chunk.network.trunk", "transformer",
+         "--chunk.network.keypoints", "0"]  # fmt: skip
 PLACE = "fake_robot:FakeRobot"
 
 

@@ -19,7 +19,8 @@ from foresight.policies.chunk.network import ChunkNetwork
 from foresight.worldmodel.config import CameraInput
 
 TINY = {"width": 16, "heads": 2, "feedforward": 32, "state_hidden": (8,), "layers": 2, "chunk": 4,
-        "hidden": 24, "latent": 4, "state_tokens": 2, "trunk": "transformer"}  # fmt: skip
+        "hidden": 24, "latent": 4, "state_tokens": 2, "trunk": "transformer",
+        "keypoints": 0}  # fmt: skip
 
 
 def tiny(**changes) -> ChunkNetwork:

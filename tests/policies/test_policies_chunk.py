@@ -18,7 +18,7 @@ from foresight.worldmodel.config import CameraInput
 
 TRUNKS = [(head, trunk) for trunk in ("mlp", "transformer") for head in ("l1", "flow", "cvae")]
 TINY = {"width": 16, "heads": 2, "feedforward": 32, "state_hidden": (8,), "layers": 1, "chunk": 4,
-        "hidden": 48}  # fmt: skip
+        "hidden": 48, "keypoints": 0}  # fmt: skip
 
 
 def tiny(head: str = "l1", **changes) -> ChunkNetwork:

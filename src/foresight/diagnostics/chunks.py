@@ -28,7 +28,9 @@ Gaze = Literal["attention", "occlusion"]
 
 def gaze_of(policy: ChunkPolicy) -> Gaze:
     """Attention where the network has it; occlusion works for all."""
-    return "attention" if policy.config.network.trunk == "transformer" else "occlusion"
+    network = policy.config.network
+    attends = network.trunk == "transformer" and not network.keypoints
+    return "attention" if attends else "occlusion"
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def attend(network: ChunkNetwork, batch: Batch, generator: torch.Generator | Non
     if not isinstance(network.trunk, AttentionTrunk) or network.config.network.keypoints:
         raise ForesightError(
             "This policy has no attention over patches: ask for occlusion, or train with "
-            "--chunk.network.trunk transformer --chunk.network.keypoints 0."
+            "--chunk.preset transformer."
         )
     layers = network.trunk.decoder
     means = [_Mean() for _ in layers]
