@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from foresight.envs.libero.tasks import NAMESPACE, SUITES
-from foresight.evaluation.results import Result, make_result
+from foresight.evaluation.results import Result
 from foresight.pipelines import demonstrated
 from foresight.pipelines.demonstrated import DemonstratedConfig
+from studies.demonstrated import measured
 from studies.registry import Request
 
 SUITE = "spatial"
 POLICIES = ("chunk", "blind", "replay", "zero", "expert")
-LABELS = ("own scripted demonstrations", "fast rendering")
 PROTOCOLS = ("wide", "fifty")
 """Places that vary by some centimetres more than the benchmark's; and the benchmark's own."""
 
@@ -33,19 +33,7 @@ def presets(suite: str = SUITE) -> dict[str, DemonstratedConfig]:
 
 
 def reproduce(request: Request) -> Result:
-    """Collect, learn and compare; a stopped run goes on."""
+    """See `studies.demonstrated.measured`."""
     config = presets()[request.preset]
-    named = tuple(f"{NAMESPACE}{task.removeprefix(NAMESPACE)}" for task in request.tasks)
-    config = replace(
-        config,
-        tasks=named or config.tasks,
-        episodes=request.episodes or config.episodes,
-        seeds=request.seeds or config.seeds,
-        encoder=request.encoder,
-        device=request.device,
-    )
-    rows = demonstrated.measure(config, request.folder, request.processes)
-    about = {**asdict(config), "labels": LABELS}
-    return make_result(
-        "libero", about, "+".join(map(str, config.protocols)), rows, demonstrated.successes(rows)
-    )
+    protocol = "+".join(map(str, config.protocols))
+    return measured("libero", NAMESPACE, protocol, config, request)

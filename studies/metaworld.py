@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
-from foresight.evaluation.results import Result, make_result
+from foresight.envs.factories import METAWORLD
+from foresight.evaluation.results import Result
 from foresight.pipelines import demonstrated
 from foresight.pipelines.demonstrated import DemonstratedConfig
+from studies.demonstrated import measured
 from studies.registry import Request
 
 TASKS = (
@@ -32,12 +34,11 @@ POLICIES = (
     "random",
     "expert",
 )
-LABELS = ("own scripted demonstrations", "fast rendering")
 
 
 def presets() -> dict[str, DemonstratedConfig]:
     """The named sizes."""
-    tasks = tuple(f"metaworld/{task}" for task in TASKS)
+    tasks = tuple(f"{METAWORLD}{task}" for task in TASKS)
     sizes = demonstrated.presets(tasks)
     full = replace(sizes["full"], policies=POLICIES)
     smoke = replace(sizes["smoke"], tasks=("metaworld/reach", "metaworld/button-press"))
@@ -45,17 +46,6 @@ def presets() -> dict[str, DemonstratedConfig]:
 
 
 def reproduce(request: Request) -> Result:
-    """Collect, learn and compare; a stopped run goes on."""
-    config = presets()["smoke" if request.smoke else "full"]
-    named = tuple(f"metaworld/{task.removeprefix('metaworld/')}" for task in request.tasks)
-    config = replace(
-        config,
-        tasks=named or config.tasks,
-        episodes=request.episodes or config.episodes,
-        seeds=request.seeds or config.seeds,
-        encoder=request.encoder,
-        device=request.device,
-    )
-    rows = demonstrated.measure(config, request.folder, request.processes)
-    about = {**asdict(config), "labels": LABELS}
-    return make_result("metaworld", about, "first-success", rows, demonstrated.successes(rows))
+    """See `studies.demonstrated.measured`."""
+    config = presets()[request.preset]
+    return measured("metaworld", METAWORLD, "first-success", config, request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -169,29 +169,27 @@ def demonstrations(config: DemonstratedConfig, folder: Path, workers: int = 1) -
     Raises:
         ForesightError: a task has no expert, or its expert hardly ever succeeds.
     """
-    specs = list[EpisodeSpec]()
+    specs, stored = list[EpisodeSpec](), _stored(folder)
     for task in config.tasks:  # one after the other: which seeds succeed is not tried twice
         env = EnvConfig(task, config.shown_from, cameras=config.cameras, size=config.size)
-        shown = _shown(folder, env, config.demonstrator)
+        shown = stored.get(full_id(task), [])
         if len(shown) == config.episodes:
-            specs += shown
+            specs += [
+                EpisodeSpec(env, info["seed"], config.demonstrator, tries=info.get("tries", 0))
+                for info in shown
+            ]
             continue
         specs += plan_successful(env, config.episodes, (config.demonstrator,), workers=workers)
         collect(folder, specs, workers)
     return Dataset.open(folder)
 
 
-def _shown(folder: Path, env: EnvConfig, demonstrator: str) -> list[EpisodeSpec]:
-    """The plan of a task's episodes that are stored."""
-    if not is_dataset(folder):
-        return []
-    infos = [meta.info for meta in Dataset.open(folder).metas]
-    name = full_id(env.id)
-    return [
-        EpisodeSpec(env, info["seed"], demonstrator, tries=info.get("tries", 0))
-        for info in infos
-        if info.get("environment") == name
-    ]
+def _stored(folder: Path) -> dict[str, list[Mapping[str, Any]]]:
+    """What is said of the episodes that a dataset has, if it is there, by environment."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for meta in Dataset.open(folder).metas if is_dataset(folder) else ():
+        found.setdefault(str(meta.info.get("environment")), []).append(meta.info)
+    return found
 
 
 def rivals(config: DemonstratedConfig, dataset: Dataset, folder: Path) -> Iterator[Rival]:

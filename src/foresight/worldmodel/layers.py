@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.native.norms import STEP, WIDEST, Activation, norms
+from foresight.native.norms import STEP, WIDEST, Activation, Norms, norms
 from foresight.worldmodel.dynamics.stacked import StackedLayerNorm, StackedLinear
 
 KINDS: dict[type[nn.Module], Activation] = {nn.ReLU: "relu", nn.SiLU: "silu"}
@@ -148,6 +148,11 @@ class Layers:
         return found if self.plan.stacked else [part[0] for part in found]
 
 
+def _compiled(width: int) -> Norms | None:
+    """The compiled functions, where they take rows this wide."""
+    return norms() if width % STEP == 0 and width <= WIDEST else None
+
+
 def _norm(
     rows: Float[Tensor, "G n W"],
     affine: tuple[Tensor, Tensor, Tensor],
@@ -155,8 +160,8 @@ def _norm(
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`foresight.native.norms.Norms.norm`."""
-    found, width = norms(), rows.shape[-1]
-    if found is not None and width % STEP == 0 and width <= WIDEST:
+    width = rows.shape[-1]
+    if (found := _compiled(width)) is not None:
         return found.norm(rows, affine, kind, eps)
     bias, gain, offset = (part[:, None] for part in affine)
     normed, mean, scale = torch.native_layer_norm(rows + bias, (width,), None, None, eps)
@@ -174,8 +179,7 @@ def _norm_back(
     wanted: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """`foresight.native.norms.Norms.norm_back`."""
-    found, width = norms(), rows.shape[-1]
-    if found is not None and width % STEP == 0 and width <= WIDEST:
+    if (found := _compiled(rows.shape[-1])) is not None:
         return found.norm_back(rows, affine, kind, moments, above, wanted)
     bias, gain, offset = (part[:, None] for part in affine)
     mean, scale = (part[..., None] for part in moments)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foresight.native.norms import norms
+from foresight.native.norms import Norms, norms
 from foresight.worldmodel.layers import Layers, Plan, Trace
 
 LANES = 16
@@ -66,6 +66,11 @@ class SimNormRollout(torch.autograd.Function):
         return (None, None, None, back, None, *layers.gradients(inputs, ups, total))
 
 
+def _compiled(latent: int, group: int) -> Norms | None:
+    """The compiled functions, where they take states of this size."""
+    return norms() if latent % (group * LANES) == 0 else None
+
+
 def _moved(
     z: Float[Tensor, "E n Z"],
     change: Float[Tensor, "E n Z"],
@@ -74,8 +79,7 @@ def _moved(
     group: int,
 ) -> Float[Tensor, "E n Z"]:
     """`foresight.native.norms.Norms.moved`."""
-    found = norms()
-    if found is not None and z.shape[-1] % (group * LANES) == 0:
+    if (found := _compiled(z.shape[-1], group)) is not None:
         return found.moved(z, change, bias, least, group)
     logits = z.clamp(min=least).log() + change + bias[:, None]
     return logits.unflatten(-1, (group, -1)).softmax(-2).flatten(-2)
@@ -90,8 +94,7 @@ def _moved_back(
     dtype: torch.dtype,
 ) -> tuple[Float[Tensor, "E n Z"], Float[Tensor, "E n Z"]]:
     """`foresight.native.norms.Norms.moved_back`."""
-    found = norms()
-    if found is not None and z.shape[-1] % (group * LANES) == 0:
+    if (found := _compiled(z.shape[-1], group)) is not None:
         return found.moved_back(z, out, above, least, group, dtype)
     apart = [part.unflatten(-1, (group, -1)) for part in (above, out)]
     along = (apart[0] * apart[1]).sum(-2, keepdim=True)
