@@ -39,6 +39,9 @@ TIPS, HOLLOW = 0.01, 0.035
 at the most, for the palm is above it."""
 OPENED = 0.07
 """Metres between the fingers, with some to spare."""
+ROOM = 0.03
+"""Metres around the hand that are enough: the first side that has them is taken, not the roomiest,
+for who learns from pictures would take the middle where both are shown."""
 SAG = 0.012
 """Metres below a target at which the hand aims as it comes down: it stops up to 1 cm too high."""
 PATIENCE = 40
@@ -182,7 +185,7 @@ class LiberoExpert(Policy):
 
     def _choose(self, places: dict[str, Any], size: Any) -> tuple[Float64[np.ndarray, "3"], float]:
         """From the middle to where the fingers close, metres, and the hand's turn, radians: where
-        most room is. The fingers stand side by side along y, or along x with a turned hand.
+        there is room. The fingers stand side by side along y, or along x with a turned hand.
         """
         if self.grasp.radius == 0:
             return np.zeros(3), np.pi / 2 if size[1] > OPENED else 0.0
@@ -192,7 +195,7 @@ class LiberoExpert(Policy):
         for sign in (1, -1):
             side = np.zeros(3)
             side[axis] = sign * self.grasp.radius
-            room = self._room(places[self._thing], side, axis)
+            room = min(self._room(places[self._thing], side, axis), ROOM)
             if room > most:
                 best, most = (side, np.pi / 2 if inside else 0.0), room
         return best
