@@ -275,6 +275,7 @@ def test_a_checkpoint_brings_everything_back(head, trunk, tmp_path):
         ({"width": 17}, "width of 17"),
         ({"dropout": 1.0}, "dropout of 1"),
         ({"keypoints": -1}, "-1 points"),
+        ({"convolution": -1}, "-1 channels"),
     ],
 )
 def test_sizes_that_cannot_be(changes, words):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
 from foresight.core.errors import ForesightError
 from foresight.policies.chunk.keypoints import Keypoints
@@ -28,6 +29,32 @@ def test_points_are_the_expected_places_of_a_softmax():
                 expected += share[p] * np.array([(column - 1) * 2 / 3, (row - 1) * 2 / 3])
                 expected += share[p] * 2 / 3 * (move[:, k] @ seen[b, p])
             np.testing.assert_allclose(found[b, k], expected, atol=1e-5)
+
+
+def test_convolutions_describe_a_patch_by_what_it_and_its_neighbours_show():
+    torch.manual_seed(0)
+    reader = Keypoints(9, 6, 4, 8, channels=5)
+    patches = torch.randn(1, 9, 6)
+    one, _, two, _ = reader.local
+    first, bias, second, shift = (
+        p.detach().double().numpy() for p in (one.weight, one.bias, two.weight, two.bias)
+    )
+    seen = patches[0].double().numpy().reshape(3, 3, 6)
+    inner = np.zeros((5, 5, 5))  # a frame of zeros around three by three patches
+    inner[1:4, 1:4] = gelu(seen @ first[:, :, 0, 0].T + bias)
+    described = np.zeros((9, 5))
+    for p in range(9):
+        row, column = divmod(p, 3)
+        around = inner[row : row + 3, column : column + 3]
+        described[p] = gelu(np.einsum("rcd,odrc->o", around, second) + shift)
+    plain = Keypoints(9, 5, 4, 8)
+    plain.load_state_dict({k: v for k, v in reader.state_dict().items() if "local" not in k})
+    expected = plain.points(torch.from_numpy(described).float()[None])
+    torch.testing.assert_close(reader.points(patches), expected, atol=1e-5, rtol=1e-5)
+
+
+def gelu(x):
+    return x * norm.cdf(x)
 
 
 def test_what_was_learned_in_one_half_finds_a_thing_in_the_other():

@@ -47,7 +47,7 @@ _TYPES: dict[str, CheckpointType] = {
         "foresight.policies.cloned:ClonedPolicy.load", 1, "a cloned policy"
     ),
     "chunk-policy": CheckpointType(
-        "foresight.policies.chunk.policy:ChunkPolicy.load", 1, "an action-chunk policy"
+        "foresight.policies.chunk.policy:ChunkPolicy.load", 2, "an action-chunk policy"
     ),
     "taught-heads": CheckpointType(
         "foresight.policies.taught.heads:load_heads", 1, "heads for teaching"

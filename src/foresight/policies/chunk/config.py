@@ -35,6 +35,9 @@ class NetworkConfig:
     keypoints: int = 64
     """Points by which each picture is told: where something is, found alike in all of it (spatial
     softmax); 0 tells every patch."""
+    convolution: int = 64
+    """Channels of two small convolutions by which patches are described before points are looked
+    for; 0 looks at the patches as they are."""
     chunk: int = 16
     """Actions that are decided at once."""
     width: int = 32
@@ -95,10 +98,12 @@ class NetworkConfig:
                 f"A width of {self.width} does not divide among {self.heads} heads: choose an even "
                 "multiple."
             )
-        if min(self.encoder_layers, self.keypoints) < 0 or not 0 <= self.dropout < 1:
+        least = min(self.encoder_layers, self.keypoints, self.convolution)
+        if least < 0 or not 0 <= self.dropout < 1:
             raise ForesightError(
-                f"{self.encoder_layers} layers of the context, {self.keypoints} points and a "
-                f"dropout of {self.dropout} cannot be built: choose at least 0, and below 1."
+                f"{self.encoder_layers} layers of the context, {self.keypoints} points, "
+                f"{self.convolution} channels and a dropout of {self.dropout} cannot be built: "
+                "choose at least 0, and below 1."
             )
 
 

@@ -275,7 +275,7 @@ class ChunkNetwork(nn.Module):
 
 def _reader(net: NetworkConfig, camera: CameraInput) -> nn.Module:
     if net.keypoints:
-        return Keypoints(camera.patches, camera.dim, net.keypoints, net.width)
+        return Keypoints(camera.patches, camera.dim, net.keypoints, net.width, net.convolution)
     return nn.Linear(camera.dim, net.width)
 
 
