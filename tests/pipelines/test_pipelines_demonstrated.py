@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 
 from foresight import cli
@@ -86,6 +89,10 @@ def test_one_command_goes_from_nothing_to_a_page(tmp_path, monkeypatch):
     assert len([*(tmp_path / "videos").glob("metaworld-*-seed-0.mp4")]) == len(TASKS)
     monkeypatch.delattr(demonstrated, "plan_successful")
     assert measure(config, tmp_path) == result.rows  # nothing finished is run again, or tried
+    brief = measure(replace(config, brief=("zero",), unseen=TASKS[:1]), tmp_path)
+    played = Counter(row["condition"] for row in brief)
+    assert played.pop("zero") == (len(TASKS) + 1) * -(-config.seeds // 2)
+    assert set(played.values()) == {(len(TASKS) + 1) * config.seeds}
 
 
 @pytest.mark.parametrize(

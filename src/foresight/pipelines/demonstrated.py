@@ -85,6 +85,11 @@ class DemonstratedConfig:
     acting: ChunkActing = field(default_factory=ChunkActing)
     seeds: int = 20
     """Starts of each task, seeds 0, 1, …; demonstrations have seeds from 20,000 on."""
+    brief: tuple[str, ...] = ()
+    """Policies that play the first half of the starts only, where the others are compared."""
+    unseen: tuple[str, ...] = ()
+    """Tasks that nobody shows, on which the policies are measured as well, as the benchmark has
+    them; of the same texts as those that are shown."""
     steps: int | None = None
     """Cut episodes short (smoke runs)."""
     film: int = 1
@@ -160,6 +165,8 @@ def measure(config: DemonstratedConfig, folder: Path, workers: int = 1) -> list[
         for protocol in config.protocols:
             for task in config.tasks:
                 rows += played(config, rival, task, folder, workers, protocol)
+        for task in config.unseen:
+            rows += played(config, rival, task, folder, workers)
     return rows
 
 
@@ -238,7 +245,8 @@ def played(
     """Episodes of one policy and task; those that were finished before are not run again."""
     cameras = config.cameras if rival.looks else ()
     env = EnvConfig(task, protocol, cameras=cameras, size=config.size if cameras else None)
-    trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
+    seeds = -(-config.seeds // 2) if rival.name in config.brief else config.seeds
+    trial = EvalConfig(env, tuple(range(seeds)), config.steps, workers)
     maker = rival.maker
     if isinstance(maker, NamedPolicy):
         maker = replace(maker, env_id=task)
