@@ -248,4 +248,11 @@ def test_the_source_head_brings_its_readout_and_augmentation():
     training, eyes = settled(plain, EncoderConfig(readout="last:grid=8,window=4"))
     assert (training.augment, eyes.readout) == (plain.augment, "last:grid=8,window=4")
     training, eyes = settled(ChunkTraining(), EncoderConfig())
-    assert (training, eyes.readout) == (ChunkTraining(), "tubelet:grid=8,stride=0")
+    fit = replace(ChunkTraining().fit, dtype="float32")
+    assert (training, eyes.readout) == (ChunkTraining(fit=fit), "tubelet:grid=8,stride=0")
+
+
+def test_a_transformer_learns_in_what_the_hardware_computes_in():
+    auto, _ = settled(ChunkTraining("transformer"), EncoderConfig())
+    own = ChunkTraining("transformer", fit=replace(auto.fit, dtype="float32"))
+    assert auto.fit.dtype == "auto" and settled(own, EncoderConfig())[0].fit.dtype == "float32"
