@@ -145,6 +145,7 @@ def measure(config: MistakesConfig, folder: Path, workers: int = 1) -> list[Row]
 def learn(config: MistakesConfig, dataset: Dataset, folder: Path, workers: int) -> list[Row]:
     """Train every policy that is not another's, several side by side; rows of held-out errors."""
     names = [each.name for each in config.variants if each.acts is None]
+    names.sort(key=lambda name: name != HEAD)  # the longest first, so that no core waits for it
     for name in names:  # with all cores for one, and before anyone else writes these caches
         console.print(f"[bold]{name}[/]: encode")
         prepared(config, VARIANTS[name], dataset, folder)
