@@ -49,7 +49,14 @@ RATE = 20
 """Pictures a second in it, the source's."""
 
 HEAD_FIT = FitConfig(
-    epochs=10, updates=1000, batch=32, lr=1e-4, weight_decay=1e-5, clip=1.0, warmup=50
+    epochs=5,
+    updates=1000,
+    batch=32,
+    lr=1e-4,
+    weight_decay=1e-5,
+    clip=1.0,
+    warmup=50,
+    dtype="auto",
 )
 """The source's batch and rates; 1,000 updates in place of 100 passes."""
 

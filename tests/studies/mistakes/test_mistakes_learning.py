@@ -156,3 +156,4 @@ def test_the_presets_sizes():
     assert training("right").network.chunk == 50
     head = training("source-head")
     assert (head.preset, head.fit.batch, head.fit.lr) == ("source-head", 32, 1e-4)
+    assert head.fit.dtype == "auto"  # a transformer's products in bfloat16, where there is any
