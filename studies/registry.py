@@ -66,8 +66,9 @@ class Request:
     """What `foresight learn` left, for teach, phase-8 and phase-9: a folder with TASK/model in it;
     a smoke run learns a tiny one."""
     tasks: tuple[str, ...] = ()
-    """Tasks of teach, phase-8 and phase-9, if not their own; what dmc1000 learns, if not all of its
-    tasks, or none beside learned models. Other tasks in the file of teach or dmc1000 stay."""
+    """Tasks of teach, phase-8, phase-9, metaworld, libero and mistakes, if not their own; what
+    dmc1000 learns, if not all of its tasks, or none beside learned models. Other tasks in the file
+    of teach or dmc1000 stay."""
 
     @property
     def smoke(self) -> bool:
@@ -189,6 +190,18 @@ OTHERS = (
         "libero",
         "libero",
         "one policy for ten tasks of LIBERO, with eyes and without",
+        presets=EVERY,
+    ),
+    Study(
+        "mistakes",
+        "mistakes.study",
+        "the source head's mistakes on tasks of Meta-World, one at a time",
+        presets=EVERY,
+    ),
+    Study(
+        "mistakes-libero",
+        "mistakes.study",
+        "the same on LIBERO, where three of them are at home",
         presets=EVERY,
     ),
     Study(

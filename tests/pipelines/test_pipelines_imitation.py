@@ -22,11 +22,15 @@ from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_cameras
 from foresight.perception.preprocess import Shift
 from foresight.perception.stream import FeatureStream
+from foresight.pipelines import imitation
 from foresight.pipelines.acting import policy_of
-from foresight.pipelines.imitation import settled
+from foresight.pipelines.imitation import Prepared, prepare_chunks, settled
+from foresight.policies.chunk.config import NetworkConfig
 from foresight.policies.chunk.policy import ChunkActing, ChunkFactory, ChunkPolicy, ensembled
 from foresight.rollout import run_episodes
-from foresight.training.chunk.train import Augmentation, ChunkTraining
+from foresight.training.chunk.demonstrations import Demonstrations
+from foresight.training.chunk.train import Augmentation, ChunkTraining, train_chunk_policy
+from foresight.training.loop import FitConfig
 from made_once import made_once
 from robots import ROBOT, Driver
 
@@ -240,6 +244,42 @@ def test_shifts_and_stills(made, tiny_eyes, tmp_path):
     assert (config.states, config.network.head, len(config.cameras)) == (0, "flow", 1)
 
 
+def test_where_goals_alone_say_which_task_is_meant_each_task_has_its_own(
+    made, tiny_eyes, tmp_path, monkeypatch
+):
+    load = Demonstrations.load
+
+    def two_tasks(*words) -> Demonstrations:
+        data = load(*words)
+        return replace(data, task=torch.arange(len(data.task)) % 2, tasks=("push", "pull"))
+
+    monkeypatch.setattr(imitation.Demonstrations, "load", two_tasks)
+    net = NetworkConfig(chunk=4, width=16, layers=1, feedforward=32, goal=True, task=False)
+    fit = FitConfig(epochs=1, updates=1, batch=8)
+    data, eyes = Dataset.open(made / "data"), EncoderConfig(tiny_eyes, "tubelet:stride=1")
+
+    def prepared(network: NetworkConfig) -> Prepared:
+        training = ChunkTraining(network=network, fit=fit)
+        return prepare_chunks(data, eyes, training, made / "cache")
+
+    assert prepared(replace(net, task=True)).config.goal_tasks == ()
+    assert prepared(replace(net, goal=False)).config.goal_tasks == ()
+    shown = prepared(net)
+    assert shown.config.goal_tasks == ("push", "pull") and shown.config.tasks == ()
+    train_chunk_policy(*shown, tmp_path)
+    policy, episode = ChunkPolicy.load(tmp_path), data.episode(0)
+    for index, task in enumerate(shown.data.tasks):
+        policy.reset(seen(episode, 0), 1)
+        goal = policy.inputs(replace(seen(episode, 0), task=task))["goal/0"][0].flatten()
+        ends = [int(shown.data.offsets[e + 1]) - 1 for e in shown.data.shown_by_task()[index]]
+        found = [torch.equal(goal, shown.data.features[0][0][end]) for end in ends]
+        assert found.count(True) == 1
+    with pytest.raises(ForesightError, match="'dance' was not among those"):
+        policy.inputs(replace(seen(episode, 0), task="dance"))
+    policy.set_goal(seen(episode, 1).images)  # then nobody has to know the task
+    assert "goal/0" in policy.inputs(replace(seen(episode, 0), task="dance"))
+
+
 def test_the_source_head_brings_its_readout_and_augmentation():
     training, eyes = settled(ChunkTraining("source-head"), EncoderConfig())
     assert eyes.readout == "last:grid=8,window=16"
@@ -248,4 +288,11 @@ def test_the_source_head_brings_its_readout_and_augmentation():
     training, eyes = settled(plain, EncoderConfig(readout="last:grid=8,window=4"))
     assert (training.augment, eyes.readout) == (plain.augment, "last:grid=8,window=4")
     training, eyes = settled(ChunkTraining(), EncoderConfig())
-    assert (training, eyes.readout) == (ChunkTraining(), "tubelet:grid=8,stride=0")
+    fit = replace(ChunkTraining().fit, dtype="float32")
+    assert (training, eyes.readout) == (ChunkTraining(fit=fit), "tubelet:grid=8,stride=0")
+
+
+def test_a_transformer_learns_in_what_the_hardware_computes_in():
+    auto, _ = settled(ChunkTraining("transformer"), EncoderConfig())
+    own = ChunkTraining("transformer", fit=replace(auto.fit, dtype="float32"))
+    assert auto.fit.dtype == "auto" and settled(own, EncoderConfig())[0].fit.dtype == "float32"

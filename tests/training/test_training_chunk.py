@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -222,6 +223,26 @@ def test_a_killed_training_ends_at_the_same_weights(head, tmp_path, monkeypatch)
     assert errors == again
     with pytest.raises(ForesightError, match="other data or settings"):
         train_chunk_policy(data, config, replace(training, keep="best"), tmp_path / "cut")
+
+
+@pytest.mark.parametrize("head", ["l1", "flow"])
+def test_losses_in_bfloat16_are_those_of_float32_but_for_rounding(head, tmp_path, monkeypatch):
+    data = shown()
+    config = config_of(data, trunk="transformer", keypoints=0, head=head, goal=True)
+    losses, weights = [], []
+    monkeypatch.setattr("foresight.training.loop.default_dtype", lambda _: torch.bfloat16)
+    for dtype in ("float32", "bfloat16", "auto"):
+        training = ChunkTraining(fit=replace(FIT, dtype=dtype))
+        network, _ = train_chunk_policy(data, config, training, tmp_path / dtype)
+        lines = (tmp_path / dtype / "metrics.jsonl").read_text().splitlines()
+        found = [json.loads(line) for line in lines]
+        losses.append([[each["train/loss"], each["validation/loss"]] for each in found])
+        weights.append(network.state_dict())
+    full, half, auto = (torch.tensor(each) for each in losses)
+    apart = ((half - full).abs() / full).max()
+    assert 0 < float(apart) < 2**-6  # products of 8 bits, and sums of many of them
+    assert torch.equal(half, auto)
+    assert all(value.dtype == weights[0][name].dtype for name, value in weights[1].items())
 
 
 def test_what_is_kept_is_the_moving_average(tmp_path):

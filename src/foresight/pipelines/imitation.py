@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from foresight.core.errors import ForesightError
+from foresight.data.cache import FeatureCache
 from foresight.data.dataset import Dataset
 from foresight.perception.config import EncoderConfig
 from foresight.perception.encode import encode_cameras
@@ -26,6 +28,20 @@ from foresight.training.chunk.train import (
 from foresight.worldmodel.config import CameraInput
 
 HALF = "float16"
+
+
+class Prepared(NamedTuple):
+    """What a training of chunks begins with.
+
+    Attributes:
+        data: the demonstrations with their features.
+        config: of the policy.
+        training: with what its preset brings.
+    """
+
+    data: Demonstrations
+    config: ChunkConfig
+    training: ChunkTraining
 
 
 def learn_chunks(
@@ -50,9 +66,61 @@ def learn_chunks(
     Raises:
         ForesightError: as `encode_cameras`, `Demonstrations.load` and `train_chunk_policy`.
     """
+    return train_chunk_policy(*prepare_chunks(dataset, eyes, training, cache_root, cameras), folder)
+
+
+def prepare_chunks(
+    dataset: Dataset,
+    eyes: EncoderConfig,
+    training: ChunkTraining,
+    cache_root: Path | str,
+    cameras: Sequence[str] = (),
+) -> Prepared:
+    """All of `learn_chunks` but the training: encode, join, and say what the policy is made of.
+
+    Raises:
+        ForesightError: as there.
+    """
     training, eyes = settled(training, eyes)
     encoder, readout = eyes.load()
-    augment = training.augment
+    copies = _encoded(dataset, eyes, training.augment, cache_root, cameras)
+    data = Demonstrations.load(dataset, copies, training.validation, training.fit.seed)
+    network = training.network
+    several = data.tasks if network.task and len(data.tasks) > 1 else ()
+    vectors = 0
+    if several and training.task_vectors is not None:
+        vectors = read_task_vectors(training.task_vectors, several).shape[1]
+    config = ChunkConfig(
+        cameras=_seen(copies[0], encoder.dim, eyes.readout),
+        actions=data.actions.shape[1],
+        states=data.states.shape[1] if network.state else 0,
+        network=network,
+        binary=binary_actions(data.actions[data.rows(data.train)]),
+        rotations=training.rotations if network.state else (),
+        tasks=several,
+        task_width=vectors,
+        goals=GOALS if network.goal else 0,
+        goal_tasks=data.tasks if network.goal and not several and len(data.tasks) > 1 else (),
+        encoder=eyes.encoder,
+        readout=eyes.readout,
+        fit=eyes.fit,
+        encoder_fingerprint=encoder.fingerprint,
+        readout_fingerprint=readout.fingerprint,
+        dataset_fingerprint=dataset.fingerprint,
+        spec=dataset.spec,
+    )
+    return Prepared(data, config, training)
+
+
+def _encoded(
+    dataset: Dataset,
+    eyes: EncoderConfig,
+    augment: Augmentation,
+    cache_root: Path | str,
+    cameras: Sequence[str],
+) -> list[dict[str, FeatureCache]]:
+    """Features of the pictures as they are, and then of every changed copy."""
+    encoder, readout = eyes.load()
     if augment.still and not readout.stride:
         raise ForesightError(
             f"The readout {eyes.readout!r} sees still pictures already: leave augment.still out, "
@@ -70,48 +138,37 @@ def learn_chunks(
         copies.append(
             encode_cameras(dataset, encoder, still, cache_root, cameras or None, dtype=HALF)
         )
-    data = Demonstrations.load(dataset, copies, training.validation, training.fit.seed)
-    network, seen = training.network, []
-    for name, cache in copies[0].items():
+    return copies
+
+
+def _seen(caches: Mapping[str, FeatureCache], dim: int, readout: str) -> tuple[CameraInput, ...]:
+    """Each camera with the tokens of its features."""
+    found = []
+    for name, cache in caches.items():
         width = int(cache.array[0].size)
-        if width % encoder.dim:
+        if width % dim:
             raise ForesightError(
-                f"The readout {eyes.readout!r} gives {width} numbers, no multiple of the "
-                f"encoder's {encoder.dim}: choose tubelet, last, difference or tokens."
+                f"The readout {readout!r} gives {width} numbers, no multiple of the encoder's "
+                f"{dim}: choose tubelet, last, difference or tokens."
             )
-        seen.append(CameraInput(name, width // encoder.dim, encoder.dim))
-    several = data.tasks if network.task and len(data.tasks) > 1 else ()
-    vectors = 0
-    if several and training.task_vectors is not None:
-        vectors = read_task_vectors(training.task_vectors, several).shape[1]
-    config = ChunkConfig(
-        cameras=tuple(seen),
-        actions=data.actions.shape[1],
-        states=data.states.shape[1] if network.state else 0,
-        network=network,
-        binary=binary_actions(data.actions[data.rows(data.train)]),
-        rotations=training.rotations if network.state else (),
-        tasks=several,
-        task_width=vectors,
-        goals=GOALS if network.goal else 0,
-        encoder=eyes.encoder,
-        readout=eyes.readout,
-        fit=eyes.fit,
-        encoder_fingerprint=encoder.fingerprint,
-        readout_fingerprint=readout.fingerprint,
-        dataset_fingerprint=dataset.fingerprint,
-        spec=dataset.spec,
-    )
-    return train_chunk_policy(data, config, training, folder)
+        found.append(CameraInput(name, width // dim, dim))
+    return tuple(found)
 
 
 def settled(training: ChunkTraining, eyes: EncoderConfig) -> tuple[ChunkTraining, EncoderConfig]:
-    """With what the preset brings: sizes, a readout, and for ``source-head`` augmentation."""
+    """With what the preset brings: sizes, a readout, and for ``source-head`` augmentation.
+
+    Where nobody chose, products are bfloat16 in a transformer if the hardware computes in it; in
+    residual layers they are too small to be worth it.
+    """
     if eyes.readout == EncoderConfig().readout:
         eyes = _seen_finely(replace(eyes, readout=READOUTS[training.preset]))
     if training.preset == "source-head" and training.augment == Augmentation():
         training = replace(training, augment=FULL_AUGMENTATION)
-    return replace(training, network=preset(training.preset, training.network)), eyes
+    network, fit = preset(training.preset, training.network), training.fit
+    if fit.dtype == "auto" and network.trunk == "mlp":
+        fit = replace(fit, dtype="float32")
+    return replace(training, network=network, fit=fit), eyes
 
 
 def _seen_finely(eyes: EncoderConfig) -> EncoderConfig:

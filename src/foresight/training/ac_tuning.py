@@ -25,7 +25,7 @@ from foresight.perception.ac_predictor import ACPredictor, normalise
 from foresight.perception.ac_tuned import TunedAC, TunedACConfig, tunable
 from foresight.perception.low_rank import merge_low_rank
 from foresight.training.experience import save_split
-from foresight.training.loop import Batch, FitConfig, Record, fit
+from foresight.training.loop import Batch, FitConfig, Record, fit, products
 
 MOST_WINDOWS = 64
 """Held-out windows that are looked at."""
@@ -220,10 +220,9 @@ def memory_needed(
 
     device = predictor.device
     told = {name: value.to(device) for name, value in batch.items()}
-    half = training.fit.dtype == "bfloat16"
     with (
         torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value),
-        torch.autocast(device.type, torch.bfloat16, enabled=half),
+        products(replace(training.fit, device=str(device))),
     ):
         # What is kept lives as long as these do, so that no place is used twice.
         parts = ac_losses(predictor, told, training.rollout)

@@ -19,6 +19,7 @@ from foresight.core.files import late
 from foresight.core.metrics import MetricsLog
 from foresight.core.progress import track
 from foresight.core.training_state import load_training, save_training
+from foresight.perception.encoder import default_dtype
 from foresight.worldmodel.dynamics.ensemble import clip_gradients
 
 Batch = dict[str, Tensor]
@@ -42,9 +43,9 @@ class FitConfig:
     """AdamW's decoupled weight decay."""
     clip: float = 10.0
     """Largest gradient norm; every member of an ensemble is clipped on its own."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "auto"] = "float32"
     """Of the products; weights, sums and the optimiser stay float32. bfloat16 is faster where the
-    machine has it (`foresight bench train`)."""
+    machine has it (`foresight bench train`); auto takes it there."""
     seed: int = 0
     """Seeds initial weights, split and the order of windows."""
     device: str = "cpu"
@@ -125,6 +126,15 @@ def fit(
     return history
 
 
+def products(config: FitConfig) -> torch.autocast:
+    """A context in which products have the dtype that was asked for."""
+    device = torch.device(config.device)
+    half = config.dtype == "bfloat16" or (
+        config.dtype == "auto" and default_dtype(device) == torch.bfloat16
+    )
+    return torch.autocast(device.type, torch.bfloat16, enabled=half)
+
+
 def _epoch(
     model: nn.Module,
     batches: Iterator[Batch],
@@ -146,7 +156,7 @@ def _epoch(
         rate *= min(1.0, (step + 1) / max(1, config.warmup))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast(device, torch.bfloat16, enabled=config.dtype == "bfloat16"):
+        with products(config):
             value, logs = loss(batch)
         if not torch.isfinite(value):
             raise ForesightError(

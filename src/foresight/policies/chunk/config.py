@@ -7,6 +7,7 @@ from typing import Literal
 
 from foresight.core.checkpoint import Header, TrainedOn
 from foresight.core.errors import ForesightError
+from foresight.core.files import late
 from foresight.perception.preprocess import DEFAULT_FIT, Fit
 from foresight.worldmodel.config import CameraInput
 
@@ -157,6 +158,8 @@ class ChunkConfig(TrainedOn):
     """Length of a text encoder's vectors; 0 learns an embedding."""
     goals: int = 0
     """Goals kept for each task."""
+    goal_tasks: tuple[str, ...] = late(())
+    """Texts of the tasks that goals are kept of, where the goal alone says which one is meant."""
     fit: Fit = DEFAULT_FIT
 
     @classmethod
@@ -167,6 +170,7 @@ class ChunkConfig(TrainedOn):
         return cls.read(
             header,
             **{name: tuple(raw[name]) for name in ("binary", "rotations", "tasks")},
+            goal_tasks=tuple(raw.get("goal_tasks", ())),
             cameras=tuple(CameraInput(**camera) for camera in raw["cameras"]),
             network=NetworkConfig(**network),
         )

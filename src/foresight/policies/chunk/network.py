@@ -65,7 +65,8 @@ class ChunkNetwork(nn.Module):
             self.goal = nn.ModuleList(_reader(net, camera) for camera in config.cameras)
             count += visual
             for index, camera in enumerate(config.cameras):
-                shape = (max(1, len(config.tasks)), config.goals, camera.patches, camera.dim)
+                tasks = max(1, len(config.tasks or config.goal_tasks))
+                shape = (tasks, config.goals, camera.patches, camera.dim)
                 self.register_buffer(f"goals_{index}", torch.zeros(shape, dtype=torch.float16))
         if config.states:
             sizes = (net.state_history * config.states, *net.state_hidden, net.state_tokens * d)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -58,6 +59,9 @@ class ChunkPolicy(Policy):
     Raises:
         ForesightError: the encoder cannot be loaded or is another than in training.
     """
+
+    eyes_config: ClassVar[type[EncoderConfig]] = EncoderConfig
+    """Makes encoder and readout of their names."""
 
     def __init__(
         self, network: ChunkNetwork, acting: ChunkActing | None = None, device: str = "cpu"
@@ -189,16 +193,20 @@ class ChunkPolicy(Policy):
             past = self._felt[-net.state_history :]
             past = [past[0]] * (net.state_history - len(past)) + past
             batch["state"] = torch.stack(past)[None].to(self.device)
-        task = 0
         if config.tasks:
-            task = self._task(observation.task)
+            task = self._task(observation.task, config.tasks)
             batch["task"] = torch.tensor([task], device=self.device)
         if net.goal:
-            for i in range(len(self.cameras)):
-                stored = self.network.get_buffer(f"goals_{i}")[task]
-                shown = stored[self._goal % len(stored)][None]
-                batch[f"goal/{i}"] = shown if self._own_goal is None else self._own_goal[i]
+            goals = self._own_goal or self._stored_goal(observation.task)
+            batch |= {f"goal/{i}": goal for i, goal in enumerate(goals)}
         return batch
+
+    def _stored_goal(self, text: str | None) -> list[Float[Tensor, "1 P D"]]:
+        """The last pictures of a demonstration of a task, which the episode's seed chooses."""
+        known = self.config.tasks or self.config.goal_tasks
+        task = self._task(text, known) if known else 0
+        found = [self.network.get_buffer(f"goals_{i}")[task] for i in range(len(self.cameras))]
+        return [stored[self._goal % len(stored)][None] for stored in found]
 
     def watch(self, observation: Observation) -> None:
         """A step on which nothing is decided: only what a later decision looks back on is kept."""
@@ -219,8 +227,7 @@ class ChunkPolicy(Policy):
         self._felt.append(torch.from_numpy(np.array(observation.state, np.float32)))
         del self._felt[: -self.config.network.state_history]
 
-    def _task(self, text: str | None) -> int:
-        tasks = self.config.tasks
+    def _task(self, text: str | None, tasks: tuple[str, ...]) -> int:
         if text not in tasks:
             raise ForesightError(
                 f"The task {text!r} was not among those that the policy learned: choose one of "
@@ -232,7 +239,7 @@ class ChunkPolicy(Policy):
         """One stream for each camera; the encoder is loaded when it is first needed."""
         if self._streams is None:
             config = self.config
-            eyes = EncoderConfig(config.encoder, config.readout, self.device, config.fit)
+            eyes = self.eyes_config(config.encoder, config.readout, self.device, config.fit)
             encoder, readout = eyes.load()
             config.expect_encoder(encoder.fingerprint, readout.fingerprint)
             self._streams = [FeatureStream(encoder, readout) for _ in self.cameras]
@@ -264,6 +271,7 @@ def save_network(network: ChunkNetwork, folder: Path | str) -> None:
 class ChunkFactory:
     """Makes the policy of a checkpoint in whatever process it is to act; picklable."""
 
+    kind: ClassVar[type[ChunkPolicy]] = ChunkPolicy
     checkpoint: str
     acting: ChunkActing = ChunkActing()
     device: str = "cpu"
@@ -274,7 +282,7 @@ class ChunkFactory:
         Raises:
             ForesightError: the policy was made for another robot or rate, or is damaged.
         """
-        policy = ChunkPolicy.load(self.checkpoint, self.acting, self.device)
+        policy = self.kind.load(self.checkpoint, self.acting, self.device)
         expect_robot(policy.config, spec, whose := f"The policy {self.checkpoint}")
         if policy.config.spec is not None:
             policy.config.spec.expect(spec, whose, "the environment", ("fps",))

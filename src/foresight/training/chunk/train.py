@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -25,7 +25,7 @@ from foresight.training.chunk.demonstrations import (
     switches,
 )
 from foresight.training.chunk.errors import Errors, held_out_errors
-from foresight.training.loop import Batch, FitConfig, Record, fit
+from foresight.training.loop import Batch, FitConfig, Record, fit, products
 
 ERRORS = "held-out.json"
 FIT_NUMBERS = 2**26
@@ -83,7 +83,14 @@ class ChunkTraining:
     augment: Augmentation = field(default_factory=Augmentation)
     fit: FitConfig = field(
         default_factory=lambda: FitConfig(
-            epochs=20, updates=4000, batch=64, lr=5e-4, clip=1.0, warmup=200, ema=0.999
+            epochs=20,
+            updates=4000,
+            batch=64,
+            lr=5e-4,
+            clip=1.0,
+            warmup=200,
+            ema=0.999,
+            dtype="auto",
         )
     )
     validation: float = 0.1
@@ -97,8 +104,15 @@ class ChunkTraining:
     """JSON file with a text encoder's vector for each task, in place of learned embeddings."""
 
 
+Prepare = Callable[[ChunkNetwork, Demonstrations, ChunkTraining], None]
+
+
 def train_chunk_policy(
-    data: Demonstrations, config: ChunkConfig, training: ChunkTraining, folder: Path | str
+    data: Demonstrations,
+    config: ChunkConfig,
+    training: ChunkTraining,
+    folder: Path | str,
+    prepare: Prepare | None = None,
 ) -> tuple[ChunkNetwork, Errors]:
     """Fit a network to chunks of shown actions; resumable.
 
@@ -107,6 +121,8 @@ def train_chunk_policy(
         config: of the policy.
         training: how.
         folder: gets the checkpoint, ``held-out.json`` and the state of the training.
+        prepare: puts what the demonstrations tell into the new network; `prepare_network` if not
+            given.
 
     Returns:
         The network, and its errors on held-out episodes beside those of baselines.
@@ -118,7 +134,7 @@ def train_chunk_policy(
     folder = Path(folder)
     torch.manual_seed(training.fit.seed)
     network = ChunkNetwork(config)
-    prepare_network(network, data, training)
+    (prepare or prepare_network)(network, data, training)
     augment, net = training.augment, config.network
     network.noise, network.state_noise = augment.noise, augment.state_noise
     sampler = Sampler(data, config, training)
@@ -128,7 +144,7 @@ def train_chunk_policy(
     held_out = {name: value.to(training.fit.device) for name, value in held_out.items()}
 
     def validate() -> Record:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), products(training.fit):
             torch.manual_seed(0)  # times and noise of flow matching: the same at every check
             return {"validation/loss": network(held_out)[1]["loss"]}
 
