@@ -288,8 +288,10 @@ def test_the_source_head_brings_its_readout_and_augmentation():
     training, eyes = settled(plain, EncoderConfig(readout="last:grid=8,window=4"))
     assert (training.augment, eyes.readout) == (plain.augment, "last:grid=8,window=4")
     training, eyes = settled(ChunkTraining(), EncoderConfig())
-    fit = replace(ChunkTraining().fit, dtype="float32")
-    assert (training, eyes.readout) == (ChunkTraining(fit=fit), "tubelet:grid=8,stride=0")
+    assert (training, eyes.readout) == (ChunkTraining(), "tubelet:grid=8,stride=0")
+    small = ChunkTraining(network=NetworkConfig(convolution=0))
+    fit = replace(small.fit, dtype="float32")
+    assert settled(small, EncoderConfig())[0] == replace(small, fit=fit)
 
 
 def test_a_transformer_learns_in_what_the_hardware_computes_in():

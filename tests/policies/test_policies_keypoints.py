@@ -53,6 +53,17 @@ def test_convolutions_describe_a_patch_by_what_it_and_its_neighbours_show():
     torch.testing.assert_close(reader.points(patches), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_places_keep_their_digits_beside_products_of_half_the_precision():
+    torch.manual_seed(0)
+    reader, patches = Keypoints(64, 6, 4, 8, channels=5), torch.randn(3, 64, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = reader.points(patches)
+        tokens = reader(patches)
+    assert found.dtype == tokens.dtype == torch.float32
+    assert not torch.equal(found, found.bfloat16().float())
+    torch.testing.assert_close(found, reader.points(patches), atol=0.03, rtol=0)
+
+
 def gelu(x):
     return x * norm.cdf(x)
 

@@ -52,7 +52,7 @@ SUITES: dict[str, dict[str, Any]] = {
         "cameras": ("front", "wrist"),
         "demonstrator": "noisy:0.3:expert",
         "shown_from": "wide",
-        "training": replace(LONG, rotations=(3,), fit=replace(LONG.fit, updates=6000)),
+        "training": replace(LONG, rotations=(3,)),
         "acting": ChunkActing(execute=8),
     },
 }

@@ -158,15 +158,16 @@ def _seen(caches: Mapping[str, FeatureCache], dim: int, readout: str) -> tuple[C
 def settled(training: ChunkTraining, eyes: EncoderConfig) -> tuple[ChunkTraining, EncoderConfig]:
     """With what the preset brings: sizes, a readout, and for ``source-head`` augmentation.
 
-    Where nobody chose, products are bfloat16 in a transformer if the hardware computes in it; in
-    residual layers they are too small to be worth it.
+    Where nobody chose, products are bfloat16 in a transformer and in convolutions if the hardware
+    computes in it; those of residual layers alone are too small to be worth it.
     """
     if eyes.readout == EncoderConfig().readout:
         eyes = _seen_finely(replace(eyes, readout=READOUTS[training.preset]))
     if training.preset == "source-head" and training.augment == Augmentation():
         training = replace(training, augment=FULL_AUGMENTATION)
     network, fit = preset(training.preset, training.network), training.fit
-    if fit.dtype == "auto" and network.trunk == "mlp":
+    small = network.trunk == "mlp" and not (network.keypoints and network.convolution)
+    if fit.dtype == "auto" and small:
         fit = replace(fit, dtype="float32")
     return replace(training, network=network, fit=fit), eyes
 

@@ -61,14 +61,17 @@ class Keypoints(nn.Module):
             patches = self.local(picture.contiguous(memory_format=torch.channels_last))
             patches = patches.flatten(2).mT
         weight = self.score(patches).softmax(1).mT
-        seen = weight @ patches
-        moved = torch.stack([(seen * move).sum(-1) for move in self.move], -1)
-        found: Tensor = weight @ self.place.to(weight.dtype) + self.patch * moved
+        seen = (weight @ patches).float()
+        with torch.autocast(patches.device.type, enabled=False):  # places need all their digits
+            moved = torch.stack([(seen * move).sum(-1) for move in self.move], -1)
+            found: Tensor = weight.float() @ self.place.float() + self.patch * moved
         return found
 
     def forward(self, patches: Float[Tensor, "B P D"]) -> Float[Tensor, "B M W"]:
         """The points as tokens."""
-        found: Tensor = self.out(self.points(patches).flatten(1))
+        points = self.points(patches).flatten(1)
+        with torch.autocast(patches.device.type, enabled=False):
+            found: Tensor = self.out(points)
         return found.view(len(patches), self.count, self.width)
 
 
