@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from foresight.core.errors import ForesightError
 from foresight.envs.factories import LIBERO
 from foresight.perception.config import EncoderConfig
+from foresight.policies.chunk.config import Preset
 from foresight.policies.chunk.policy import ChunkFactory
 from foresight.rollout.vector import Start
 from foresight.training.chunk.demonstrations import Demonstrations
@@ -39,7 +40,8 @@ from studies.mistakes.acting import EulerFactory, Unplaced, Unsettled
 from studies.mistakes.learning import OwnGoals, without_statistics
 from studies.mistakes.seeing import CoarseEyes, TimeMeanEyes, TimeMeanFactory
 
-RIGHT, HEAD = "right", "source-head"
+RIGHT = "right"
+HEAD: Preset = "source-head"
 SCALED = FULL_AUGMENTATION.noise
 """Norm of noise on tokens of norm 1, as it was meant."""
 UNSCALED = SCALED * 1408**0.5

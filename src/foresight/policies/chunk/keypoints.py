@@ -57,7 +57,7 @@ class Keypoints(nn.Module):
     def points(self, patches: Float[Tensor, "B P D"]) -> Float[Tensor, "B K 2"]:
         """Where each point is: x to the right and y down, both from -1 to 1."""
         if self.local is not None:
-            picture = patches.mT.unflatten(2, (self.side, self.side))
+            picture = patches.mT.reshape(len(patches), -1, self.side, self.side)
             patches = self.local(picture.contiguous(memory_format=torch.channels_last))
             patches = patches.flatten(2).mT
         weight = self.score(patches).softmax(1).mT
