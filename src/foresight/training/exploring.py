@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
 from foresight.core.observation import Observation
@@ -43,12 +43,18 @@ class ExploringPolicy(BatchPolicy):
         explore: bool = True,
         watch: Stopwatch | None = None,
     ) -> None:
-        self.model, self.explore = model, explore
+        self.model = model
+        self.explore: bool | Bool[Tensor, " N"] = explore
         self.watch = watch or Stopwatch()
         self.cameras = [camera.name for camera in model.config.cameras]
         self.eyes = ObservationEncoder(encoder, model.state, cameras=tuple(self.cameras))
         self.planner = MPCPlanner.of(model, planner, seed)
         self.features: list[Float[Tensor, "N f"]] = []
+
+    def attempt(self, trust: Float[Tensor, " N"], explore: Bool[Tensor, " N"]) -> None:
+        """Give each scene a prior weight of its own, and noise to some of them."""
+        self.planner.trust = trust.to(self.planner.device)
+        self.explore = explore.to(self.planner.device)
 
     def reset_batch(self, observations: Sequence[Observation], seeds: Sequence[int]) -> None:
         """Begin an episode of every scene."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from foresight.core.errors import ForesightError
+from foresight.core.files import late
 from foresight.envs.dmc.protocol import get_protocol
 from foresight.envs.factories import full_id
 from foresight.envs.registry import EnvConfig
@@ -91,6 +92,12 @@ class OnlineConfig:
     """The search while collecting."""
     save_every: int = 8
     """Rounds between two saved states."""
+    trials_every: int = late(0)
+    """Own rounds between two in which half of the episodes try how far to trust the prior, each
+    without noise; 0 for never (`foresight.training.trials`)."""
+    final_trials: int = late(0)
+    """Episodes, part of the steps, in which each trust is tried when all is learned; what earns
+    most is what the model searches with. 0 leaves that to whoever searches."""
 
     @property
     def of_dmc(self) -> bool:
@@ -145,6 +152,11 @@ class OnlineConfig:
                 f"{self.random_episodes} random ones, actions held for {self.repeat} steps, "
                 f"{self.updates} updates per decision and {self.save_every} rounds between two "
                 "saved states is refused: give positive numbers."
+            )
+        if min(self.trials_every, self.final_trials) < 0:
+            raise ForesightError(
+                f"Trials every {self.trials_every} rounds and {self.final_trials} of each trust at "
+                "the end are refused: give at least 0, which is none."
             )
         if self.expert is None and (self.demonstrations or self.relabel):
             raise ForesightError(
