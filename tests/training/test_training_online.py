@@ -214,6 +214,30 @@ def test_the_same_task_is_learned_by_hand_and_by_the_command_line():
     assert (alone.expert, alone.demonstrations, alone.relabel) == (None, 0, 0)
 
 
+def test_pixels_is_a_way_without_anybody_who_knows_more():
+    found = task_config("reacher-easy", way="pixels")
+    assert (found.way, found.expert, found.proprio, found.relabel) == ("pixels", None, False, 0)
+    assert found.length is None and found.demonstrations == 0
+    assert task_config("reacher-easy").way == "taught"
+    assert replace(found, proprio=True).way == "taught"  # the state as a lesson
+
+
+def test_trials_are_part_of_the_steps_and_what_earned_most_stays_with_the_model(tmp_path):
+    alone = dict(expert=None, demonstrations=0, relabel=0.0, proprio=False)
+    config = replace(CONFIG, **alone, steps=9 * 2 * 16, trials_every=2, final_trials=1)
+    model = OnlineTrainer(config, tmp_path).run()
+    log = read_metrics(tmp_path / "model" / "metrics.jsonl")
+    assert [line["steps"] for line in log] == [32 * (i + 1) for i in range(9)]
+    names = [meta.info["policy"] for meta in Dataset.open(tmp_path / "data").metas]
+    assert names[4:10] == ["planner", "planner", "trial:0", "planner", "planner", "planner"]
+    assert sorted(names[12:16]) == ["trial:0", "trial:0.04", "trial:0.2", "trial:alone"]
+    assert len(names) == 18 and len(set(names[16:])) == 2
+    assert log[-1]["trial/alone"] == log[-1]["return"] or "trial/alone" not in log[-1]
+    kept = WorldModel.load(tmp_path / "model").config.trust
+    assert kept is not None and kept == model.config.trust
+    assert not any("expert" in name for name in names)
+
+
 def test_another_seed_is_another_run(learned, tmp_path):
     _, folder = learned
     OnlineTrainer(replace(CONFIG, seed=1), tmp_path).run()
@@ -242,6 +266,8 @@ def test_the_device_reaches_encoder_model_learner_and_planner(tmp_path, monkeypa
 def test_settings_without_sense_are_refused(tmp_path):
     with pytest.raises(ForesightError, match="need an expert"):
         OnlineTrainer(replace(CONFIG, expert=None), tmp_path)
+    with pytest.raises(ForesightError, match="at least 0, which is none"):
+        OnlineTrainer(replace(CONFIG, final_trials=-1), tmp_path)
     with pytest.raises(ForesightError, match="Learning for 0 steps"):
         OnlineTrainer(replace(CONFIG, steps=0), tmp_path)
     with pytest.raises(ForesightError, match="does not fit protocol dmc1000"):

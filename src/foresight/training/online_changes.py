@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from foresight.training.online_config import OnlineConfig
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 class OnlineChanges:
     """What of a task's own settings is to be otherwise; everything else stays."""
 
+    way: Literal["taught", "pixels"] = "taught"
+    """taught: as is best for the task, where there is an expert with its help, and with the robot's
+    state as a lesson; pixels: from pictures and reward alone."""
     steps: int | None = None
     """Environment steps to learn from, if not the task's own number."""
     encoder: str | None = None
@@ -41,6 +44,10 @@ class OnlineChanges:
     """Updates for each decision collected."""
     representation_updates: int | None = None
     """Updates of the first representation phase."""
+    trials_every: int | None = None
+    """Own rounds between two in which some episodes try how far to trust the prior; 0 for never."""
+    final_trials: int | None = None
+    """Episodes in which each trust is tried when all is learned; 0 for none."""
     finetune_updates: int | None = None
     """Updates of the dynamics alone at the end."""
     latent: int | None = None
@@ -61,11 +68,11 @@ class OnlineChanges:
     """Learning rate."""
 
     def applied(self, config: OnlineConfig) -> OnlineConfig:
-        """A task's settings with these changes."""
+        """A task's settings with these changes; those of the way are not among them."""
         given = {
             name: value
             for name, value in ((f.name, getattr(self, f.name)) for f in fields(self))
-            if value is not None
+            if value is not None and name != "way"
         }
         inner = {name: given.pop(name) for name in ("horizon", "batch", "lr") if name in given}
         if given.get("expert") == "none":

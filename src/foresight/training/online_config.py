@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from foresight.core.errors import ForesightError
 from foresight.core.files import late
@@ -13,6 +14,9 @@ from foresight.planning.config import MPCConfig
 from foresight.training.learner_config import LearnerConfig
 
 DMC = "dmc/"
+Way = Literal["taught", "pixels"]
+"""From what an agent learns: an expert's actions or the robot's state, too, or pictures and reward
+alone."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,11 @@ class OnlineConfig:
     def of_dmc(self) -> bool:
         """Whether the task is one of dm_control's."""
         return full_id(self.task).startswith(DMC)
+
+    @property
+    def way(self) -> Way:
+        """From what it is learned, as results name it."""
+        return "taught" if self.expert is not None or self.proprio else "pixels"
 
     @property
     def predicts_ends(self) -> bool:
