@@ -102,7 +102,8 @@ class Collector:
         """
 
         def see(episodes: Sequence[Episode]) -> list[Tensor]:
-            return [each.bfloat16() for each in look(self.encoder, episodes, self.cameras)]
+            seen = look(self.encoder, episodes, self.cameras, shifts=self.config.shifts)
+            return [each.bfloat16() for each in seen]
 
         looking: list[Future[list[Tensor]]] = []
         played: list[list[Episode]] = []
@@ -144,16 +145,19 @@ class Collector:
             spread: of the values, the unit of trust.
             search: if not the usual one.
         """
-        seeds, files = self._seeds(number), FeatureFiles(self.folder, model)
+        seeds, shifts = self._seeds(number), self.config.shifts
+        files = FeatureFiles(self.folder, model, shifts)
         if self.data.holds(seeds):
             features = files.read(number)
             if features is None:
                 shown = self.data.stored(seeds, images=True)
-                features = compressed(model, self.encoder, shown)
+                features = compressed(model, self.encoder, shown, shifts)
                 files.write(number, features)
             return self.data.stored(seeds, images=False), features
         planner, seed = search or self.config.planner, self.config.seed + number
-        policy = ExploringPolicy(model, self.encoder, planner, seed, watch=self.watch)
+        policy = ExploringPolicy(
+            model, self.encoder, planner, seed, watch=self.watch, shifts=shifts
+        )
         if tried:
             usual = self.config.planner.prior_weight or 0.0
             policy.attempt(weights_of(tried, spread, usual), exploring(tried))

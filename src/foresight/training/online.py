@@ -150,6 +150,7 @@ class OnlineTrainer(LearningRun):
             len(spec.action),
             len(spec.state),
             self.model.latent,
+            config.shifts,
         )
         self._resume()
 
@@ -159,9 +160,10 @@ class OnlineTrainer(LearningRun):
         torch.manual_seed(self.config.seed)
         spec, cameras = self.collector.spec, self.collector.cameras
         self.model = build_model(self.config, self.encoder, spec, cameras, rounds)
-        files, state = FeatureFiles(self.folder, self.model), adapter_of(self.model)
+        files = FeatureFiles(self.folder, self.model, self.config.shifts)
+        state = adapter_of(self.model)
         for number, (_, tokens) in enumerate(rounds):
-            parts = [each.split(each.shape[1] // len(cameras), dim=1) for each in tokens]
+            parts = [each.split(each.shape[-2] // len(cameras), dim=-2) for each in tokens]
             files.write(number, [state.compress(part) for part in parts])
         self.model.save(self.checkpoint)  # last: from here on a killed run resumes
 

@@ -96,6 +96,9 @@ class OnlineConfig:
     """The search while collecting."""
     save_every: int = 8
     """Rounds between two saved states."""
+    shifts: int = late(0)
+    """Shifted views of each picture that are encoded, kept and learned from, too
+    (`foresight.training.shifts`); they cost encoding, and memory."""
     trials_every: int = late(0)
     """Own rounds between two in which half of the episodes try how far to trust the prior, each
     without noise; 0 for never (`foresight.training.trials`)."""
@@ -162,10 +165,11 @@ class OnlineConfig:
                 f"{self.updates} updates per decision and {self.save_every} rounds between two "
                 "saved states is refused: give positive numbers."
             )
-        if min(self.trials_every, self.final_trials) < 0:
+        if min(self.trials_every, self.final_trials, self.shifts) < 0:
             raise ForesightError(
-                f"Trials every {self.trials_every} rounds and {self.final_trials} of each trust at "
-                "the end are refused: give at least 0, which is none."
+                f"Trials every {self.trials_every} rounds, {self.final_trials} of each trust at "
+                f"the end and {self.shifts} shifted views are refused: give at least 0, which is "
+                "none."
             )
         if self.expert is None and (self.demonstrations or self.relabel):
             raise ForesightError(
