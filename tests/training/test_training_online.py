@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -206,6 +207,9 @@ def test_the_same_task_is_learned_by_hand_and_by_the_command_line():
     assert task_config("walker-walk", steps=7).steps == 7
     assert task_config("pendulum-swingup").expert is None
     assert OnlineChanges().applied(CONFIG) == CONFIG
+    more = OnlineChanges(traces=0.5, foretold=1.0, pictures=0.1, shifts=2).applied(CONFIG)
+    assert (more.learner.traces, more.learner.foretold, more.learner.pictures) == (0.5, 1.0, 0.1)
+    assert more.shifts == 2 and more.learner.batch == 4
     changes = OnlineChanges(device="cuda", seed=3, latent=64, horizon=5, discount=0.9, members=7)
     found = changes.applied(CONFIG)
     assert (found.device, found.seed, found.latent, found.members) == ("cuda", 3, 64, 7)
@@ -236,6 +240,25 @@ def test_trials_are_part_of_the_steps_and_what_earned_most_stays_with_the_model(
     kept = WorldModel.load(tmp_path / "model").config.trust
     assert kept is not None and kept == model.config.trust
     assert not any("expert" in name for name in names)
+
+
+LESSONS = LearnerConfig(batch=4, foretold=1.0, pictures=1.0, ahead=2, far=3, traces=0.5)
+
+
+def test_shifted_views_and_lessons_go_on_after_a_stop(tmp_path, monkeypatch):
+    """What is read back, or seen again in the frames, is what was seen while it was played."""
+    changes = dict(expert=None, demonstrations=0, relabel=0.0, proprio=False, codec="lossless")
+    config = replace(CONFIG, **changes, learner=LESSONS, shifts=2, trials_every=2, final_trials=1)
+    config = replace(config, steps=9 * 2 * 16)
+    OnlineTrainer(config, tmp_path / "whole").run()
+    monkeypatch.setitem(globals(), "CONFIG", config)
+    interrupted(monkeypatch, tmp_path / "torn", OnlineTrainer, "_report", 6)
+    shutil.rmtree(tmp_path / "torn" / "cache")
+    OnlineTrainer(config, tmp_path / "torn").run()
+    assert content(tmp_path / "torn") == content(tmp_path / "whole")
+    model = WorldModel.load(tmp_path / "whole" / "model")
+    replay = load_replay(model, tmp_path / "whole")
+    assert len(replay.shifted) == 0 and replay.decisions == 9 * 2 * 8
 
 
 def test_another_seed_is_another_run(learned, tmp_path):
