@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +12,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.files import read_json
 from foresight.core.metrics import read_metrics
 from foresight.data.dataset import Dataset
+from foresight.perception.encoder import load_encoder
 from foresight.planning.config import MPCConfig
 from foresight.training import collecting, online
 from foresight.training.learner_config import LearnerConfig
@@ -20,7 +20,7 @@ from foresight.training.learning_run import STATE
 from foresight.training.online import OnlineTrainer
 from foresight.training.online_changes import OnlineChanges
 from foresight.training.online_config import OnlineConfig
-from foresight.training.run_data import load_replay
+from foresight.training.run_data import FeatureFiles, compressed, load_replay
 from foresight.training.task_settings import task_config
 from foresight.worldmodel.model import WorldModel
 
@@ -233,7 +233,8 @@ def test_trials_are_part_of_the_steps_and_what_earned_most_stays_with_the_model(
     log = read_metrics(tmp_path / "model" / "metrics.jsonl")
     assert [line["steps"] for line in log] == [32 * (i + 1) for i in range(9)]
     names = [meta.info["policy"] for meta in Dataset.open(tmp_path / "data").metas]
-    assert names[4:10] == ["planner", "planner", "trial:0", "planner", "planner", "planner"]
+    own = ["planner", "planner", "trial:0", "planner", "planner", "planner"]
+    assert names[2:12] == [*own, "trial:0.04", "planner", "planner", "planner"]
     assert sorted(names[12:16]) == ["trial:0", "trial:0.04", "trial:0.2", "trial:alone"]
     assert len(names) == 18 and len(set(names[16:])) == 2
     assert log[-1]["trial/alone"] == log[-1]["return"] or "trial/alone" not in log[-1]
@@ -246,19 +247,26 @@ LESSONS = LearnerConfig(batch=4, foretold=1.0, pictures=1.0, ahead=2, far=3, tra
 
 
 def test_shifted_views_and_lessons_go_on_after_a_stop(tmp_path, monkeypatch):
-    """What is read back, or seen again in the frames, is what was seen while it was played."""
     changes = dict(expert=None, demonstrations=0, relabel=0.0, proprio=False, codec="lossless")
     config = replace(CONFIG, **changes, learner=LESSONS, shifts=2, trials_every=2, final_trials=1)
     config = replace(config, steps=9 * 2 * 16)
     OnlineTrainer(config, tmp_path / "whole").run()
     monkeypatch.setitem(globals(), "CONFIG", config)
     interrupted(monkeypatch, tmp_path / "torn", OnlineTrainer, "_report", 6)
-    shutil.rmtree(tmp_path / "torn" / "cache")
     OnlineTrainer(config, tmp_path / "torn").run()
     assert content(tmp_path / "torn") == content(tmp_path / "whole")
     model = WorldModel.load(tmp_path / "whole" / "model")
     replay = load_replay(model, tmp_path / "whole")
     assert len(replay.shifted) == 0 and replay.decisions == 9 * 2 * 8
+    # What is seen again in the frames is what was seen while it was played, in every view.
+    played = FeatureFiles(tmp_path / "whole", model, 2).read(4)
+    dataset = Dataset.open(tmp_path / "whole" / "data")
+    shown = [dataset.episode(i) for i, meta in enumerate(dataset.metas) if meta.info["round"] == 4]
+    again = compressed(model, load_encoder(config.encoder), shown, 2)
+    assert [tuple(each.shape[:2]) for each in played] == [(3, 8), (3, 8)]
+    for mine, theirs in zip(played, again, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=0.02, rtol=0.02)
+        assert (mine[0] != mine[1]).any() and (mine[1] != mine[2]).any()
 
 
 def test_another_seed_is_another_run(learned, tmp_path):

@@ -54,7 +54,7 @@ class Learner:
         self.target = copy.deepcopy(self.value)
         if self.target is not None:
             self.target.requires_grad_(False)
-        self.lessons = lessons_of(model, config)
+        self.lessons = lessons_of(model, config, seed)
         self.seeing = those(model.state, self.reward, self.prior, model.proprio, self.lessons)
         self.imagining = those(self.dynamics, self.reward, self.value, model.continuation)
         both = [*self.imagining.parameters(), *self.prior.parameters()]

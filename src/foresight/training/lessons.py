@@ -104,11 +104,13 @@ class Lessons(nn.Module):
         return (replay.features[rows, self.place].to(self.mean) - self.mean) @ self.axes
 
 
-def lessons_of(model: WorldModel, config: LearnerConfig) -> Lessons | None:
-    """The lessons that a configuration asks for; None for none."""
+def lessons_of(model: WorldModel, config: LearnerConfig, seed: int = 0) -> Lessons | None:
+    """The lessons that a configuration asks for, with weights of a seed; None for none."""
     if not config.foretold and not config.pictures:
         return None
-    return Lessons(model, config).to(next(model.parameters()).device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Lessons(model, config).to(next(model.parameters()).device)
 
 
 def _mean(error: Float[Tensor, "B n"], counts: Bool[Tensor, "B _"]) -> Float[Tensor, ""]:
