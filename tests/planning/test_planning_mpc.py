@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from foresight.core.errors import ForesightError
-from foresight.planning.config import MPCConfig
+from foresight.planning.config import ALONE, TRUST, MPCConfig
 from foresight.planning.mpc import MPCPlanner, return_of
 from foresight.planning.objective import GoalDistance, ImaginedReturn
 from foresight.planning.solvers import shift
@@ -159,3 +159,36 @@ def test_planning_does_not_change_with_later_training():
             weight.add_(1.0)
     found.reset(1)
     torch.testing.assert_close(found.act(features), first)
+
+
+@pytest.mark.parametrize(
+    "said, tried, trust", [(None, None, TRUST), (None, 0.7, 0.7), (0.0, 0.7, 0.0), (2, None, 2)]
+)
+def test_the_user_decides_about_trust_and_else_what_the_model_tried(said, tried, trust):
+    model = tiny(trust=tried)
+    assert MPCPlanner.of(model, MPCConfig(**SIZES, prior_weight=said)).trust == trust
+
+
+def test_where_the_prior_acts_alone_nothing_is_searched_for():
+    found, _ = planner(prior_weight=ALONE)
+    action = found.plan(NEAR)
+    torch.testing.assert_close(action, (-NEAR).clamp(-1, 1))
+    assert found.latest is None
+
+
+def test_each_scene_has_its_own_trust_and_noise():
+    model = tiny()
+    z = torch.softmax(torch.randn(1, 8, 4, generator=torch.Generator().manual_seed(1)), 1)
+    z = z.flatten(1).expand(3, -1)
+    config = MPCConfig(**SIZES, prior_weight=0.0)
+    proposed = MPCPlanner.of(model, MPCConfig(**SIZES, prior_weight=ALONE)).plan(z)
+    search = MPCPlanner.of(model, config, seed=3)
+    search.trust = torch.tensor([0.0, ALONE, 0.0])
+    action = search.plan(z, explore=torch.tensor([False, False, True]))
+    torch.testing.assert_close(action[1], proposed[1], atol=0.02, rtol=0)
+    quiet = MPCPlanner.of(model, config, seed=3)
+    quiet.trust = torch.tensor([0.0, ALONE, 0.0])
+    still = quiet.plan(z)
+    torch.testing.assert_close(action[:2], still[:2])
+    assert (action[2] != still[2]).any()
+    assert float((action[0] - proposed[0]).abs().max()) > 0.02

@@ -111,6 +111,17 @@ def test_straying_from_a_proposal_costs_its_mean_square():
         assert float(found[0, sample]) == pytest.approx(naive)
 
 
+def test_each_scene_can_have_its_own_weight_of_straying():
+    torch.manual_seed(0)
+    proposed, actions = torch.rand(3, 4, 2), torch.rand(3, 5, 4, 2)
+    futures = torch.zeros(2, 3, 5, 5, 5)
+    weights = torch.tensor([0.0, 2.0, 7.0])
+    found = NearProposal(proposed, weights).cost(futures, actions)
+    for scene, weight in enumerate(weights.tolist()):
+        alone = NearProposal(proposed, weight).cost(futures, actions)
+        torch.testing.assert_close(found[scene], alone[scene])
+
+
 def test_terms_add_up():
     imagined, actions = futures()
     terms = [Effort(2.0), Disagreement(0.1)]

@@ -12,6 +12,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.files import read_json
 from foresight.core.metrics import read_metrics
 from foresight.data.dataset import Dataset
+from foresight.perception.encoder import load_encoder
 from foresight.planning.config import MPCConfig
 from foresight.training import collecting, online
 from foresight.training.learner_config import LearnerConfig
@@ -19,7 +20,7 @@ from foresight.training.learning_run import STATE
 from foresight.training.online import OnlineTrainer
 from foresight.training.online_changes import OnlineChanges
 from foresight.training.online_config import OnlineConfig
-from foresight.training.run_data import load_replay
+from foresight.training.run_data import FeatureFiles, compressed, load_replay
 from foresight.training.task_settings import task_config
 from foresight.worldmodel.model import WorldModel
 
@@ -206,12 +207,66 @@ def test_the_same_task_is_learned_by_hand_and_by_the_command_line():
     assert task_config("walker-walk", steps=7).steps == 7
     assert task_config("pendulum-swingup").expert is None
     assert OnlineChanges().applied(CONFIG) == CONFIG
+    more = OnlineChanges(traces=0.5, foretold=1.0, pictures=0.1, shifts=2).applied(CONFIG)
+    assert (more.learner.traces, more.learner.foretold, more.learner.pictures) == (0.5, 1.0, 0.1)
+    assert more.shifts == 2 and more.learner.batch == 4
     changes = OnlineChanges(device="cuda", seed=3, latent=64, horizon=5, discount=0.9, members=7)
     found = changes.applied(CONFIG)
     assert (found.device, found.seed, found.latent, found.members) == ("cuda", 3, 64, 7)
     assert (found.learner.horizon, found.learner.batch, found.discount) == (5, 4, 0.9)
     alone = OnlineChanges(expert="none").applied(CONFIG)
     assert (alone.expert, alone.demonstrations, alone.relabel) == (None, 0, 0)
+
+
+def test_pixels_is_a_way_without_anybody_who_knows_more():
+    found = task_config("reacher-easy", way="pixels")
+    assert (found.way, found.expert, found.proprio, found.relabel) == ("pixels", None, False, 0)
+    assert found.length is None and found.demonstrations == 0
+    assert task_config("reacher-easy").way == "taught"
+    assert replace(found, proprio=True).way == "taught"  # the state as a lesson
+
+
+def test_trials_are_part_of_the_steps_and_what_earned_most_stays_with_the_model(tmp_path):
+    alone = dict(expert=None, demonstrations=0, relabel=0.0, proprio=False)
+    config = replace(CONFIG, **alone, steps=9 * 2 * 16, trials_every=2, final_trials=1)
+    model = OnlineTrainer(config, tmp_path).run()
+    log = read_metrics(tmp_path / "model" / "metrics.jsonl")
+    assert [line["steps"] for line in log] == [32 * (i + 1) for i in range(9)]
+    names = [meta.info["policy"] for meta in Dataset.open(tmp_path / "data").metas]
+    own = ["planner", "planner", "trial:0", "planner", "planner", "planner"]
+    assert names[2:12] == [*own, "trial:0.04", "planner", "planner", "planner"]
+    assert sorted(names[12:16]) == ["trial:0", "trial:0.04", "trial:0.2", "trial:alone"]
+    assert len(names) == 18 and len(set(names[16:])) == 2
+    assert log[-1]["trial/alone"] == log[-1]["return"] or "trial/alone" not in log[-1]
+    kept = WorldModel.load(tmp_path / "model").config.trust
+    assert kept is not None and kept == model.config.trust
+    assert not any("expert" in name for name in names)
+
+
+LESSONS = LearnerConfig(batch=4, foretold=1.0, pictures=1.0, ahead=2, far=3, traces=0.5)
+
+
+def test_shifted_views_and_lessons_go_on_after_a_stop(tmp_path, monkeypatch):
+    changes = dict(expert=None, demonstrations=0, relabel=0.0, proprio=False, codec="lossless")
+    config = replace(CONFIG, **changes, learner=LESSONS, shifts=2, trials_every=2, final_trials=1)
+    config = replace(config, steps=9 * 2 * 16)
+    OnlineTrainer(config, tmp_path / "whole").run()
+    monkeypatch.setitem(globals(), "CONFIG", config)
+    interrupted(monkeypatch, tmp_path / "torn", OnlineTrainer, "_report", 6)
+    OnlineTrainer(config, tmp_path / "torn").run()
+    assert content(tmp_path / "torn") == content(tmp_path / "whole")
+    model = WorldModel.load(tmp_path / "whole" / "model")
+    replay = load_replay(model, tmp_path / "whole")
+    assert len(replay.shifted) == 0 and replay.decisions == 9 * 2 * 8
+    # What is seen again in the frames is what was seen while it was played, in every view.
+    played = FeatureFiles(tmp_path / "whole", model, 2).read(4)
+    dataset = Dataset.open(tmp_path / "whole" / "data")
+    shown = [dataset.episode(i) for i, meta in enumerate(dataset.metas) if meta.info["round"] == 4]
+    again = compressed(model, load_encoder(config.encoder), shown, 2)
+    assert [tuple(each.shape[:2]) for each in played] == [(3, 8), (3, 8)]
+    for mine, theirs in zip(played, again, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=0.02, rtol=0.02)
+        assert (mine[0] != mine[1]).any() and (mine[1] != mine[2]).any()
 
 
 def test_another_seed_is_another_run(learned, tmp_path):
@@ -242,6 +297,8 @@ def test_the_device_reaches_encoder_model_learner_and_planner(tmp_path, monkeypa
 def test_settings_without_sense_are_refused(tmp_path):
     with pytest.raises(ForesightError, match="need an expert"):
         OnlineTrainer(replace(CONFIG, expert=None), tmp_path)
+    with pytest.raises(ForesightError, match="at least 0, which is none"):
+        OnlineTrainer(replace(CONFIG, final_trials=-1), tmp_path)
     with pytest.raises(ForesightError, match="Learning for 0 steps"):
         OnlineTrainer(replace(CONFIG, steps=0), tmp_path)
     with pytest.raises(ForesightError, match="does not fit protocol dmc1000"):

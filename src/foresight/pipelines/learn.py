@@ -28,13 +28,13 @@ from foresight.evaluation.statistics import Row
 from foresight.pipelines import teach as teach_play
 from foresight.pipelines.demonstrations import TeachConfig, demonstrator_of, inverse_rows
 from foresight.pipelines.demonstrations import presets as teach_presets
-from foresight.planning.config import MPCConfig
+from foresight.planning.config import ALONE, MPCConfig
 from foresight.policies.mpc import MPCFactory
 from foresight.policies.taught import TaughtConfig
 from foresight.report.run_page import film_path, road_page, save_films
 from foresight.training.online import OnlineTrainer
 from foresight.training.online_changes import OnlineChanges
-from foresight.training.online_config import OnlineConfig
+from foresight.training.online_config import OnlineConfig, Way
 from foresight.training.task_settings import folder_name, settings_of, task_name
 
 DEMO_STEPS = 80_000
@@ -118,14 +118,16 @@ def road_config(task: str, preset: str) -> LearnConfig:
     return replace(sizes, online=online, show=online.expert is not None)
 
 
-def online_of(config: LearnConfig, task: str) -> OnlineConfig:
+def online_of(config: LearnConfig, task: str, way: Way = "taught") -> OnlineConfig:
     """How a task is learned: with its own settings, or in a smoke run with its expert alone.
 
     Raises:
         ForesightError: there is no such task.
     """
-    name, own = task_name(task), dict(settings_of(task))
-    if config.steps is not None:
+    name, own = task_name(task), dict(settings_of(task, way))
+    if config.steps is not None and way == "pixels":
+        own |= {"random_episodes": config.online.random_episodes, "final_trials": 1}
+    elif config.steps is not None:
         led = min(config.online.demonstrations, own.get("demonstrations", 48))
         own = {"expert": own.get("expert", "oracle"), "demonstrations": led}
     return replace(config.online, task=name, **own)
@@ -154,11 +156,10 @@ def learn_task(config: LearnConfig, folder: Path, workers: int = 1) -> list[Row]
     """Learn one task in ``folder`` and measure it; a killed run goes on where it was.
 
     Returns:
-        Rows of the agent (condition ``mpc``), of its rival (``inverse-model``) if that is asked
-        for, of the baselines, the learning curve, wall seconds of each stage and the peak memory.
-
-    Raises:
-        ForesightError: whatever a stage has to say about its input.
+        Rows of the agent (condition ``mpc``; learned from pixels ``mpc-pixels``, and beside it
+        ``prior-pixels``, its action prior without a search), of its rival (``inverse-model``) if
+        that is asked for, of the baselines, the learning curve, what each trust earned along it,
+        wall seconds of each stage and the peak memory.
     """
     if config.inverse:
         demonstrator_of(task_name(config.online.task))  # refused now, not after hours of learning
@@ -177,7 +178,7 @@ def learn_task(config: LearnConfig, folder: Path, workers: int = 1) -> list[Row]
             rows += _rival_rows(config, trial, folder, book)
     rows += paired_baselines(trial, config.baselines, book)
     log = read_metrics(folder / "model" / "metrics.jsonl")
-    rows += _curve(task, log)
+    rows += _curve(task, log) + _trial_rows(task, log)
     # Learning keeps its own count, through all processes of a run that was stopped.
     parts = {f"learn-{name}": float(log[-1][f"seconds/{name}"]) for name in ("collect", "learn")}
     seconds = {"learn": sum(parts.values()), **parts}
@@ -212,12 +213,16 @@ def _agent_rows(
     online = config.online
     model = str(folder / "model")
     factory = MPCFactory(model, config.planner, online.encoder, online.device)
+    prior = replace(factory, search=replace(config.planner, prior_weight=ALONE))
     filmed = config.film if online.of_dmc else 0  # others need not have a camera for that
     films = {seed: f"mpc-seed-{seed}" for seed in range(filmed)}
     unfilmed = [s for s, film in films.items() if not film_path(folder, film).exists()]
-    agent = assess_policy(trial, "mpc", factory, book, film=unfilmed)
+    name = "mpc" if online.way == "taught" else f"mpc-{online.way}"
+    agent = assess_policy(trial, name, factory, book, film=unfilmed)
     save_films(folder, {films[seed]: frames for seed, frames in agent.films.items()})
-    return agent.rows
+    if online.way == "taught":
+        return agent.rows
+    return agent.rows + assess_policy(trial, f"prior-{online.way}", prior, book).rows
 
 
 def _rival_rows(
@@ -296,7 +301,7 @@ def to_learn(
         ForesightError: there is no such task.
     """
     names = [task_name(task) for task in tasks] or MEASURED_TASKS
-    return {name: changes.applied(online_of(config, name)) for name in names}
+    return {name: changes.applied(online_of(config, name, changes.way)) for name in names}
 
 
 def _first_seconds(path: Path, seconds: dict[str, float]) -> dict[str, float]:
@@ -306,6 +311,16 @@ def _first_seconds(path: Path, seconds: dict[str, float]) -> dict[str, float]:
     if found != kept:
         write_json(path, found)
     return found
+
+
+def _trial_rows(task: str, log: list[Row]) -> list[Row]:
+    """What each trust earned along the steps, one number for each round in which it was tried."""
+    return [
+        {"measure": name.replace("/", ":"), "task": task, "steps": line["steps"], "value": value}
+        for line in log
+        for name, value in line.items()
+        if name.startswith("trial/")
+    ]
 
 
 def _curve(task: str, log: list[Row]) -> list[Row]:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+TRUST = 5.0
+"""`MPCConfig.prior_weight` where neither the user nor the model says anything."""
+ALONE = 1e9
+"""From this `MPCConfig.prior_weight` on the prior acts alone, and nothing is searched for."""
+
 
 @dataclass(frozen=True)
 class MPCConfig:
@@ -32,10 +37,11 @@ class MPCConfig:
     """Least deviation of later samples, in the same units."""
     uncertainty_penalty: float = 0.0
     """Weight of the ensemble's disagreement in the cost; below 0 it is sought instead."""
-    prior_weight: float = 5.0
+    prior_weight: float | None = None
     """Return that a plan has to promise for leaving the prior's proposal by half the action range
-    throughout. A search finds where imagination errs in the right direction; see
-    `foresight.planning.objective.NearProposal`."""
+    throughout, also called trust. A search finds where imagination errs in the right direction; see
+    `foresight.planning.objective.NearProposal`. If not given, what earned most when the model tried
+    several, and 5 for a model that never did."""
     solver: Literal["mppi", "cem", "icem", "shooting"] = "mppi"
     """mppi weights by cost, cem refits to the best, icem adds coloured noise and reuses elites,
     shooting draws once."""

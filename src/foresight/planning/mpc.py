@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
 from foresight.core.thread_pool import run_alone
 from foresight.perception.encoder import default_dtype
-from foresight.planning.config import MPCConfig
+from foresight.planning.config import ALONE, TRUST, MPCConfig
 from foresight.planning.fast import fast
 from foresight.planning.objective import (
     Disagreement,
@@ -54,6 +54,10 @@ class MPCPlanner:
         seed: of the random stream, the configuration's if not given.
         device: where the search runs.
         model: that features are read with, for `act`.
+
+    Attributes:
+        trust: the weight of nearness to the proposal, of all scenes or ``[B]`` of each; at first as
+            the configuration says, else as the model's trials do, else `TRUST`.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class MPCPlanner:
         self.device = device or torch.device("cpu")
         self.propose = propose
         self._model = model
+        self.trust: float | Float[Tensor, " B"] = _trust(config, model)
         high = torch.ones(actions, device=self.device)
         self._drawn = None
         if propose is not None:
@@ -136,7 +141,9 @@ class MPCPlanner:
         if seed is not None:
             self.solver.seed(seed)
 
-    def act(self, features: Float[Tensor, "B F"], explore: bool = False) -> Float[Tensor, "B A"]:
+    def act(
+        self, features: Float[Tensor, "B F"], explore: bool | Bool[Tensor, " B"] = False
+    ) -> Float[Tensor, "B A"]:
         """The next decision of every scene, from stacked features; see `plan`."""
 
         @torch.inference_mode()
@@ -149,14 +156,14 @@ class MPCPlanner:
         self,
         z: Float[Tensor, "B Z"],
         terms: Sequence[Term] | None = None,
-        explore: bool = False,
+        explore: bool | Bool[Tensor, " B"] = False,
     ) -> Float[Tensor, "B A"]:
         """The next decision of every scene, in [-1, 1].
 
         Args:
             z: present states.
             terms: what this plan is judged by, the planner's own if not given.
-            explore: add noise as wide as the search is still unsure.
+            explore: add noise as wide as the search is still unsure, to all scenes or to some.
         """
 
         @torch.inference_mode()
@@ -181,15 +188,17 @@ class MPCPlanner:
             return run_alone(decide)
         return decide()
 
-    def _plan(self, z: Tensor, terms: Sequence[Term] | None, explore: bool) -> Tensor:
+    def _plan(
+        self, z: Tensor, terms: Sequence[Term] | None, explore: bool | Bool[Tensor, " B"]
+    ) -> Tensor:
         on = None if self.last is None else shift(self.last)
         judged = list(self.terms if terms is None else terms)
         proposed = self._propose(z)
-        if not judged and proposed is not None:
+        if proposed is not None and (not judged or _all_alone(self.trust)):
             self.now, self.last = z, proposed
             return proposed[:, 0].float()
-        if proposed is not None and self.config.prior_weight:
-            judged.append(NearProposal(proposed, self.config.prior_weight))
+        if proposed is not None and self._trusting:
+            judged.append(NearProposal(proposed, self.trust))
         if self.config.uncertainty_penalty:
             judged.append(Disagreement(self.config.uncertainty_penalty))
         starts = {"last": on, "proposal": proposed, "none": None}
@@ -200,11 +209,18 @@ class MPCPlanner:
             return self._fallback(error, z, on, proposed)
         self.last = self.latest.actions
         action = self.last[:, 0].float()
-        if explore:
+        if isinstance(explore, Tensor) or explore:
             width = self.latest.trace[-1].deviation[:, 0].float()
+            if isinstance(explore, Tensor):
+                width = width * explore[:, None]
             noise = torch.randn(action.shape, generator=self._generator, device=self.device)
             action = (action + width * noise).clamp(-1, 1)
         return action
+
+    @property
+    def _trusting(self) -> bool:
+        """Whether leaving the proposal costs anything in any scene."""
+        return isinstance(self.trust, Tensor) or self.trust > 0
 
     @property
     def _generator(self) -> torch.Generator:
@@ -214,7 +230,7 @@ class MPCPlanner:
     def _propose(self, z: Tensor) -> Float[Tensor, "B H A"] | None:
         """Draw the prior's candidates; the way of the one without noise."""
         config = self.config
-        wanted = config.prior_samples or config.prior_weight or config.start == "proposal"
+        wanted = config.prior_samples or self._trusting or config.start == "proposal"
         if self._drawn is None or not wanted:
             return None
         count = max(1, config.prior_samples)
@@ -259,11 +275,29 @@ class _Drawn:
         return self.candidates[:, :count]
 
 
+def _trust(config: MPCConfig, model: WorldModel | None) -> float:
+    """What the user says, else what the model tried, else what does well where nobody tried."""
+    if config.prior_weight is not None:
+        return config.prior_weight
+    tried = None if model is None else model.config.trust
+    return TRUST if tried is None else tried
+
+
+def _all_alone(trust: float | Tensor) -> bool:
+    return not isinstance(trust, Tensor) and trust >= ALONE
+
+
 def return_of(model: WorldModel) -> ImaginedReturn:
     """The return that a model imagines: rewards, the value at the end, and whether it goes on."""
     goes_on = None if model.continuation is None else model.continuation.probability
     value = None if model.value is None else model.value_of
+    return ImaginedReturn(model.reward_of, value, model.config.discount, goes_on, unit_of(model))
+
+
+def unit_of(model: WorldModel) -> float:
+    """What a return is multiplied by, so that prior weight and temperature mean the same anywhere.
+
+    They are made for rewards of up to 1 a step.
+    """
     config = model.config
-    # Prior weight and temperature are made for rewards of up to 1 a step.
-    weight = config.repeat / max(map(abs, config.rewards)) if config.rewards else 1.0
-    return ImaginedReturn(model.reward_of, value, config.discount, goes_on, weight)
+    return config.repeat / max(map(abs, config.rewards)) if config.rewards else 1.0

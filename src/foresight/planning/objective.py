@@ -187,11 +187,14 @@ class NearProposal:
 
     Args:
         proposed: a*, in [-1, 1].
-        weight: w.
+        weight: w, of all scenes or ``[B]`` of each.
     """
 
-    def __init__(self, proposed: Float[Tensor, "B H A"], weight: float) -> None:
-        self.proposed, self.weight = proposed, weight
+    def __init__(
+        self, proposed: Float[Tensor, "B H A"], weight: float | Float[Tensor, " B"]
+    ) -> None:
+        self.proposed = proposed
+        self.weight = weight[:, None] if isinstance(weight, Tensor) else weight
 
     def cost(
         self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]

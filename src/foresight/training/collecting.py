@@ -19,6 +19,7 @@ from foresight.core.stopwatch import Stopwatch
 from foresight.core.thread_pool import lane_pool
 from foresight.envs.registry import limit_of
 from foresight.perception.encoder import Encoder
+from foresight.planning.config import MPCConfig
 from foresight.policies.registry import NamedPolicy, make_policy
 from foresight.rollout.run import seeded
 from foresight.rollout.vector import VectorRollout
@@ -31,6 +32,7 @@ from foresight.training.run_data import (
     look,
     with_expert_column,
 )
+from foresight.training.trials import exploring, name_of, weights_of
 from foresight.worldmodel.model import WorldModel
 
 FIRST_SEED = 1_000_000
@@ -100,7 +102,8 @@ class Collector:
         """
 
         def see(episodes: Sequence[Episode]) -> list[Tensor]:
-            return [each.bfloat16() for each in look(self.encoder, episodes, self.cameras)]
+            seen = look(self.encoder, episodes, self.cameras, shifts=self.config.shifts)
+            return [each.bfloat16() for each in seen]
 
         looking: list[Future[list[Tensor]]] = []
         played: list[list[Episode]] = []
@@ -111,7 +114,8 @@ class Collector:
                 episodes = self.data.stored(seeds, images=True)
             else:
                 name = self._unseeing(number)
-                episodes = self._play(number, name, self._made(name))
+                names = [name] * self.config.parallel
+                episodes = self._play(number, names, self._made(name))
                 self.data.add(episodes)
             with self.watch.stage("encode"):
                 for last in looking[-1:]:
@@ -123,19 +127,42 @@ class Collector:
         self.data.flush()
         return list(zip(played, tokens, strict=True))
 
-    def collect(self, number: int, model: WorldModel) -> Round:
-        """A round that the agent plays, or one that was played before, with its features."""
-        seeds, files = self._seeds(number), FeatureFiles(self.folder, model)
+    def collect(
+        self,
+        number: int,
+        model: WorldModel,
+        tried: Sequence[int | None] = (),
+        spread: float = 1.0,
+        search: MPCConfig | None = None,
+    ) -> Round:
+        """A round that the agent plays, or one that was played before, with its features.
+
+        Args:
+            number: of the round.
+            model: acts.
+            tried: the trust that each scene tries (`foresight.training.trials`); all explore if
+                empty.
+            spread: of the values, the unit of trust.
+            search: if not the usual one.
+        """
+        seeds, shifts = self._seeds(number), self.config.shifts
+        files = FeatureFiles(self.folder, model, shifts)
         if self.data.holds(seeds):
             features = files.read(number)
             if features is None:
                 shown = self.data.stored(seeds, images=True)
-                features = compressed(model, self.encoder, shown)
+                features = compressed(model, self.encoder, shown, shifts)
                 files.write(number, features)
             return self.data.stored(seeds, images=False), features
-        planner, seed = self.config.planner, self.config.seed + number
-        policy = ExploringPolicy(model, self.encoder, planner, seed, watch=self.watch)
-        episodes = self._play(number, "planner", policy)
+        planner, seed = search or self.config.planner, self.config.seed + number
+        policy = ExploringPolicy(
+            model, self.encoder, planner, seed, watch=self.watch, shifts=shifts
+        )
+        if tried:
+            usual = self.config.planner.prior_weight or 0.0
+            policy.attempt(weights_of(tried, spread, usual), exploring(tried))
+        names = [name_of(each) for each in tried or [None] * self.config.parallel]
+        episodes = self._play(number, names, policy)
         features = policy.episodes([len(episode) for episode in episodes])
         # First: what the dataset holds has been seen, in the same batches as when it was played.
         files.write(number, features)
@@ -147,13 +174,14 @@ class Collector:
         return range(first, first + self.config.parallel)
 
     def _play(
-        self, number: int, name: str, policies: BatchPolicy | Sequence[Policy]
+        self, number: int, names: Sequence[str], policies: BatchPolicy | Sequence[Policy]
     ) -> list[Episode]:
         seeds = self._seeds(number)
         self.rollout.experts = self._experts if self._asks(number) else []
         with seeded(seeds[0]):
             played = self.rollout.run(policies, seeds)
-        return [labelled(episode, number, name) for episode in played]
+        pairs = zip(played, names, strict=True)
+        return [labelled(episode, number, name) for episode, name in pairs]
 
     def _unseeing(self, number: int) -> str:
         """Who acts in a round of the beginning: noise, or the expert with noise."""

@@ -14,7 +14,9 @@ from foresight.core.errors import ForesightError
 from foresight.perception.encoder import default_dtype
 from foresight.training.learner_config import LearnerConfig
 from foresight.training.learning_parts import learning_parts, those
+from foresight.training.lessons import lessons_of
 from foresight.training.replay import Replay, Windows
+from foresight.training.value_targets import traced
 from foresight.worldmodel.dynamics.ensemble import clip_gradients
 from foresight.worldmodel.dynamics.simnorm import GROUP
 from foresight.worldmodel.heads.scalar import ScalarHead
@@ -52,7 +54,8 @@ class Learner:
         self.target = copy.deepcopy(self.value)
         if self.target is not None:
             self.target.requires_grad_(False)
-        self.seeing = those(model.state, self.reward, self.prior, model.proprio)
+        self.lessons = lessons_of(model, config, seed)
+        self.seeing = those(model.state, self.reward, self.prior, model.proprio, self.lessons)
         self.imagining = those(self.dynamics, self.reward, self.value, model.continuation)
         both = [*self.imagining.parameters(), *self.prior.parameters()]
         self.optimizer = torch.optim.Adam(both, lr=config.lr, fused=True)
@@ -78,6 +81,8 @@ class Learner:
         """
         config, logs = self.config, {}
         self.model.train()
+        if self.lessons is not None:
+            self.lessons.fit(replay)
         optimizer = torch.optim.AdamW(
             self.seeing.parameters(), weight_decay=config.weight_decay, fused=True
         )
@@ -113,6 +118,8 @@ class Learner:
                 logs["imitation"] = config.imitation * error
             if model.proprio is not None:
                 logs["proprio"] = config.proprio * model.proprio.loss(z, windows.proprio)
+            if self.lessons is not None:
+                logs |= self.lessons.losses(z, replay, windows.rows.cpu())
         loss = torch.stack(list(logs.values())).sum()
         self._backward(loss, self.seeing, optimizer, "representation update", number)
         optimizer.step()
@@ -314,7 +321,7 @@ class Learner:
     ) -> Float[Tensor, "E B H"] | None:
         """Rewards, and the lower of two target values, drawn at random, at an action of the prior.
 
-        None without values.
+        With `traces` later rewards of the window count, too. None without values.
         """
         if self.target is None:
             return None
@@ -322,7 +329,7 @@ class Learner:
         action, _ = self.prior.sample(z, self.noise)
         pair = random.choice(self.target.members, 2, replace=False)
         ahead = self.target(z, action)[torch.from_numpy(pair)].amin(0).float()
-        return windows.rewards + self.model.config.discount * ~windows.ended * ahead
+        return traced(windows, ahead, self.model.config.discount, self.config.traces)
 
     def _prior_loss(
         self, states: Float[Tensor, "E B H+1 Z"], windows: Windows

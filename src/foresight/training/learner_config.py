@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from foresight.core.files import late
+
 
 @dataclass(frozen=True)
 class LearnerConfig:
@@ -53,6 +55,18 @@ class LearnerConfig:
     """Share by which the target values move in every update."""
     clip: float = 20.0
     """Largest gradient norm."""
+    traces: float = late(0.0)
+    """λ of the value targets: how much further rewards of a window count beside the value of the
+    next state (TD(λ); Sutton 1988). 0 is one decision, 1 as many as the window has."""
+    foretold: float = late(0.0)
+    """Weight of rewards to come, read off single states in representation updates."""
+    pictures: float = late(0.0)
+    """Weight of what the frozen encoder sees, now and `ahead` decisions later, read off single
+    states in representation updates."""
+    ahead: int = late(4)
+    """Decisions ahead, under the actions that were taken, in these two."""
+    far: int = late(20)
+    """Decisions whose discounted reward is foretold without knowing the actions."""
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,8 @@ class LearningRun:
         self.model.load_state_dict(state.part("model"))
         if learner.target is not None:
             learner.target.load_state_dict(state.part("target"))
+        if learner.lessons is not None:
+            learner.lessons.load_state_dict(state.part("lessons"))
         learner.scale = state.part("learner")["scale"]
         state.restore(learner.optimizer)
         self.rounds, learner.updates, learner.phases = (
@@ -111,6 +113,7 @@ class LearningRun:
         parts = {
             "model": self.model.state_dict(),
             "target": {} if learner.target is None else learner.target.state_dict(),
+            "lessons": {} if learner.lessons is None else learner.lessons.state_dict(),
             "learner": {"scale": learner.scale},
         }
         counts = {"rounds": self.rounds, "updates": learner.updates, "phases": learner.phases}

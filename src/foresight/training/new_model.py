@@ -43,9 +43,12 @@ def build_model(
         encoder: what the tokens are of.
         spec: of the robot.
         cameras: those that are seen, in order; their tokens are side by side.
-        rounds: episodes, and the tokens of their observations ``[T, P, D]``.
+        rounds: episodes, and the tokens of their observations ``[T, P, D]``, or of all views of
+            them ``[V, T, P, D]``, of which the first counts.
     """
-    seen = [tokens for _, several in rounds for tokens in several]
+    seen = [
+        tokens[0] if tokens.ndim == 4 else tokens for _, several in rounds for tokens in several
+    ]
     states = [episode.state for episodes, _ in rounds for episode in episodes]
     every = max(1, sum(map(len, seen)) // AXES_PICTURES)
     chosen = torch.cat([tokens[::every] for tokens in seen])

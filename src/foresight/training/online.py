@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,6 +12,8 @@ import torch
 from foresight.core.episode import Episode
 from foresight.core.progress import track
 from foresight.perception.encoder import Encoder, load_encoder
+from foresight.planning.config import MPCConfig
+from foresight.planning.mpc import unit_of
 from foresight.training.collecting import Collector
 from foresight.training.learner import Learner
 from foresight.training.learning_run import LearningRun
@@ -18,6 +21,7 @@ from foresight.training.new_model import build_model
 from foresight.training.online_config import OnlineConfig
 from foresight.training.replay import Replay
 from foresight.training.run_data import MODEL, FeatureFiles, adapter_of, remember
+from foresight.training.trials import TrustTrials, earned, weight_of
 from foresight.worldmodel.model import WorldModel
 
 MEASURE_EVERY = 4
@@ -49,6 +53,7 @@ class OnlineTrainer(LearningRun):
     ) -> None:
         config.check()
         self.config, self.folder = config, Path(folder)
+        self.trials = TrustTrials(config.parallel, config.trials_every, config.final_trials)
         self.on_round = on_round
         self.encoder: Encoder = load_encoder(config.encoder, config.device)
         super().__init__(self.folder / MODEL, config, self.encoder)
@@ -69,13 +74,18 @@ class OnlineTrainer(LearningRun):
             self._begin()
             for number in self._numbers():
                 self._round(number)
+            self._try_trusts()
         self._write_identity(finished=True)
         return self.model.eval()
 
     def _round(self, number: int) -> None:
         since = len(self.replay)
+        own = number - self.collector.first_rounds
+        tried = self.trials.while_learning(own) if own >= 0 else []
         with self.watch.stage("collect"):
-            episodes, features = self.collector.collect(number, self.model.eval())
+            episodes, features = self.collector.collect(
+                number, self.model.eval(), tried, self._spread
+            )
             self.model.train()
         with self.watch.stage("learn"), self._alone():
             remember(self.replay, self.model, episodes, features)
@@ -90,7 +100,7 @@ class OnlineTrainer(LearningRun):
     @property
     def _expected(self) -> int:
         """Rounds, if no episode ends early."""
-        return -(-self.config.steps // (self._round_decisions * self.config.repeat))
+        return -(-self._steps_to_learn // (self._round_decisions * self.config.repeat))
 
     @property
     def _round_decisions(self) -> int:
@@ -98,7 +108,19 @@ class OnlineTrainer(LearningRun):
 
     @property
     def _over(self) -> bool:
-        return self.steps >= self.config.steps
+        return self.steps >= self._steps_to_learn
+
+    @property
+    def _steps_to_learn(self) -> int:
+        """Those that are not kept for the final trials."""
+        return self.config.steps - sum(self.trials.rounds) * (
+            self._round_decisions * self.config.repeat
+        )
+
+    @property
+    def _spread(self) -> float:
+        """Of the values, in which trust is counted, in the planner's units."""
+        return float(self.learner.scale) * unit_of(self.model)
 
     def _numbers(self) -> Iterator[int]:
         """Rounds that are still to be lived, as long as there are steps left."""
@@ -128,6 +150,7 @@ class OnlineTrainer(LearningRun):
             len(spec.action),
             len(spec.state),
             self.model.latent,
+            config.shifts,
         )
         self._resume()
 
@@ -137,9 +160,10 @@ class OnlineTrainer(LearningRun):
         torch.manual_seed(self.config.seed)
         spec, cameras = self.collector.spec, self.collector.cameras
         self.model = build_model(self.config, self.encoder, spec, cameras, rounds)
-        files, state = FeatureFiles(self.folder, self.model), adapter_of(self.model)
+        files = FeatureFiles(self.folder, self.model, self.config.shifts)
+        state = adapter_of(self.model)
         for number, (_, tokens) in enumerate(rounds):
-            parts = [each.split(each.shape[1] // len(cameras), dim=1) for each in tokens]
+            parts = [each.split(each.shape[-2] // len(cameras), dim=-2) for each in tokens]
             files.write(number, [state.compress(part) for part in parts])
         self.model.save(self.checkpoint)  # last: from here on a killed run resumes
 
@@ -188,7 +212,32 @@ class OnlineTrainer(LearningRun):
     def _report(self, episodes: Sequence[Episode], logs: dict[str, float]) -> None:
         returns = [episode.return_ for episode in episodes]
         values = {"steps": self.steps, "return": sum(returns) / len(returns), **logs}
+        values |= earned(episodes)
+        if self.trials.every:
+            values["value-spread"] = float(self.learner.scale)
         self.log.write(self.rounds, **values, **self.watch.numbers())
+
+    # --- trust ---------------------------------------------------------------------------------
+
+    def _try_trusts(self) -> None:
+        """Let the finished agent find out how far to trust its prior; the model keeps that."""
+        trials, steps = self.trials, self.steps
+        if not trials.final or self.model.value is None:
+            return
+        for index in range(sum(trials.rounds)):
+            number, tried = self.rounds + index, trials.at_the_end(index)
+            with self.watch.stage("collect"):
+                episodes, _ = self.collector.collect(
+                    number, self.model.eval(), tried, self._spread, MPCConfig()
+                )
+            trials.add(tried, episodes)
+            steps += sum(map(len, episodes)) * self.config.repeat
+            returns = [episode.return_ for episode in episodes]
+            values = {"steps": steps, "return": sum(returns) / len(returns), **earned(episodes)}
+            self.log.write(number + 1, **values, **self.watch.numbers())
+        best = weight_of(trials.ranked()[0], self._spread)
+        self.model.config = replace(self.model.config, trust=best)
+        self.model.save(self.checkpoint)
 
     def _resume(self) -> None:
         if self._restore():

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from foresight.training.online_config import OnlineConfig
+
+
+OF_LEARNER = ("horizon", "batch", "lr", "traces", "foretold", "pictures")
+"""Settings that are the learner's own."""
 
 
 @dataclass(frozen=True)
 class OnlineChanges:
     """What of a task's own settings is to be otherwise; everything else stays."""
 
+    way: Literal["taught", "pixels"] = "taught"
+    """taught: as is best for the task, where there is an expert with its help, and with the robot's
+    state as a lesson; pixels: from pictures and reward alone."""
     steps: int | None = None
     """Environment steps to learn from, if not the task's own number."""
     encoder: str | None = None
@@ -41,6 +48,12 @@ class OnlineChanges:
     """Updates for each decision collected."""
     representation_updates: int | None = None
     """Updates of the first representation phase."""
+    shifts: int | None = None
+    """Shifted views of each picture that are learned from, too."""
+    trials_every: int | None = None
+    """Own rounds between two in which some episodes try how far to trust the prior; 0 for never."""
+    final_trials: int | None = None
+    """Episodes in which each trust is tried when all is learned; 0 for none."""
     finetune_updates: int | None = None
     """Updates of the dynamics alone at the end."""
     latent: int | None = None
@@ -59,15 +72,21 @@ class OnlineChanges:
     """Windows per member and update."""
     lr: float | None = None
     """Learning rate."""
+    traces: float | None = None
+    """λ of the value targets: how much the later rewards of a window count."""
+    foretold: float | None = None
+    """Weight of rewards to come, as a lesson for the state."""
+    pictures: float | None = None
+    """Weight of what the frozen encoder sees, as a lesson for the state."""
 
     def applied(self, config: OnlineConfig) -> OnlineConfig:
-        """A task's settings with these changes."""
+        """A task's settings with these changes; those of the way are not among them."""
         given = {
             name: value
             for name, value in ((f.name, getattr(self, f.name)) for f in fields(self))
-            if value is not None
+            if value is not None and name != "way"
         }
-        inner = {name: given.pop(name) for name in ("horizon", "batch", "lr") if name in given}
+        inner = {name: given.pop(name) for name in OF_LEARNER if name in given}
         if given.get("expert") == "none":
             given |= {"expert": None, "demonstrations": 0, "relabel": 0.0}
         return replace(config, learner=replace(config.learner, **inner), **given)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from foresight.core.errors import ForesightError
+from foresight.core.files import late
 from foresight.envs.dmc.protocol import get_protocol
 from foresight.envs.factories import full_id
 from foresight.envs.registry import EnvConfig
@@ -12,6 +14,9 @@ from foresight.planning.config import MPCConfig
 from foresight.training.learner_config import LearnerConfig
 
 DMC = "dmc/"
+Way = Literal["taught", "pixels"]
+"""From what an agent learns: an expert's actions or the robot's state, too, or pictures and reward
+alone."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,25 @@ class OnlineConfig:
     """The search while collecting."""
     save_every: int = 8
     """Rounds between two saved states."""
+    shifts: int = late(0)
+    """Shifted views of each picture that are encoded, kept and learned from, too
+    (`foresight.training.shifts`); they cost encoding, and memory."""
+    trials_every: int = late(0)
+    """Own rounds between two in which half of the episodes try how far to trust the prior, each
+    without noise; 0 for never (`foresight.training.trials`)."""
+    final_trials: int = late(0)
+    """Episodes, part of the steps, in which each trust is tried when all is learned; what earns
+    most is what the model searches with. 0 leaves that to whoever searches."""
 
     @property
     def of_dmc(self) -> bool:
         """Whether the task is one of dm_control's."""
         return full_id(self.task).startswith(DMC)
+
+    @property
+    def way(self) -> Way:
+        """From what it is learned, as results name it."""
+        return "taught" if self.expert is not None or self.proprio else "pixels"
 
     @property
     def predicts_ends(self) -> bool:
@@ -145,6 +164,12 @@ class OnlineConfig:
                 f"{self.random_episodes} random ones, actions held for {self.repeat} steps, "
                 f"{self.updates} updates per decision and {self.save_every} rounds between two "
                 "saved states is refused: give positive numbers."
+            )
+        if min(self.trials_every, self.final_trials, self.shifts) < 0:
+            raise ForesightError(
+                f"Trials every {self.trials_every} rounds, {self.final_trials} of each trust at "
+                f"the end and {self.shifts} shifted views are refused: give at least 0, which is "
+                "none."
             )
         if self.expert is None and (self.demonstrations or self.relabel):
             raise ForesightError(

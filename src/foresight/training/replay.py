@@ -28,6 +28,8 @@ class Windows:
     """Latent states, as the adapter gave them at the last refresh."""
     actions: Float[Tensor, "*shape H A"]
     rewards: Float[Tensor, "*shape H"]
+    rows: Int[Tensor, "*shape"]
+    """Of the first observation in the replay."""
     proprio: Float[Tensor, "*shape P"]
     """The robot's own numbers at the first observation."""
     expert_actions: Float[Tensor, "*shape H A"]
@@ -54,6 +56,7 @@ class Replay:
         actions: A.
         proprio: P.
         latent: Z.
+        views: shifted ones of each observation, beside the one that is acted on.
 
     Attributes:
         offsets: rows ``offsets[i]:offsets[i + 1]`` are the observations of episode i.
@@ -64,9 +67,16 @@ class Replay:
     """
 
     def __init__(
-        self, capacity: int, features: int, actions: int, proprio: int = 0, latent: int = 0
+        self,
+        capacity: int,
+        features: int,
+        actions: int,
+        proprio: int = 0,
+        latent: int = 0,
+        views: int = 0,
     ) -> None:
         self.features = torch.zeros(capacity, features, dtype=torch.bfloat16)
+        self.shifted = torch.zeros(views, capacity, features, dtype=torch.bfloat16)
         self.actions = torch.zeros(capacity, actions)
         self.expert_actions = torch.full((capacity, actions), torch.nan)
         self.rewards = torch.zeros(capacity)
@@ -109,6 +119,7 @@ class Replay:
         terminated: bool = False,
         proprio: Float[Tensor, "O P"] | None = None,
         expert_actions: Float[Tensor, "T A"] | None = None,
+        shifted: Float[Tensor, "V O F"] | None = None,
     ) -> None:
         """Append an episode of T decisions and O observations: T, or T + 1 with the last one.
 
@@ -131,6 +142,9 @@ class Replay:
                 "An episode holds numbers that are not finite: check the encoder's weights."
             )
         self.features[first : first + seen] = features
+        if len(self.shifted):
+            # Without any, the picture itself stands for its views.
+            self.shifted[:, first : first + seen] = features if shifted is None else shifted
         self.actions[first : first + done] = actions
         self.rewards[first : first + done] = rewards
         if proprio is not None and self.proprio.shape[-1]:
@@ -142,6 +156,41 @@ class Replay:
         self.lengths = np.append(self.lengths, done)
         self.terminated = np.append(self.terminated, terminated)
         self.asked = np.append(self.asked, asked)
+
+    def follow(
+        self, first: Int[Tensor, " B"], horizon: int
+    ) -> tuple[Int[Tensor, "B H+1"], Bool[Tensor, "B H"], Bool[Tensor, " B"]]:
+        """What comes after some observations; an episode's last one stands for what is beyond it.
+
+        Args:
+            first: their rows.
+            horizon: H.
+
+        Returns:
+            Rows of the observations, which decisions belong to the episode, and whether all rewards
+            of H decisions are known: the episode is long enough, or its task ended it.
+        """
+        start = first.numpy()
+        episode = np.searchsorted(self.offsets, start, side="right") - 1
+        steps = (start - self.offsets[episode])[:, None] + np.arange(horizon + 1)
+        last = np.diff(self.offsets)[episode] - 1
+        rows = self.offsets[episode][:, None] + np.minimum(steps, last[:, None])
+        acted = steps[:, :-1] < self.lengths[episode][:, None]
+        whole = acted.all(1) | self.terminated[episode]
+        return torch.from_numpy(rows), torch.from_numpy(acted), torch.from_numpy(whole)
+
+    def seen(
+        self, rows: Int[Tensor, "*shape"], random: np.random.Generator
+    ) -> Float[Tensor, "*shape F"]:
+        """Features of observations, each in one of its views, drawn at random."""
+        found = self.features[rows]
+        if not len(self.shifted):
+            return found
+        view = torch.from_numpy(random.integers(0, len(self.shifted) + 1, tuple(rows.shape)))
+        for index, features in enumerate(self.shifted):
+            chosen = view == index + 1
+            found[chosen] = features[rows[chosen]]
+        return found
 
     @torch.no_grad()
     def refresh(self, encode: Callable[[Tensor], Tensor], since: int = 0) -> None:
@@ -174,7 +223,7 @@ class Replay:
             random: the only source of chance.
             share: of the windows that come from episodes with an expert's answers, at least; the
                 others come from all episodes.
-            see: with the features of the first observation.
+            see: with the features of the first observation, in any of its views.
             own: the episodes that each entry of the first axis of ``shape`` draws from; all if it
                 has none among those seen so far.
         """
@@ -190,7 +239,7 @@ class Replay:
             ]
             episode = np.stack(drawn)
         start = random.integers(0, starts[episode])
-        return self._windows(episode, start, horizon, see)
+        return self._windows(episode, start, horizon, see, random)
 
     def _windows(
         self,
@@ -198,6 +247,7 @@ class Replay:
         start: Int[np.ndarray, "*shape"],
         horizon: int,
         see: bool,
+        random: np.random.Generator,
     ) -> Windows:
         steps = start[..., None] + np.arange(horizon + 1)
         length = self.lengths[episode][..., None]
@@ -208,10 +258,11 @@ class Replay:
         row, taken = torch.from_numpy(rows), torch.from_numpy(rows[..., :-1])
         first = row[..., 0]
         return Windows(
-            self.features[first] if see else self.features.new_zeros(*episode.shape, 0),
+            self.seen(first, random) if see else self.features.new_zeros(*episode.shape, 0),
             self.states[row],
             self.actions[taken],
             self.rewards[taken],
+            first,
             self.proprio[first],
             self.expert_actions[taken],
             acted=torch.from_numpy(now < length),

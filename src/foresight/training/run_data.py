@@ -30,6 +30,7 @@ from foresight.data.features import ACTION, REWARD
 from foresight.data.layout import is_dataset
 from foresight.perception.encoder import Encoder, load_encoder
 from foresight.training.replay import Replay
+from foresight.training.shifts import all_views, by_scene
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.observation import ObservationEncoder
 from foresight.worldmodel.state import AdapterState
@@ -136,21 +137,23 @@ class FeatureFiles:
     Args:
         folder: of the run.
         model: whose encoder and axes are meant.
+        shifts: views of each picture beside it; with some, numbers are ``[V, t, f]``.
     """
 
-    def __init__(self, folder: Path, model: WorldModel) -> None:
+    def __init__(self, folder: Path, model: WorldModel, shifts: int = 0) -> None:
         self.path = folder / CACHE / features_key(model)
+        self.ending = f"-{shifts}-shifts" if shifts else ""
 
     def file(self, number: int) -> Path:
         """Of a round."""
-        return self.path / f"{number:05}.safetensors"
+        return self.path / f"{number:05}{self.ending}.safetensors"
 
-    def write(self, number: int, features: Sequence[Float[Tensor, "t f"]]) -> None:
+    def write(self, number: int, features: Sequence[Float[Tensor, "*views t f"]]) -> None:
         """Keep a round, each episode's numbers in bfloat16."""
         tensors = {f"{i:05}": each.bfloat16().contiguous() for i, each in enumerate(features)}
         atomic_write(self.file(number), lambda path: save_file(tensors, path))
 
-    def read(self, number: int) -> list[Float[Tensor, "t f"]] | None:
+    def read(self, number: int) -> list[Float[Tensor, "*views t f"]] | None:
         """A round; None if it is not there.
 
         Raises:
@@ -192,12 +195,12 @@ def adapter_of(model: WorldModel) -> AdapterState:
 
 
 def compressed(
-    model: WorldModel, encoder: Encoder, episodes: Sequence[Episode]
-) -> list[Float[Tensor, "t f"]]:
+    model: WorldModel, encoder: Encoder, episodes: Sequence[Episode], shifts: int = 0
+) -> list[Float[Tensor, "*views t f"]]:
     """Numbers of every observation of a round, as they were seen while it was played."""
     state = adapter_of(model)
     found = look(
-        encoder, episodes, [camera.name for camera in model.config.cameras], state.compress
+        encoder, episodes, [camera.name for camera in model.config.cameras], state.compress, shifts
     )
     return [each.bfloat16() for each in found]
 
@@ -208,6 +211,7 @@ def look(
     episodes: Sequence[Episode],
     cameras: Sequence[str],
     compress: Callable[[Sequence[Tensor]], Tensor] | None = None,
+    shifts: int = 0,
 ) -> list[Tensor]:
     """What an encoder sees in a round, all scenes of a step at once.
 
@@ -216,38 +220,51 @@ def look(
         episodes: of one round; an episode that is over keeps showing its last picture.
         cameras: in the order of the model's.
         compress: tokens of each camera to numbers; whole tokens if not given.
+        shifts: views of each picture beside it (`foresight.training.shifts`).
+
+    Returns:
+        Of each episode ``[T, ...]``, with shifts ``[V, T, ...]``.
     """
+    seeds = [int(episode.info["seed"]) for episode in episodes] if shifts else [0] * len(episodes)
     seeing = [ObservationEncoder(encoder, cameras=(camera,)) for camera in cameras]
     steps: list[Tensor] = []
     for step in range(max(map(len, episodes))):
         tokens = [
-            one.see(np.stack([e.images[camera][min(step, len(e) - 1)] for e in episodes]))
+            one.see(
+                all_views(
+                    [e.images[camera][min(step, len(e) - 1)] for e in episodes], seeds, shifts
+                )
+            )
             for one, camera in zip(seeing, cameras, strict=True)
         ]
         now = torch.cat(tokens, dim=-2) if compress is None else compress(tokens)
         steps.append(now.cpu())
-    whole = torch.stack(steps, 1)
-    return [one[: len(episode)] for one, episode in zip(whole, episodes, strict=True)]
+    return by_scene(torch.stack(steps, 1), [len(episode) for episode in episodes], shifts)
 
 
 def remember(
     replay: Replay,
     model: WorldModel,
     episodes: Sequence[Episode],
-    features: Sequence[Float[Tensor, "t f"]],
+    features: Sequence[Float[Tensor, "*views t f"]],
 ) -> None:
     """Add a round to a replay, actions in [-1, 1]."""
     state = adapter_of(model)
     for episode, numbers in zip(episodes, features, strict=True):
         proprio = torch.from_numpy(episode.state)
         expert = episode.columns.get(EXPERT)
+        views = [
+            state.stack(state.join(view, proprio if state.proprio else None))
+            for view in (numbers if numbers.ndim == 3 else numbers[None])
+        ]
         replay.add(
-            state.stack(state.join(numbers, proprio if state.proprio else None)),
+            views[0],
             model.normalised(torch.from_numpy(episode.action)),
             torch.from_numpy(_rewards(episode, model)),
             episode.terminated,
             proprio,
             None if expert is None else model.normalised(torch.from_numpy(expert).float()),
+            torch.stack(views[1:]) if len(views) > 1 else None,
         )
 
 

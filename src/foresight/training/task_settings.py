@@ -10,7 +10,7 @@ from typing import Any
 from foresight.envs.dmc.tasks import canonical
 from foresight.envs.factories import full_id
 from foresight.training.learner_config import LearnerConfig
-from foresight.training.online_config import DMC, OnlineConfig
+from foresight.training.online_config import DMC, OnlineConfig, Way
 
 LAW: dict[str, Any] = {
     "expert": "expert",
@@ -49,6 +49,8 @@ episodes show many goals: an adapter learns a few hundred by heart and reads any
 
 ALONE: dict[str, Any] = {"expert": None, "demonstrations": 0, "random_episodes": 64}
 """Settings of a task for which there is no expert."""
+PIXELS: dict[str, Any] = {**ALONE, "proprio": False, "trials_every": 2, "final_trials": 8}
+"""Settings of any task that is learned from pictures and reward alone."""
 
 
 def task_name(task: str) -> str:
@@ -66,19 +68,20 @@ def folder_name(task: str) -> str:
     return re.sub(r"[^\w.-]+", "-", task_name(task))
 
 
-def settings_of(task: str) -> Mapping[str, Any]:
-    """What differs from `OnlineConfig` for a task.
+def settings_of(task: str, way: Way = "taught") -> Mapping[str, Any]:
+    """What differs from `OnlineConfig` for a task that is learned in one way.
 
     Raises:
         ForesightError: there is no such task.
     """
-    return TASKS.get(task_name(task), ALONE)
+    name = task_name(task)
+    return TASKS.get(name, ALONE) if way == "taught" else PIXELS
 
 
-def task_config(task: str, **changes: Any) -> OnlineConfig:
+def task_config(task: str, way: Way = "taught", **changes: Any) -> OnlineConfig:
     """The settings of a task, with changes: what ``foresight learn TASK`` learns with.
 
     Raises:
         ForesightError: there is no such task.
     """
-    return replace(OnlineConfig(task=task_name(task)), **{**settings_of(task), **changes})
+    return replace(OnlineConfig(task=task_name(task)), **{**settings_of(task, way), **changes})

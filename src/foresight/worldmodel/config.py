@@ -138,6 +138,9 @@ class WorldModelConfig(TrainedOn):
     `repeat` if not given."""
     steps: int = 0
     """Environment steps it has learned from."""
+    trust: float | None = late(None)
+    """The prior weight of a search that earned most when the agent tried several; None where it
+    never did."""
 
     def __post_init__(self) -> None:
         if not self.actions == len(self.action_low) == len(self.action_high):
