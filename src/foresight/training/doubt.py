@@ -16,7 +16,12 @@ from torch import Tensor
 
 from foresight.core.errors import ForesightError
 from foresight.training.replay import Replay
-from foresight.worldmodel.dynamics.rollout import context_of, each_member, is_ensemble
+from foresight.worldmodel.dynamics.rollout import (
+    context_of,
+    each_member,
+    is_ensemble,
+    members_of,
+)
 from foresight.worldmodel.model import WorldModel
 
 WINDOWS = 1024
@@ -132,7 +137,7 @@ def measure_doubt(
         )
     lowest, highest = (float(earned.quantile(share)) for share in REWARD_QUANTILES)
     known = spread[counts]
-    if not is_ensemble(model.dynamics) or model.dynamics.members < 2 or not len(known):
+    if members_of(model.dynamics) < 2 or not len(known):
         return Doubt(0.0, float("inf"), lowest, highest)
     # The error of a step's reward came with the steps before it, so sums are compared.
     price = float(error[counts].sum() / known.sum().clamp(min=1e-9))
