@@ -12,6 +12,7 @@ from foresight.perception.config import EncoderConfig
 from foresight.training.ac_tuning import ACTuning
 from foresight.training.chunk.train import ChunkTraining
 from foresight.training.cloning import CloningTraining
+from foresight.training.imagination_run import ActorTraining
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig, Trained
 from foresight.worldmodel.config import StateKind
@@ -32,11 +33,12 @@ class Config:
     """Folder of a LeRobot dataset."""
     out: Path
     """Folder of the checkpoint."""
-    policy: Literal["world-model", "bc", "chunk", "ac"] = "world-model"
+    policy: Literal["world-model", "bc", "chunk", "ac", "actor"] = "world-model"
     """world-model: state, dynamics and reward, to plan with; bc: behaviour cloning of one action;
     chunk: decides many actions at once, for demonstrations, from still pictures
     (tubelet:grid=8,stride=0) where no readout is given; stride=1 shows it motion; ac: the
-    predictor of V-JEPA 2-AC, fine-tuned to this robot, see --ac."""
+    predictor of V-JEPA 2-AC, fine-tuned to this robot, see --ac; actor: learned in a world model's
+    imagination, without a real step, see --model and --actor."""
     eyes: tyro.conf.OmitArgPrefixes[EncoderConfig] = field(default_factory=EncoderConfig)
     cameras: tuple[str, ...] = ()
     """Cameras to see with, side by side; all of the dataset if none is named."""
@@ -50,13 +52,18 @@ class Config:
     """Of a policy of action chunks."""
     ac: ACTuning = field(default_factory=ACTuning)
     """Of V-JEPA 2-AC's predictor."""
+    actor: ActorTraining = field(default_factory=ActorTraining)
+    """Of an actor that learns in imagination."""
+    model: Path | None = None
+    """actor: the world model it dreams in; the folder `model` beside the dataset if not given."""
     seed: int | None = None
     """Of weights, split and order, short for --train.fit.seed, --bc.fit.seed, --chunk.fit.seed,
-    --ac.fit.seed."""
+    --ac.fit.seed, --actor.seed."""
     latent: int | None = None
     """Width of the latent state of the kinds pca and adapter, short for --train.state.dim."""
     horizon: int | None = None
-    """Imagined steps in the loss, short for --train.horizon and --train.adapter.learner.horizon."""
+    """Imagined steps in the loss, short for --train.horizon and --train.adapter.learner.horizon;
+    of a dream, for --actor.dream.horizon."""
     members: int | None = None
     """Networks in the ensemble, short for --train.dynamics.members."""
     cache: Path | None = None
@@ -72,6 +79,9 @@ def main(config: Config) -> None:
     from foresight.pipelines.stages import clone, learn
     from foresight.training.from_dataset import train_from_dataset
 
+    if config.policy == "actor":
+        _actor(config)
+        return
     dataset = Dataset.open(config.dataset)
     if config.policy == "chunk":
         _chunk(config, dataset)
@@ -137,6 +147,27 @@ def _ac(config: Config, dataset: Dataset) -> None:
     print("mean absolute error of the next frames' tokens, teacher-forced plus imagined, held-out:")
     for name, key in (("tuned", "loss"), ("before", "untuned"), ("persistence", "persistence")):
         print(f"{name} {best[f'validation/{key}']:.4f}")
+    print(f"checkpoint: {config.out}")
+
+
+def _actor(config: Config) -> None:
+    """Learn an actor in imagination and show what it dreams of earning."""
+    from foresight.perception.encoder import find_device
+    from foresight.pipelines.dreaming import learn_actor
+
+    training = config.actor
+    if config.seed is not None:
+        training = replace(training, seed=config.seed)
+    if config.horizon is not None:
+        training = replace(training, dream=replace(training.dream, horizon=config.horizon))
+    device = str(find_device(config.eyes.device))
+    found = learn_actor(config.dataset, config.model, training, config.out, device)
+    print("updates  imagined return  doubted dreams  disagreement  (means since the line before)")
+    for row in found.history[1:][:: max(1, (len(found.history) - 1) // 8)]:
+        print(
+            f"{int(row['updates']):7d}  {row['return']:15.3f}  {row['doubted']:14.1%}  "
+            f"{row['disagreement']:.4f}"
+        )
     print(f"checkpoint: {config.out}")
 
 

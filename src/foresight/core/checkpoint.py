@@ -46,6 +46,7 @@ _TYPES: dict[str, CheckpointType] = {
     "cloned-policy": CheckpointType(
         "foresight.policies.cloned:ClonedPolicy.load", 1, "a cloned policy"
     ),
+    "actor": CheckpointType("foresight.policies.actor:Actor.load", 1, "an actor"),
     "chunk-policy": CheckpointType(
         "foresight.policies.chunk.policy:ChunkPolicy.load", 2, "an action-chunk policy"
     ),

@@ -14,6 +14,8 @@ from foresight.envs.registry import EnvConfig
 from foresight.evaluation.config import is_dmc
 from foresight.perception.config import EncoderConfig
 from foresight.pipelines.planners import GOAL_SEARCH, PlannerConfig, PlannerFactory
+from foresight.policies.actor import TYPE as ACTOR
+from foresight.policies.actor import ActorFactory
 from foresight.policies.chunk.policy import TYPE as CHUNKS
 from foresight.policies.chunk.policy import ChunkActing, ChunkFactory
 from foresight.policies.latent import ClonedFactory
@@ -132,7 +134,7 @@ def _of_checkpoint(
                 f"{folder} does not say which environment it was trained in: name one with --env."
             )
         env = replace(env, id=str(task or ""))
-    if header.type in ("world-model", "cloned-policy"):
+    if header.type in ("world-model", "cloned-policy", ACTOR):
         return _of_ours(header, folder, env, planner, device)
     if header.type == CHUNKS:
         return _of_chunks(header, folder, env, device, chunk or ChunkActing())
@@ -147,7 +149,7 @@ def _of_checkpoint(
 def _of_ours(
     header: Header, folder: Path, env: EnvConfig, planner: PlannerConfig, device: str
 ) -> Acting:
-    """A world model plans, a cloned policy acts; both see as they did in training."""
+    """A world model plans, a cloned policy or an actor acts; all see as they did in training."""
     config = header.config
     name, readout = str(config["encoder"]), str(config["readout"])
     eyes = EncoderConfig(name, readout, device) if readout else EncoderConfig(name, device=device)
@@ -156,6 +158,8 @@ def _of_ours(
     )
     if header.type == "cloned-policy":
         return Acting(ClonedFactory(str(folder), eyes), env, "cloned", folder)
+    if header.type == ACTOR:
+        return Acting(ActorFactory(str(folder), device), env, ACTOR, folder)
     if not readout:  # it reads whole tokens, decision by decision
         return Acting(MPCFactory(str(folder), device=device), env, "mpc", folder)
     if not env.id:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-import torch
-from jaxtyping import Float32
+from jaxtyping import Float
+from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.core.observation import Observation, pictures_of
-from foresight.core.policy import BatchPolicy
 from foresight.core.spec import Spec
 from foresight.perception.encoder import Encoder, load_encoder
 from foresight.planning.config import MPCConfig
 from foresight.planning.mpc import MPCPlanner
+from foresight.policies.holding import HoldingPolicy
+from foresight.worldmodel.config import WorldModelConfig
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.observation import ObservationEncoder
 
@@ -24,7 +22,15 @@ RATE_TOLERANCE = 0.02
 """Relative difference of rates that is taken for rounding."""
 
 
-def hold_of(model: WorldModel, spec: Spec) -> int:
+class Deciding(Protocol):
+    """Anything with a world model's configuration."""
+
+    @property
+    def config(self) -> WorldModelConfig:
+        """How often it decides, and for which robot."""
+
+
+def hold_of(model: Deciding, spec: Spec) -> int:
     """How many decisions of an environment, or a dataset, one decision of the model lasts.
 
     A model that does not say which robot it was made for counts in steps of the environment.
@@ -78,8 +84,8 @@ class Acting(Protocol):
         """The robot, where it is known."""
 
 
-class MPCPolicy(BatchPolicy):
-    """Decides every ``hold`` steps of the environment and holds the decision in between.
+class MPCPolicy(HoldingPolicy):
+    """Plans with a world model at each of its decisions.
 
     Args:
         model: trained.
@@ -102,34 +108,19 @@ class MPCPolicy(BatchPolicy):
         planner: MPCPlanner | None = None,
     ) -> None:
         model.config.expect_encoder(encoder.fingerprint)
+        cameras = tuple(camera.name for camera in model.config.cameras)
+        observer = ObservationEncoder(encoder, model.state, cameras=cameras)
+        super().__init__(model.config, observer, hold or model.config.repeat)
         self.model = model
-        self.cameras = tuple(camera.name for camera in model.config.cameras)
-        self.observer = ObservationEncoder(encoder, model.state, cameras=self.cameras)
         self.planner = planner or MPCPlanner.of(model, config)
-        self.hold = hold or model.config.repeat
-        self.step = 0
-        self._held: Float32[np.ndarray, "N A"] = np.zeros((1, model.config.actions), np.float32)
 
-    def reset_batch(self, observations: Sequence[Observation], seeds: Sequence[int]) -> None:
-        """Begin episodes; the search's random stream, one for all, starts from the first seed."""
-        self.observer.reset()
-        self.planner.reset(seeds[0])
-        self.step = 0
+    def begin(self, seed: int) -> None:
+        """Forget the last plan and restart the search's random stream."""
+        self.planner.reset(seed)
 
-    def act_batch(
-        self, observations: Sequence[Observation], active: Sequence[bool] | None = None
-    ) -> Float32[np.ndarray, "N A"]:
-        """The next action of every robot, within the bounds."""
-        if self.step % self.hold == 0:
-            proprio = None
-            if self.model.config.state.proprio:
-                felt = np.stack([observation.state for observation in observations])
-                proprio = torch.from_numpy(felt)
-            pictures = pictures_of(observations, self.cameras)
-            action = self.planner.act(self.observer.see(pictures, proprio))
-            self._held = self.model.scaled(action).float().cpu().numpy()
-        self.step += 1
-        return self._held
+    def decide(self, stacked: Float[Tensor, "N X"]) -> Float[Tensor, "N A"]:
+        """The first decision of each scene's plan, in [-1, 1]."""
+        return self.planner.act(stacked)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
@@ -13,7 +14,7 @@ from foresight.core.files import disk_errors, fingerprint, read_json, write_json
 from foresight.core.machine import torch_threads
 from foresight.core.metrics import MetricsLog, read_json_lines
 from foresight.core.stopwatch import Stopwatch
-from foresight.core.training_state import load_training, save_training
+from foresight.core.training_state import TrainingState, load_training, save_training
 from foresight.perception.encoder import Encoder
 from foresight.training.learner import Learner
 from foresight.training.replay import Replay
@@ -22,24 +23,23 @@ from foresight.worldmodel.model import WorldModel
 STATE, RUN = "learning.safetensors", "run.json"
 
 
-class LearningRun:
-    """What learning by acting and learning from a dataset have in common.
+class TrainingRun:
+    """A folder of one training, and whether it is done.
 
     Args:
-        checkpoint: folder of the model, its ``metrics.jsonl`` and the state of an unfinished run.
+        checkpoint: folder of what is learned, its ``metrics.jsonl`` and the state of an unfinished
+            run.
         config: everything that decides the result; of a run with another, the folder is refused.
-        encoder: frozen.
+        device: where the networks learn.
         about: what else decides the result, such as a dataset's fingerprint.
     """
 
-    model: WorldModel
-    learner: Learner
     log: MetricsLog
 
-    def __init__(self, checkpoint: Path, config: Any, encoder: Encoder, **about: str) -> None:
+    def __init__(self, checkpoint: Path, config: Any, device: torch.device, **about: str) -> None:
         self.checkpoint, self._settings = checkpoint, config
-        self._alone_on = encoder.device.type
-        self.identity = fingerprint({"config": config, "encoder": encoder.fingerprint, **about})
+        self._alone_on = device.type
+        self.identity = fingerprint({"config": config, **about})
         self.watch = Stopwatch()
         self.rounds = 0
 
@@ -77,6 +77,30 @@ class LearningRun:
         """One thread for the small networks of a CPU."""
         return torch_threads(1) if self._alone_on == "cpu" else nullcontext()
 
+    def _state(self) -> TrainingState | None:
+        """The last saved state, if there is one; seconds are counted on."""
+        logged = read_json_lines(self.log.path)
+        if logged:  # rounds that are to be learned from again were paid for, too
+            self.watch.go_on(logged[-1])
+        return load_training(self.checkpoint / STATE, self.identity)
+
+
+class LearningRun(TrainingRun):
+    """What learning by acting and learning from a dataset have in common.
+
+    Args:
+        checkpoint: folder of the model, its ``metrics.jsonl`` and the state of an unfinished run.
+        config: everything that decides the result; of a run with another, the folder is refused.
+        encoder: frozen.
+        about: what else decides the result, such as a dataset's fingerprint.
+    """
+
+    model: WorldModel
+    learner: Learner
+
+    def __init__(self, checkpoint: Path, config: Any, encoder: Encoder, **about: str) -> None:
+        super().__init__(checkpoint, config, encoder.device, encoder=encoder.fingerprint, **about)
+
     def _update(self, replay: Replay, count: int) -> dict[str, float]:
         """Mean of what ``count`` updates log."""
         sums: dict[str, Tensor] = {}
@@ -88,10 +112,7 @@ class LearningRun:
 
     def _restore(self) -> bool:
         """Take up the last saved state; False where there is none. States are to be read anew."""
-        logged = read_json_lines(self.log.path)
-        if logged:  # rounds that are to be learned from again were paid for, too
-            self.watch.go_on(logged[-1])
-        state = load_training(self.checkpoint / STATE, self.identity)
+        state = self._state()
         if state is None:
             return False
         learner = self.learner

@@ -54,6 +54,15 @@ class ActionPrior(nn.Module):
     ) -> tuple[Float[Tensor, "*batch A"], Float[Tensor, "*batch"]]:
         """`sample` from what the prior gave."""
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        return self.shaped(mean, deviation, noise)
+
+    @staticmethod
+    def shaped(
+        mean: Float[Tensor, "*batch A"],
+        deviation: Float[Tensor, "*batch A"],
+        noise: Float[Tensor, "*batch A"],
+    ) -> tuple[Float[Tensor, "*batch A"], Float[Tensor, "*batch"]]:
+        """The action that standard normal noise becomes, and its log probability."""
         action = torch.tanh(mean + deviation * noise)
         density = -0.5 * noise.square() - deviation.log() - 0.9189385
         inside = (1 - action.square()).clamp(min=0) + 1e-6
