@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ from foresight.training.task_settings import task_config
 from studies.learned import Learned
 
 PROTOCOL = "dmc1000"
-LONG: dict[str, dict[str, object]] = {
+LONG: dict[str, dict[str, Any]] = {
     "cartpole-swingup": {
         "protocol": PROTOCOL,
         "parallel": 4,

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
@@ -110,7 +110,9 @@ class Reflex(MPCPlanner):
     """Does what the action prior thinks at first sight."""
 
     @torch.inference_mode()
-    def act(self, features: Float[Tensor, "B F"], explore: bool = False) -> Float[Tensor, "B A"]:
+    def act(
+        self, features: Float[Tensor, "B F"], explore: bool | Bool[Tensor, " B"] = False
+    ) -> Float[Tensor, "B A"]:
         """The prior's mean action of every scene, in [-1, 1]; it never explores."""
         z = self.model.encode(features.to(self.device))
         assert self.model.prior is not None
