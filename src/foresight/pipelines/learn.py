@@ -301,7 +301,7 @@ def to_learn(
         ForesightError: there is no such task.
     """
     names = [task_name(task) for task in tasks] or MEASURED_TASKS
-    return {name: changes.applied(online_of(config, name, changes.way)) for name in names}
+    return {name: changes.applied(online_of(config, name, changes.way or "taught")) for name in names}
 
 
 def _first_seconds(path: Path, seconds: dict[str, float]) -> dict[str, float]:
