@@ -301,7 +301,8 @@ def to_learn(
         ForesightError: there is no such task.
     """
     names = [task_name(task) for task in tasks] or MEASURED_TASKS
-    return {name: changes.applied(online_of(config, name, changes.way or "taught")) for name in names}
+    way = changes.way or "taught"
+    return {name: changes.applied(online_of(config, name, way)) for name in names}
 
 
 def _first_seconds(path: Path, seconds: dict[str, float]) -> dict[str, float]:

@@ -18,8 +18,8 @@ class OnlineChanges:
     """What of a task's own settings is to be otherwise; everything else stays."""
 
     way: Literal["taught", "pixels"] | None = None
-    """taught, if not given: as is best for the task, where there is an expert with its help, and with the robot's
-    state as a lesson; pixels: from pictures and reward alone."""
+    """taught, which it is if not given: as is best for the task, where there is an expert with its
+    help, and with the robot's state as a lesson; pixels: from pictures and reward alone."""
     steps: int | None = None
     """Environment steps to learn from, if not the task's own number."""
     encoder: str | None = None
