@@ -13,7 +13,7 @@ from foresight import load_encoder
 from foresight.core.errors import ForesightError
 from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.registry import EnvConfig
-from foresight.planning.config import MPCConfig
+from foresight.planning.config import TRUST, MPCConfig
 from foresight.planning.mpc import MPCPlanner
 from foresight.planning.objective import Disagreement, GoalDistance, ImaginedReturn
 from foresight.policies.mpc import MPCFactory, MPCPolicy, hold_of
@@ -61,8 +61,8 @@ def test_each_variant_is_made_of_what_it_says(parts):
     assert kinds(made["NO_REWARD"]) == [NearestGoal] and kinds(made["MEAN_GOAL"]) == [GoalDistance]
     # The prior follows the values: it would smuggle the reward in.
     assert made["NO_REWARD"].solver.prior_samples == 0
-    trusts = {name: each.config.prior_weight for name, each in made.items()}
-    assert trusts["FULL"] == SEARCH.prior_weight > 0
+    trusts = {name: each.trust for name, each in made.items()}
+    assert trusts["FULL"] == TRUST > 0
     assert trusts["NO_REWARD"] == trusts["NO_TRUST"] == trusts["NO_PROPOSALS"] == 0
     assert made["NO_REWARD_FAR"].solver.horizon == 8
     assert isinstance(made["PRIOR"], Reflex)
