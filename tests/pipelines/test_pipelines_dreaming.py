@@ -40,7 +40,7 @@ def test_from_a_learned_task_to_an_evaluation(tiny_learned, tmp_path, capsys):
     assert (out / "model.safetensors").read_bytes() == weights
     run("evaluate", out, "--seeds", "1", "--steps", "4", "--baselines", "zero", "--workers", "1")
     result = load_result(out / "evaluation.json")
-    assert set(result.summary) == {"actor/point_mass-easy", "zero/point_mass-easy"}
+    assert set(result.summary) >= {"actor/point_mass-easy", "zero/point_mass-easy"}
     assert result.rows[0]["steps"] == 4
 
 
