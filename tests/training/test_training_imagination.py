@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dream_worlds import Line, Right, best_gain, no_doubt, places
+from dream_worlds import PUSH, Line, Right, best_gain, no_doubt, places
 from foresight.core.errors import ForesightError
 from foresight.training.doubt import Doubt, disagreement
 from foresight.training.imagination import (
@@ -69,13 +69,43 @@ def test_the_spread_of_returns_is_that_of_percentiles_and_remembers():
     assert float(Spread(0.9, 1.0)(outlier)) == 1.0
 
 
+class Gain(torch.nn.Module):
+    """``a = -K z`` in an actor's place."""
+
+    def __init__(self, gain) -> None:
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.tensor(gain))
+
+    def forward(self, z):
+        return -self.gain * z, torch.full_like(z, 1e-3)
+
+    def shaped(self, mean, deviation, noise):
+        return mean + deviation * noise, torch.zeros(mean.shape[:-1])
+
+
+def test_the_gradient_is_nothing_at_the_best_policy_and_leads_to_it(monkeypatch):
+    """With the true values; the sum over the returns of all steps would lead beyond it."""
+    best = best_gain(0.9)
+    worth = 1 / (1 - 0.9 * (1 - PUSH * best))  # of V = -P z² under the best policy
+    found = {}
+    for change in (-0.3, 0.0, 0.3):
+        learned = Imagination(Line(0.9), SMALL, no_doubt())
+        learned.actor, learned.dtype = Gain(best + change), torch.float32
+        learned.critic.requires_grad_(False)
+        monkeypatch.setattr(learned, "target", lambda z: -worth * z[..., 0].square())
+        monkeypatch.setattr(learned, "_step", lambda loss: loss.backward())
+        learned.learn(torch.linspace(-0.6, 0.6, 64)[:, None])
+        found[change] = float(learned.actor.gain.grad)
+    assert found[-0.3] < -5e-3 < 5e-3 < found[0.3]
+    assert abs(found[0.0]) < 2e-4
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("gradient", "updates"), [("dynamics", 500), ("reinforce", 900)])
+@pytest.mark.parametrize(("gradient", "updates"), [("dynamics", 200), ("reinforce", 600)])
 def test_the_actor_finds_the_best_gain_of_a_linear_quadratic_world(gradient, updates):
     """Each step alone is best done by nothing: what is found has to come from looking ahead."""
-    torch.manual_seed(0)
     config = ImaginationConfig(
-        batch=128, horizon=5, critic_first=50, start="fresh", gradient=gradient,
+        batch=64, horizon=5, critic_first=50, start="fresh", gradient=gradient,
         entropy=1e-4 if gradient == "dynamics" else 1e-3, actor_lr=2e-3, critic_lr=2e-3, tau=0.05,
     )  # fmt: skip
     learned = Imagination(Line(0.9), config, no_doubt())
@@ -83,11 +113,12 @@ def test_the_actor_finds_the_best_gain_of_a_linear_quadratic_world(gradient, upd
     for _ in range(updates):
         learned.update(replay)
     z = torch.linspace(-0.5, 0.5, 11)[:, None]
-    found = learned.actor.mean_action(z)[:, 0]
+    with torch.no_grad():
+        found = learned.actor.mean_action(z)[:, 0]
     wanted = -best_gain(0.9) * z[:, 0]
-    assert float((found - wanted).abs().mean()) < 0.06
+    assert float((found - wanted).abs().mean()) < 0.05
     myopic = -best_gain(0.45) * z[:, 0]
-    assert float((myopic - wanted).abs().mean()) > 0.12  # another discount would be noticed
+    assert float((myopic - wanted).abs().mean()) > 0.1  # another discount would be noticed
 
 
 def test_the_best_gain_is_the_best():
@@ -126,11 +157,11 @@ def test_a_penalty_is_taken_off_where_members_disagree_and_nowhere_else():
 
 
 def test_a_dream_that_is_doubted_ends_in_the_worst_way():
-    learned, cut = dreamt(SMALL, Doubt(0.0, 0.05, -1.3, 0.0))
+    learned, cut = dreamt(SMALL, Doubt(0.0, 0.049, -1.3, 0.0))
     free = dreamt(SMALL, Doubt(0.0, torch.inf, -1.3, 0.0))[1]
     doubtful = free.states[:-1, :, 0] > 0.3
-    assert (cut.doubted == doubtful).all() and doubtful.any() and not doubtful.all()
-    assert (cut.goes_on == (~doubtful).float()).all()
+    assert (cut.belief == (~doubtful).float()).all() and doubtful.any() and not doubtful.all()
+    assert torch.equal(cut.goes_on, cut.belief)
     values = torch.zeros(6, 40)
     mine = (0.9, 1.0)
     returns = lambda_returns(cut.rewards, cut.goes_on, values, *mine)
@@ -153,9 +184,9 @@ def test_an_actor_does_not_go_where_its_model_is_not_to_be_believed():
     for name, doubt in {
         "trusting": no_doubt(-1.0, 1.0),
         "penalised": Doubt(20.0, torch.inf, -1.0, 1.0),
-        "ended": Doubt(0.0, 0.05, -1.0, 1.0),
+        "ended": Doubt(0.0, 0.02, -1.0, 1.0),
     }.items():
-        world = Right(bias=(-0.1, 0.0, 0.1), doubtful_from=0.3)
+        world = Right(bias=(-0.5, 0.0, 0.5), doubtful_from=0.3, growing=True)
         learned = Imagination(world, config, doubt)
         replay = places(wide=0.2)
         for _ in range(250):
@@ -166,6 +197,16 @@ def test_an_actor_does_not_go_where_its_model_is_not_to_be_believed():
         ends[name] = float(z)
     assert ends["trusting"] > 0.8
     assert ends["penalised"] < 0.45 and ends["ended"] < 0.45, ends
+
+
+def test_belief_falls_from_the_limit_to_twice_the_limit():
+    spread = torch.tensor([0.0, 0.1, 0.125, 0.2, 5.0], requires_grad=True)
+    belief = Doubt(1.0, 0.1, 0.0, 1.0).belief(spread)
+    torch.testing.assert_close(belief, torch.tensor([1.0, 1.0, 0.75, 0.0, 0.0]))
+    (slope,) = torch.autograd.grad(belief.sum(), spread)
+    assert slope[2] == pytest.approx(-10)
+    assert (Doubt(1.0, torch.inf, 0.0, 1.0).belief(spread) == 1).all()
+    assert (Doubt(1.0, 0.0, 0.0, 1.0).belief(spread) == torch.tensor([1.0, 0, 0, 0, 0])).all()
 
 
 def test_disagreement_is_the_members_deviation():
