@@ -20,14 +20,17 @@ class Line(nn.Module):
         discount: γ.
         bias: what members add to a step, each its own; one number for all is no disagreement.
         doubtful_from: members differ beyond this place only.
+        growing: and the more, the farther from it.
     """
 
-    def __init__(self, discount=0.9, bias=(0.0, 0.0, 0.0), doubtful_from=-torch.inf) -> None:
+    def __init__(
+        self, discount=0.9, bias=(0.0, 0.0, 0.0), doubtful_from=-torch.inf, growing=False
+    ) -> None:
         super().__init__()
         self.latent, self.continuation, self.prior, self.reward = 1, None, None, self
         heads = SimpleNamespace(hidden=32)
         self.config = SimpleNamespace(discount=discount, actions=1, heads=heads)
-        self.dynamics = Steps(torch.tensor(bias), doubtful_from)
+        self.dynamics = Steps(torch.tensor(bias), doubtful_from, growing)
 
     def reward_of(self, z, action):
         return -(z[..., 0].square() + EFFORT * action[..., 0].square())
@@ -41,13 +44,14 @@ class Right(Line):
 
 
 class Steps(nn.Module):
-    def __init__(self, bias, doubtful_from) -> None:
+    def __init__(self, bias, doubtful_from, growing) -> None:
         super().__init__()
-        self.bias, self.doubtful_from = nn.Parameter(bias), doubtful_from
+        self.bias, self.doubtful_from, self.growing = nn.Parameter(bias), doubtful_from, growing
         self.members = len(bias)
 
     def step(self, z, action):
-        apart = self.bias[:, None, None] * (z > self.doubtful_from)
+        beyond = z - self.doubtful_from
+        apart = self.bias[:, None, None] * (beyond.clamp(min=0) if self.growing else beyond > 0)
         return z + PUSH * action + apart
 
 

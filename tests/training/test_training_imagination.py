@@ -2,80 +2,57 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
-from dream_worlds import Line, Right, best_gain, no_doubt, places
+from dream_worlds import PUSH, Line, Right, best_gain, no_doubt, places
 from foresight.core.errors import ForesightError
 from foresight.training.doubt import Doubt, disagreement
-from foresight.training.imagination import (
-    Imagination,
-    ImaginationConfig,
-    Spread,
-    lambda_returns,
-)
+from foresight.training.imagination import Imagination, ImaginationConfig
 from foresight.training.replay import Replay
+from foresight.training.returns import lambda_returns
 from joint_worlds import tiny
 
 SMALL = ImaginationConfig(batch=64, horizon=5, critic_first=0, start="fresh")
 
 
-def naive_return(rewards, goes_on, values, discount, mixture, start):
-    """The mean of all n-step returns, with λ's weights, one number after the other."""
-    left = len(rewards) - start
-    total = 0.0
-    for n in range(1, left + 1):
-        found, reached = 0.0, 1.0
-        for k in range(n):
-            found += reached * rewards[start + k]
-            reached *= discount * goes_on[start + k]
-        found += reached * values[start + n]
-        total += found * (mixture ** (n - 1) * (1 - mixture) if n < left else mixture ** (n - 1))
-    return total
+class Gain(torch.nn.Module):
+    """``a = -K z`` in an actor's place."""
+
+    def __init__(self, gain) -> None:
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.tensor(gain))
+
+    def forward(self, z):
+        return -self.gain * z, torch.full_like(z, 1e-3)
+
+    def shaped(self, mean, deviation, noise):
+        return mean + deviation * noise, torch.zeros(mean.shape[:-1])
 
 
-@pytest.mark.parametrize("mixture", [0.0, 0.6, 0.95, 1.0])
-def test_lambda_returns_are_the_mean_of_all_n_step_returns(mixture):
-    random = np.random.default_rng(0)
-    rewards, goes_on = random.normal(size=(6, 4)), random.random((6, 4))
-    goes_on[2, 1] = 0.0
-    values = random.normal(size=(7, 4))
-    found = lambda_returns(*map(torch.tensor, (rewards, goes_on, values)), 0.9, mixture)
-    for step in range(6):
-        for i in range(4):
-            columns = rewards[:, i], goes_on[:, i], values[:, i]
-            wanted = naive_return(*columns, 0.9, mixture, step)
-            assert float(found[step, i]) == pytest.approx(wanted, abs=1e-12)
-
-
-def test_nothing_counts_after_an_end():
-    rewards, values = torch.ones(4, 1), torch.full((5, 1), 100.0)
-    goes_on = torch.tensor([1.0, 0.0, 1.0, 1.0])[:, None]
-    found = lambda_returns(rewards, goes_on, values, 0.5, 1.0)[:, 0]
-    assert found.tolist() == [1.5, 1.0, 1 + 0.5 * (1 + 0.5 * 100), 1 + 0.5 * 100]
-
-
-def test_the_spread_of_returns_is_that_of_percentiles_and_remembers():
-    random = np.random.default_rng(1)
-    spread, wanted = Spread(memory=0.9, least=0.1), None
-    for scale in (1.0, 5.0, 3.0):
-        drawn = scale * random.standard_normal(2000)
-        low, high = np.percentile(drawn, [5, 95])
-        wanted = high - low if wanted is None else 0.9 * wanted + 0.1 * (high - low)
-        assert float(spread(torch.tensor(drawn))) == pytest.approx(wanted)
-    assert float(Spread(0.9, 2.0)(torch.zeros(10))) == 2.0  # what is alike is not magnified
-    outlier = torch.cat([torch.zeros(99), torch.tensor([1e6])])
-    assert float(Spread(0.9, 1.0)(outlier)) == 1.0
+def test_the_gradient_is_nothing_at_the_best_policy_and_leads_to_it(monkeypatch):
+    """With the true values; the sum over the returns of all steps would lead beyond it."""
+    best = best_gain(0.9)
+    worth = 1 / (1 - 0.9 * (1 - PUSH * best))  # of V = -P z² under the best policy
+    found = {}
+    for change in (-0.3, 0.0, 0.3):
+        learned = Imagination(Line(0.9), SMALL, no_doubt())
+        learned.actor, learned.dtype = Gain(best + change), torch.float32
+        learned.critic.requires_grad_(False)
+        monkeypatch.setattr(learned, "target", lambda z: -worth * z[..., 0].square())
+        monkeypatch.setattr(learned, "_step", lambda loss: loss.backward())
+        learned.learn(torch.linspace(-0.6, 0.6, 64)[:, None])
+        found[change] = float(learned.actor.gain.grad)
+    assert found[-0.3] < -5e-3 < 5e-3 < found[0.3]
+    assert abs(found[0.0]) < 2e-4
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("gradient", "updates"), [("dynamics", 500), ("reinforce", 900)])
+@pytest.mark.parametrize(("gradient", "updates"), [("dynamics", 200), ("reinforce", 600)])
 def test_the_actor_finds_the_best_gain_of_a_linear_quadratic_world(gradient, updates):
     """Each step alone is best done by nothing: what is found has to come from looking ahead."""
-    torch.manual_seed(0)
     config = ImaginationConfig(
-        batch=128, horizon=5, critic_first=50, start="fresh", gradient=gradient,
+        batch=64, horizon=5, critic_first=50, start="fresh", gradient=gradient,
         entropy=1e-4 if gradient == "dynamics" else 1e-3, actor_lr=2e-3, critic_lr=2e-3, tau=0.05,
     )  # fmt: skip
     learned = Imagination(Line(0.9), config, no_doubt())
@@ -83,11 +60,12 @@ def test_the_actor_finds_the_best_gain_of_a_linear_quadratic_world(gradient, upd
     for _ in range(updates):
         learned.update(replay)
     z = torch.linspace(-0.5, 0.5, 11)[:, None]
-    found = learned.actor.mean_action(z)[:, 0]
+    with torch.no_grad():
+        found = learned.actor.mean_action(z)[:, 0]
     wanted = -best_gain(0.9) * z[:, 0]
-    assert float((found - wanted).abs().mean()) < 0.06
+    assert float((found - wanted).abs().mean()) < 0.05
     myopic = -best_gain(0.45) * z[:, 0]
-    assert float((myopic - wanted).abs().mean()) > 0.12  # another discount would be noticed
+    assert float((myopic - wanted).abs().mean()) > 0.1  # another discount would be noticed
 
 
 def test_the_best_gain_is_the_best():
@@ -126,11 +104,11 @@ def test_a_penalty_is_taken_off_where_members_disagree_and_nowhere_else():
 
 
 def test_a_dream_that_is_doubted_ends_in_the_worst_way():
-    learned, cut = dreamt(SMALL, Doubt(0.0, 0.05, -1.3, 0.0))
+    learned, cut = dreamt(SMALL, Doubt(0.0, 0.049, -1.3, 0.0))
     free = dreamt(SMALL, Doubt(0.0, torch.inf, -1.3, 0.0))[1]
     doubtful = free.states[:-1, :, 0] > 0.3
-    assert (cut.doubted == doubtful).all() and doubtful.any() and not doubtful.all()
-    assert (cut.goes_on == (~doubtful).float()).all()
+    assert (cut.belief == (~doubtful).float()).all() and doubtful.any() and not doubtful.all()
+    assert torch.equal(cut.goes_on, cut.belief)
     values = torch.zeros(6, 40)
     mine = (0.9, 1.0)
     returns = lambda_returns(cut.rewards, cut.goes_on, values, *mine)
@@ -153,9 +131,9 @@ def test_an_actor_does_not_go_where_its_model_is_not_to_be_believed():
     for name, doubt in {
         "trusting": no_doubt(-1.0, 1.0),
         "penalised": Doubt(20.0, torch.inf, -1.0, 1.0),
-        "ended": Doubt(0.0, 0.05, -1.0, 1.0),
+        "ended": Doubt(0.0, 0.02, -1.0, 1.0),
     }.items():
-        world = Right(bias=(-0.1, 0.0, 0.1), doubtful_from=0.3)
+        world = Right(bias=(-0.5, 0.0, 0.5), doubtful_from=0.3, growing=True)
         learned = Imagination(world, config, doubt)
         replay = places(wide=0.2)
         for _ in range(250):
@@ -166,6 +144,16 @@ def test_an_actor_does_not_go_where_its_model_is_not_to_be_believed():
         ends[name] = float(z)
     assert ends["trusting"] > 0.8
     assert ends["penalised"] < 0.45 and ends["ended"] < 0.45, ends
+
+
+def test_belief_falls_from_the_limit_to_twice_the_limit():
+    spread = torch.tensor([0.0, 0.1, 0.125, 0.2, 5.0], requires_grad=True)
+    belief = Doubt(1.0, 0.1, 0.0, 1.0).belief(spread)
+    torch.testing.assert_close(belief, torch.tensor([1.0, 1.0, 0.75, 0.0, 0.0]))
+    (slope,) = torch.autograd.grad(belief.sum(), spread)
+    assert slope[2] == pytest.approx(-10)
+    assert (Doubt(1.0, torch.inf, 0.0, 1.0).belief(spread) == 1).all()
+    assert (Doubt(1.0, 0.0, 0.0, 1.0).belief(spread) == torch.tensor([1.0, 0, 0, 0, 0])).all()
 
 
 def test_disagreement_is_the_members_deviation():

@@ -37,7 +37,7 @@ class Doubt:
     Attributes:
         price: reward for a unit of disagreement, so that over the data the sum of the penalties is
             the sum of the errors of the imagined rewards; 0 for a single network.
-        limit: disagreement beyond which a dream is not believed.
+        limit: disagreement up to which a dream is believed.
         lowest: smallest reward of a decision.
         highest: largest.
     """
@@ -46,6 +46,15 @@ class Doubt:
     limit: float
     lowest: float
     highest: float
+
+    def belief(self, spread: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """How far a step is believed: 1 up to the limit, 0 from twice the limit on.
+
+        Linear in between: an actor that learns by gradients does not see a cliff.
+        """
+        if self.limit == float("inf"):
+            return torch.ones_like(spread)
+        return (2 - spread / max(self.limit, 1e-9)).clamp(0, 1)
 
     @property
     def unit(self) -> float:

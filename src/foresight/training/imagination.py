@@ -16,13 +16,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from foresight.core.errors import ForesightError
 from foresight.perception.encoder import default_dtype
 from foresight.training.doubt import Doubt, disagreement, expect_dreamable, own_member, stepped
 from foresight.training.replay import Replay
+from foresight.training.returns import Spread, lambda_returns
 from foresight.worldmodel.heads.prior import ActionPrior
 from foresight.worldmodel.heads.scalar import ScalarHead, bins_for, symexp
 from foresight.worldmodel.mlp import MLP
@@ -30,7 +31,6 @@ from foresight.worldmodel.model import WorldModel
 
 EXPLODED = 10.0
 """Returns beyond so many times what the data says can be earned are no returns."""
-PERCENTILES = (0.05, 0.95)
 FIRST_DEVIATION = 0.75
 """What a new actor's last layer says of its deviation: about .6 before squashing."""
 
@@ -58,8 +58,9 @@ class ImaginationConfig:
     """What the members' disagreement costs; at 1 as much, over the data, as the imagined rewards
     err."""
     quantile: float = 0.99
-    """A dream ends in the worst way where its members disagree more than in this share of the
-    imagined data; at 1 where they do more than ever there."""
+    """A dream is believed as long as its members disagree no more than in this share of the
+    imagined data, and ends in the worst way where they do twice as much; at 1 the limit is the
+    most that the data shows."""
     critic_first: int = 200
     """Updates in which the critic learns alone what the first actor is worth."""
     actor_lr: float = 3e-4
@@ -104,7 +105,7 @@ class Dream:
         density: their log probabilities ``[H, N]``.
         rewards: predicted ones less the penalty, and what an end in doubt costs.
         goes_on: chance that the dream goes on after a decision; 0 where it is not believed.
-        doubted: where a dream ended in doubt.
+        belief: how far a decision is believed.
         spread: disagreement of the members.
     """
 
@@ -113,63 +114,16 @@ class Dream:
     density: Float[Tensor, "H N"]
     rewards: Float[Tensor, "H N"]
     goes_on: Float[Tensor, "H N"]
-    doubted: Bool[Tensor, "H N"]
+    belief: Float[Tensor, "H N"]
     spread: Float[Tensor, "H N"]
-
-
-def lambda_returns(
-    rewards: Float[Tensor, "H N"],
-    goes_on: Float[Tensor, "H N"],
-    values: Float[Tensor, "H1 N"],
-    discount: float,
-    mixture: float,
-) -> Float[Tensor, "H N"]:
-    """``R_t = r_t + γ c_t ((1 - λ) V_{t+1} + λ R_{t+1})``, and ``R_H = V_H``.
-
-    Args:
-        rewards: r.
-        goes_on: c, chance that anything comes after step t.
-        values: V of all states, the last one included.
-        discount: γ.
-        mixture: λ.
-    """
-    following, found = values[-1], []
-    for step in range(len(rewards) - 1, -1, -1):
-        mixed = torch.lerp(values[step + 1], following, mixture)
-        following = rewards[step] + discount * goes_on[step] * mixed
-        found.append(following)
-    return torch.stack(found[::-1])
-
-
-class Spread:
-    """A running distance between the 5th and the 95th percentile of returns (DreamerV3).
-
-    Args:
-        memory: of the mean over updates.
-        least: returns that differ by less are not magnified.
-
-    Attributes:
-        value: NaN before anything was seen.
-    """
-
-    def __init__(self, memory: float, least: float) -> None:
-        self.memory, self.least = memory, least
-        self.value = torch.tensor(torch.nan)
-
-    def __call__(self, returns: Float[Tensor, " n"]) -> Float[Tensor, ""]:
-        """Take in the returns of an update; what to divide by."""
-        low, high = (torch.quantile(returns, share) for share in PERCENTILES)
-        before = torch.where(self.value.isnan(), high - low, self.value.to(low))
-        self.value = torch.lerp(high - low, before, self.memory)
-        return self.value.clamp(min=self.least)
 
 
 class Imagination:
     """Updates an actor and a critic in a world model that stays as it is.
 
     A dream begins at a replayed state and follows one member of the ensemble; the others say how
-    much they would differ. As in Dreamer, an actor's gradient reaches a later return through
-    states and rewards, and not through what the actor does in between.
+    much they would differ. An action's gradient is that of its own return, through states and
+    rewards, with later actions as they are: at the best policy what these would change is nothing.
 
     All chance follows from the seed and the number of the update. The loop is somebody else's:
     `foresight.training.imagination_run`, or one that goes on learning the model.
@@ -252,7 +206,7 @@ class Imagination:
             if acting:
                 loss = loss + self._actor_loss(dream, returns, values, weights, scale)
         self._step(loss)
-        ends = (dream.doubted & (weights > 0)).any(0).float()
+        doubted = 1 - dream.belief.prod(0)
         self.updates += 1
         logs = {
             "return": returns[0].mean(),
@@ -262,7 +216,7 @@ class Imagination:
             "entropy": -dream.density.mean(),
             "spread": scale,
             "disagreement": dream.spread.mean(),
-            "doubted": ends.mean(),
+            "doubted": doubted.mean(),
         }
         return {name: value.detach() for name, value in logs.items()}
 
@@ -281,21 +235,18 @@ class Imagination:
         return Dream(torch.stack(states), *parts)
 
     def _judged(self, z: Tensor, action: Tensor) -> tuple[Tensor, ...]:
-        """Next states of all members; reward, chance to go on, doubt and disagreement of a step."""
+        """Next states of all members; reward, chance to go on, belief, disagreement."""
         model, config, doubt = self.model, self.config, self.doubt
         reward = model.reward_of(z, action).float()
         after = stepped(model, z, action).float()
         goes_on = torch.ones_like(reward)
         if model.continuation is not None:
             goes_on = model.continuation.probability(z, action)
-        if len(after) < 2:
-            nothing = torch.zeros_like(reward)
-            return after, reward, goes_on, nothing.bool(), nothing
         spread = disagreement(after)
-        doubted = spread.detach() > doubt.limit
+        belief = doubt.belief(spread)
         reward = reward - config.penalty * doubt.price * spread
-        reward = reward + self.discount * self.worst * goes_on * doubted
-        return after, reward, goes_on * ~doubted, doubted, spread
+        reward = reward + self.discount * self.worst * goes_on * (1 - belief)
+        return after, reward, goes_on * belief, belief, spread
 
     def _critic_loss(
         self, dream: Dream, returns: Float[Tensor, "H N"], weights: Float[Tensor, "H N"]
@@ -313,15 +264,19 @@ class Imagination:
     ) -> Float[Tensor, ""]:
         config, density = self.config, dream.density
         if config.gradient == "dynamics":
-            gain = returns / scale
+            # The gradient of the first return in a later action is that of this action's own
+            # return. Summed over all returns, as in Dreamer, an action would also be praised for
+            # what later states are worth by themselves, once for each of them.
+            gain = (returns[0] / scale).mean() / len(returns)
         else:
             mean, deviation = self.actor(dream.states[:-1].detach())
             _, density = self.actor.shaped(mean, deviation, dream.noise)
             drawn = (mean + deviation * dream.noise).detach()
             # Squashing does not depend on the weights once the action is given.
             likely = -0.5 * ((drawn - mean) / deviation).square() - deviation.log()
-            gain = likely.sum(-1) * ((returns - values[:-1]) / scale).detach()
-        return -(weights * (gain - config.entropy * density)).mean()
+            better = ((returns - values[:-1]) / scale).detach()
+            gain = (weights * likely.sum(-1) * better).mean()
+        return config.entropy * (weights * density).mean() - gain
 
     def _step(self, loss: Float[Tensor, ""]) -> None:
         """Clipped gradients, Adam, and the target critic a little nearer.
