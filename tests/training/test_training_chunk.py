@@ -304,7 +304,7 @@ def test_baselines_are_what_their_names_say(tmp_path):
 
 def test_what_only_the_eyes_know_is_not_had_blind(tmp_path):
     data = shown(tasks=1)
-    config = config_of(data, state=False, dropout=0.0)
+    config = config_of(data, state=False, dropout=0.0, keypoints=0)
     config = replace(config, states=0)
     training = ChunkTraining(fit=replace(FIT, updates=150, batch=16, lr=1e-2))
     _, seeing = train_chunk_policy(data, config, training, tmp_path / "a")
