@@ -28,7 +28,7 @@ ROUND = 250
 class ActorTraining:
     """How long an actor learns in imagination, and how."""
 
-    updates: int = 5000
+    updates: int = 2500
     """Updates in all; 0 keeps the first actor as it is, for example the prior alone."""
     seed: int = 0
     """Of weights, starts and noise."""
