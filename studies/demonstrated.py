@@ -24,8 +24,16 @@ def measured(
         config: of the preset; what the request names goes before it.
         request: what was asked for.
     """
+    config = asked(config, namespace, request)
+    rows = demonstrated.measure(config, request.folder, request.processes)
+    about = {**asdict(config), "labels": LABELS}
+    return make_result(name, about, protocol, rows, demonstrated.successes(rows))
+
+
+def asked(config: DemonstratedConfig, namespace: str, request: Request) -> DemonstratedConfig:
+    """A preset with what a request names in its place."""
     named = tuple(f"{namespace}{task.removeprefix(namespace)}" for task in request.tasks)
-    config = replace(
+    return replace(
         config,
         tasks=named or config.tasks,
         episodes=request.episodes or config.episodes,
@@ -33,6 +41,3 @@ def measured(
         encoder=request.encoder,
         device=request.device,
     )
-    rows = demonstrated.measure(config, request.folder, request.processes)
-    about = {**asdict(config), "labels": LABELS}
-    return make_result(name, about, protocol, rows, demonstrated.successes(rows))

@@ -35,7 +35,7 @@ from foresight.policies.chunk.policy import ChunkActing
 from foresight.rollout.pool import run_jobs
 from foresight.training.chunk.train import ERRORS, ChunkTraining, train_chunk_policy
 from foresight.training.loop import FitConfig
-from studies.demonstrated import LABELS
+from studies.demonstrated import LABELS, asked
 from studies.mistakes.variants import HEAD, MISTAKES, VARIANTS, Variant, chosen
 from studies.registry import Request
 
@@ -122,16 +122,7 @@ def reproduce(request: Request) -> Result:
     Rows: an episode of each policy, task and start, and ``held-out-error`` of each training.
     """
     config, namespace = presets(request.name)[request.preset], SUITE[request.name]
-    named = tuple(f"{namespace}{task.removeprefix(namespace)}" for task in request.tasks)
-    shown = replace(
-        config.shown,
-        tasks=named or config.shown.tasks,
-        episodes=request.episodes or config.shown.episodes,
-        seeds=request.seeds or config.shown.seeds,
-        encoder=request.encoder,
-        device=request.device,
-    )
-    config = replace(config, shown=shown)
+    config = replace(config, shown=asked(config.shown, namespace, request))
     rows = measure(config, request.folder, request.processes)
     left = [name for name in config.policies if VARIANTS[name] not in config.variants]
     notes = [f"{', '.join(left)} cannot be shown by these tasks."] if left else []

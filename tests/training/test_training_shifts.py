@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from foresight.training.shifts import REACH, all_views, by_scene, shift_of, shifted
+from foresight.perception.preprocess import moved
+from foresight.training.shifts import REACH, all_views, by_scene, shift_of
 
 
 def test_a_shift_moves_what_is_seen_and_the_border_fills_the_rest():
     frame = np.zeros((6, 8, 3), np.uint8)
     frame[2, 3] = 255
     frame[0] = 7
-    moved = shifted(frame, 1, -2)
-    assert (moved[3, 1] == 255).all() and (moved == 255).sum() == 3
-    assert (moved[:2] == 7).all()  # the upper border, twice
-    np.testing.assert_array_equal(shifted(frame, 0, 0), frame)
+    found = moved(frame, 1, -2)
+    assert (found[3, 1] == 255).all() and (found == 255).sum() == 3
+    assert (found[:2] == 7).all()  # the upper border, twice
+    np.testing.assert_array_equal(moved(frame, 0, 0), frame)
 
 
 def test_an_episode_keeps_its_shifts_and_others_have_other_ones():
@@ -34,8 +35,8 @@ def test_views_lie_behind_the_pictures_and_come_back_with_their_scene():
     seen = all_views(frames, seeds, 2)
     assert seen.shape == (9, 16, 16, 3)
     np.testing.assert_array_equal(seen[:3], frames)
-    np.testing.assert_array_equal(seen[3 + 1], shifted(frames[1], *shift_of(6, 1, 16)))
-    np.testing.assert_array_equal(seen[6 + 2], shifted(frames[2], *shift_of(7, 2, 16)))
+    np.testing.assert_array_equal(seen[3 + 1], moved(frames[1], *shift_of(6, 1, 16)))
+    np.testing.assert_array_equal(seen[6 + 2], moved(frames[2], *shift_of(7, 2, 16)))
     np.testing.assert_array_equal(all_views(frames, seeds, 0), frames)
     steps = torch.from_numpy(seen).unsqueeze(1).expand(-1, 4, -1, -1, -1)
     scenes = by_scene(steps, [4, 2, 3], 2)

@@ -113,10 +113,19 @@ class Shift:
         self, frames: UInt8[np.ndarray, "t s s 3"], episode: int
     ) -> UInt8[np.ndarray, "t s s 3"]:
         """Prepared pictures of an episode, moved."""
-        size, most = frames.shape[1], self.pixels
+        most = self.pixels
         down, right = np.random.default_rng([self.seed, episode]).integers(-most, most + 1, 2)
-        rows, columns = (np.clip(np.arange(size) - by, 0, size - 1) for by in (down, right))
-        return np.ascontiguousarray(frames[:, rows][:, :, columns])
+        return np.ascontiguousarray(moved(frames, down, right))
+
+
+def moved(
+    frames: UInt8[np.ndarray, "*n H W 3"], down: int, right: int
+) -> UInt8[np.ndarray, "*n H W 3"]:
+    """Pictures moved by whole pixels; their border fills what comes into view."""
+    height, width = frames.shape[-3:-1]
+    rows = np.clip(np.arange(height) - down, 0, height - 1)
+    columns = np.clip(np.arange(width) - right, 0, width - 1)
+    return frames[..., rows[:, None], columns, :]
 
 
 def check_pictures(frames: UInt8[np.ndarray, "t h w 3"]) -> None:

@@ -172,9 +172,7 @@ class Replay:
         """
         start = first.numpy()
         episode = np.searchsorted(self.offsets, start, side="right") - 1
-        steps = (start - self.offsets[episode])[:, None] + np.arange(horizon + 1)
-        last = np.diff(self.offsets)[episode] - 1
-        rows = self.offsets[episode][:, None] + np.minimum(steps, last[:, None])
+        steps, rows = self._following(episode, start - self.offsets[episode], horizon)
         acted = steps[:, :-1] < self.lengths[episode][:, None]
         whole = acted.all(1) | self.terminated[episode]
         return torch.from_numpy(rows), torch.from_numpy(acted), torch.from_numpy(whole)
@@ -249,10 +247,9 @@ class Replay:
         see: bool,
         random: np.random.Generator,
     ) -> Windows:
-        steps = start[..., None] + np.arange(horizon + 1)
+        steps, rows = self._following(episode, start, horizon)
         length = self.lengths[episode][..., None]
         observed = np.diff(self.offsets)[episode][..., None]
-        rows = self.offsets[episode][..., None] + np.minimum(steps, observed - 1)
         now, after = steps[..., :-1], steps[..., 1:]
         ended = (now == length - 1) & self.terminated[episode][..., None]
         row, taken = torch.from_numpy(rows), torch.from_numpy(rows[..., :-1])
@@ -269,6 +266,14 @@ class Replay:
             followed=torch.from_numpy((after < observed) & ~ended),
             ended=torch.from_numpy(ended),
         )
+
+    def _following(
+        self, episode: Int[np.ndarray, "*shape"], start: Int[np.ndarray, "*shape"], horizon: int
+    ) -> tuple[Int[np.ndarray, "*shape H+1"], Int[np.ndarray, "*shape H+1"]]:
+        """Steps of an episode from one on, and their rows; its last stands for what is beyond."""
+        steps = start[..., None] + np.arange(horizon + 1)
+        last = np.diff(self.offsets)[episode][..., None] - 1
+        return steps, self.offsets[episode][..., None] + np.minimum(steps, last)
 
     def _draw(
         self,

@@ -14,7 +14,7 @@ def lambda_returns(
     goes_on: Float[Tensor, "H N"],
     values: Float[Tensor, "H1 N"],
     discount: float,
-    mixture: float,
+    mixture: float | Float[Tensor, "H N"],
 ) -> Float[Tensor, "H N"]:
     """``R_t = r_t + γ c_t ((1 - λ) V_{t+1} + λ R_{t+1})``, and ``R_H = V_H``.
 
@@ -23,11 +23,12 @@ def lambda_returns(
         goes_on: c, chance that anything comes after step t.
         values: V of all states, the last one included.
         discount: γ.
-        mixture: λ.
+        mixture: λ, of all steps or of each.
     """
     following, found = values[-1], []
     for step in range(len(rewards) - 1, -1, -1):
-        mixed = torch.lerp(values[step + 1], following, mixture)
+        share = mixture[step] if isinstance(mixture, Tensor) else mixture
+        mixed = torch.lerp(values[step + 1], following, share)
         following = rewards[step] + discount * goes_on[step] * mixed
         found.append(following)
     return torch.stack(found[::-1])

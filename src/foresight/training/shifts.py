@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from torch import Tensor
 
+from foresight.perception.preprocess import moved
+
 REACH = 4 / 84
 """Largest shift in either direction, as a share of the picture's height; DrQ's."""
 
@@ -25,14 +27,6 @@ def shift_of(seed: int, view: int, size: int) -> tuple[int, int]:
     most = max(1, round(REACH * size))
     down, right = np.random.default_rng([seed, view]).integers(-most, most + 1, 2)
     return int(down), int(right)
-
-
-def shifted(frame: UInt8[np.ndarray, "H W 3"], down: int, right: int) -> UInt8[np.ndarray, "H W 3"]:
-    """A picture moved by whole pixels; its border fills what comes into view."""
-    height, width = frame.shape[:2]
-    rows = (np.arange(height) - down).clip(0, height - 1)
-    columns = (np.arange(width) - right).clip(0, width - 1)
-    return frame[rows[:, None], columns]
 
 
 def all_views(
@@ -47,7 +41,7 @@ def all_views(
     """
     return np.stack(
         [
-            shifted(frame, *shift_of(seed, view, frame.shape[0])) if view else frame
+            moved(frame, *shift_of(seed, view, frame.shape[0])) if view else frame
             for view in range(views + 1)
             for frame, seed in zip(frames, seeds, strict=True)
         ]

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.training.replay import Windows
+from foresight.training.returns import lambda_returns
 
 
 def traced(
@@ -23,15 +24,15 @@ def traced(
         discount: γ.
         traces: λ.
     """
-    found = windows.rewards + discount * ~windows.ended * ahead
     if not traces:
-        return found
-    further = found[..., -1]
-    steps = [further]
-    for t in range(found.shape[-1] - 2, -1, -1):
-        known = windows.acted[..., t + 1] & windows.followed[..., t + 1] | windows.ended[..., t + 1]
-        mixed = (1 - traces) * ahead[..., t] + traces * further
-        after = torch.where(known, mixed, ahead[..., t])
-        further = windows.rewards[..., t] + discount * ~windows.ended[..., t] * after
-        steps.append(further)
-    return torch.stack(steps[::-1], dim=-1)
+        return windows.rewards + discount * ~windows.ended * ahead
+    known = windows.acted & windows.followed | windows.ended
+    mixture = torch.zeros_like(ahead)
+    mixture[..., :-1] = traces * known[..., 1:]
+    values = torch.cat([ahead[..., :1], ahead], -1)  # the first state's own is not asked for
+    steps = (
+        windows.rewards.movedim(-1, 0),
+        (~windows.ended).to(ahead.dtype).movedim(-1, 0),
+        values.movedim(-1, 0),
+    )
+    return lambda_returns(*steps, discount, mixture.movedim(-1, 0)).movedim(0, -1)
