@@ -23,6 +23,7 @@ from foresight.training.online_config import OnlineConfig
 from foresight.training.run_data import FeatureFiles, compressed, load_replay
 from foresight.training.task_settings import task_config
 from foresight.worldmodel.model import WorldModel
+from online_runs import content, interrupted
 
 PLANNER = MPCConfig(samples=12, elites=4, iterations=2, prior_samples=4)
 CONFIG = OnlineConfig(
@@ -117,37 +118,6 @@ def test_the_log_says_what_was_learned_and_apart_from_it_what_that_took(learned)
     assert all(0.01 < log[-1][f"peak-gib/{name}"] < 64 for name in seconds)
 
 
-def content(folder):
-    """Everything that a run leaves but what it took."""
-    lines = read_metrics(folder / "model" / "metrics.jsonl")
-    log = [
-        {k: v for k, v in line.items() if not k.startswith(("seconds/", "peak-gib/"))}
-        for line in lines
-    ]
-    weights = (folder / "model" / "model.safetensors").read_bytes()
-    return weights, Dataset.open(folder / "data").fingerprint, log
-
-
-class Killed(BaseException):
-    """Nobody catches this."""
-
-
-def interrupted(monkeypatch, folder, place, name, at):
-    """Learn until the ``at``-th call of a method, and stop in the middle of it."""
-    real, calls = getattr(place, name), []
-
-    def counted(self, *values, **named):
-        calls.append(1)
-        if len(calls) == at:
-            raise Killed
-        return real(self, *values, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(place, name, counted)
-        with pytest.raises(Killed):
-            OnlineTrainer(CONFIG, folder).run()
-
-
 @pytest.mark.parametrize(
     ("place", "name", "at"),
     [
@@ -159,13 +129,13 @@ def interrupted(monkeypatch, folder, place, name, at):
 )
 def test_an_interrupted_run_ends_like_a_whole_one(learned, tmp_path, monkeypatch, place, name, at):
     _, whole = learned
-    interrupted(monkeypatch, tmp_path, place, name, at)
+    interrupted(monkeypatch, OnlineTrainer(CONFIG, tmp_path).run, place, name, at)
     OnlineTrainer(CONFIG, tmp_path).run()
     assert content(tmp_path) == content(whole)
 
 
 def test_time_is_counted_through_all_processes_of_a_run(tmp_path, monkeypatch):
-    interrupted(monkeypatch, tmp_path, online.OnlineTrainer, "_save", 2)
+    interrupted(monkeypatch, OnlineTrainer(CONFIG, tmp_path).run, OnlineTrainer, "_save", 2)
     killed = read_metrics(tmp_path / "model" / "metrics.jsonl")
     OnlineTrainer(CONFIG, tmp_path).run()
     log = read_metrics(tmp_path / "model" / "metrics.jsonl")
@@ -251,8 +221,8 @@ def test_shifted_views_and_lessons_go_on_after_a_stop(tmp_path, monkeypatch):
     config = replace(CONFIG, **changes, learner=LESSONS, shifts=2, trials_every=2, final_trials=1)
     config = replace(config, steps=9 * 2 * 16)
     OnlineTrainer(config, tmp_path / "whole").run()
-    monkeypatch.setitem(globals(), "CONFIG", config)
-    interrupted(monkeypatch, tmp_path / "torn", OnlineTrainer, "_report", 6)
+    torn = OnlineTrainer(config, tmp_path / "torn")
+    interrupted(monkeypatch, torn.run, OnlineTrainer, "_report", 6)
     OnlineTrainer(config, tmp_path / "torn").run()
     assert content(tmp_path / "torn") == content(tmp_path / "whole")
     model = WorldModel.load(tmp_path / "whole" / "model")

@@ -32,9 +32,10 @@ from foresight.planning.config import ALONE, MPCConfig
 from foresight.policies.mpc import MPCFactory
 from foresight.policies.taught import TaughtConfig
 from foresight.report.run_page import film_path, road_page, save_films
-from foresight.training.online import OnlineTrainer
 from foresight.training.online_changes import OnlineChanges
-from foresight.training.online_config import OnlineConfig, Way
+from foresight.training.online_config import Algorithm, OnlineConfig, Way
+from foresight.training.online_sac import trainer_of
+from foresight.training.run_data import KEPT, MODEL
 from foresight.training.task_settings import folder_name, settings_of, task_name
 
 DEMO_STEPS = 80_000
@@ -118,14 +119,17 @@ def road_config(task: str, preset: str) -> LearnConfig:
     return replace(sizes, online=online, show=online.expert is not None)
 
 
-def online_of(config: LearnConfig, task: str, way: Way = "taught") -> OnlineConfig:
+def online_of(
+    config: LearnConfig, task: str, way: Way = "taught", algorithm: Algorithm = "planner"
+) -> OnlineConfig:
     """How a task is learned: with its own settings, or in a smoke run with its expert alone.
 
     Raises:
         ForesightError: there is no such task.
     """
-    name, own = task_name(task), dict(settings_of(task, way))
-    if config.steps is not None and way == "pixels":
+    name, own = task_name(task), dict(settings_of(task, way, algorithm))
+    if config.steps is not None and (way == "pixels" or algorithm == "sac"):
+        own |= {"length": config.online.length, "updates": config.online.updates}
         own |= {"random_episodes": config.online.random_episodes, "final_trials": 1}
     elif config.steps is not None:
         led = min(config.online.demonstrations, own.get("demonstrations", 48))
@@ -157,9 +161,10 @@ def learn_task(config: LearnConfig, folder: Path, workers: int = 1) -> list[Row]
 
     Returns:
         Rows of the agent (condition ``mpc``; learned from pixels ``mpc-pixels``, and beside it
-        ``prior-pixels``, its action prior without a search), of its rival (``inverse-model``) if
-        that is asked for, of the baselines, the learning curve, what each trust earned along it,
-        wall seconds of each stage and the peak memory.
+        ``prior-pixels``, its action prior without a search; by soft actor-critic ``mpc-sac`` and
+        ``sac``, and each of a model that was kept after so many steps with ``@STEPS``), of its
+        rival (``inverse-model``) if that is asked for, of the baselines, the learning curve, what
+        each trust earned along it, wall seconds of each stage and the peak memory.
     """
     if config.inverse:
         demonstrator_of(task_name(config.online.task))  # refused now, not after hours of learning
@@ -167,7 +172,7 @@ def learn_task(config: LearnConfig, folder: Path, workers: int = 1) -> list[Row]
     trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
     task = trial.task
     console.print(f"[bold]{task}[/]: learn for {config.online.steps:,} steps")
-    OnlineTrainer(config.online, folder).run()
+    trainer_of(config.online, folder).run()
     book = EpisodeCache(folder / "rows.jsonl")
     if config.measured is not None:
         borrow_baselines(book, env, config.measured)
@@ -211,18 +216,36 @@ def _agent_rows(
 ) -> list[Row]:
     """Episodes of the agent; those that are to be filmed are."""
     online = config.online
-    model = str(folder / "model")
-    factory = MPCFactory(model, config.planner, online.encoder, online.device)
-    prior = replace(factory, search=replace(config.planner, prior_weight=ALONE))
+    name, prior = _names(online)
     filmed = config.film if online.of_dmc else 0  # others need not have a camera for that
-    films = {seed: f"mpc-seed-{seed}" for seed in range(filmed)}
+    films = {seed: f"{name}-seed-{seed}" for seed in range(filmed)}
     unfilmed = [s for s, film in films.items() if not film_path(folder, film).exists()]
-    name = "mpc" if online.way == "taught" else f"mpc-{online.way}"
+    factory = MPCFactory(str(folder / MODEL), config.planner, online.encoder, online.device)
     agent = assess_policy(trial, name, factory, book, film=unfilmed)
     save_films(folder, {films[seed]: frames for seed, frames in agent.films.items()})
-    if online.way == "taught":
-        return agent.rows
-    return agent.rows + assess_policy(trial, f"prior-{online.way}", prior, book).rows
+    rows = agent.rows
+    if prior is None:
+        return rows
+    rows += assess_policy(trial, prior, without_search(factory), book).rows
+    for steps in online.keep:
+        kept = replace(factory, checkpoint=str(folder / KEPT / str(steps)))
+        if not Path(kept.checkpoint).exists():
+            continue  # the steps were spent before
+        for method, policy in ((name, kept), (prior, without_search(kept))):
+            rows += assess_policy(trial, f"{method}@{steps}", policy, book).rows
+    return rows
+
+
+def without_search(factory: MPCFactory) -> MPCFactory:
+    """The same agent acting by its action prior alone."""
+    return replace(factory, search=replace(factory.search, prior_weight=ALONE))
+
+
+def _names(online: OnlineConfig) -> tuple[str, str | None]:
+    """Of the agent in tables, and of its prior without a search where that is measured, too."""
+    if online.algorithm == "sac":
+        return "mpc-sac", "sac"
+    return ("mpc", None) if online.way == "taught" else ("mpc-pixels", "prior-pixels")
 
 
 def _rival_rows(
@@ -302,7 +325,8 @@ def to_learn(
     """
     names = [task_name(task) for task in tasks] or MEASURED_TASKS
     way = changes.way or "taught"
-    return {name: changes.applied(online_of(config, name, way)) for name in names}
+    algorithm = changes.algorithm or "planner"
+    return {name: changes.applied(online_of(config, name, way, algorithm)) for name in names}
 
 
 def _first_seconds(path: Path, seconds: dict[str, float]) -> dict[str, float]:

@@ -154,7 +154,7 @@ class Collector:
                 features = compressed(model, self.encoder, shown, shifts)
                 files.write(number, features)
             return self.data.stored(seeds, images=False), features
-        planner, seed = search or self.config.planner, self.config.seed + number
+        planner, seed = search or self.config.search, self.config.seed + number
         policy = ExploringPolicy(
             model, self.encoder, planner, seed, watch=self.watch, shifts=shifts
         )

@@ -1,4 +1,4 @@
-"""Acting while learning: plan with noise, for several scenes at once, and keep what was seen."""
+"""Acting while learning: for several scenes at once, with noise, and keep what was seen."""
 
 from __future__ import annotations
 
@@ -20,13 +20,43 @@ from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.observation import ObservationEncoder
 
 
-class ExploringPolicy(BatchPolicy):
-    """The planner on a model that is still learning, with noise as wide as the search is unsure.
+class ActorSampler:
+    """Decisions drawn from a model's action prior, without a search.
 
     Args:
-        model: copied, so later learning does not change the plans.
+        model: whose prior; as it is at each decision.
+        seed: of what is drawn.
+    """
+
+    def __init__(self, model: WorldModel, seed: int) -> None:
+        assert model.prior is not None
+        self.model, self.prior = model, model.prior
+        self.device = next(model.parameters()).device
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+
+    def reset(self) -> None:
+        """Nothing is remembered from one episode to the next."""
+
+    @torch.no_grad()
+    def act(
+        self, stacked: Float[Tensor, "N X"], explore: bool | Bool[Tensor, " N"] = True
+    ) -> Float[Tensor, "N A"]:
+        """Decisions in [-1, 1]; those of scenes that do not explore are the prior's mean."""
+        z = self.model.encode(stacked.float().to(self.device))
+        drawn, _ = self.prior.sample(z, self.generator)
+        if explore is True:
+            return drawn
+        wanted = torch.as_tensor(explore, device=z.device).reshape(-1, 1)
+        return torch.where(wanted, drawn, self.prior.mean_action(z))
+
+
+class ExploringPolicy(BatchPolicy):
+    """Acts with a model that is still learning; a planner's noise is as wide as it is unsure.
+
+    Args:
+        model: a planner copies it, so later learning does not change the plans.
         encoder: its eyes.
-        planner: the search.
+        planner: the search; None draws from the action prior instead.
         seed: of search and noise, for all scenes together.
         explore: without, it acts as well as it can.
         watch: times ``encode``.
@@ -40,7 +70,7 @@ class ExploringPolicy(BatchPolicy):
         self,
         model: WorldModel,
         encoder: Encoder,
-        planner: MPCConfig,
+        planner: MPCConfig | None,
         seed: int = 0,
         explore: bool = True,
         watch: Stopwatch | None = None,
@@ -52,18 +82,21 @@ class ExploringPolicy(BatchPolicy):
         self.watch = watch or Stopwatch()
         self.cameras = [camera.name for camera in model.config.cameras]
         self.eyes = ObservationEncoder(encoder, model.state, cameras=tuple(self.cameras))
-        self.planner = MPCPlanner.of(model, planner, seed)
+        self.decider: MPCPlanner | ActorSampler = (
+            ActorSampler(model, seed) if planner is None else MPCPlanner.of(model, planner, seed)
+        )
         self.features: list[Float[Tensor, "N f"]] = []
 
     def attempt(self, trust: Float[Tensor, " N"], explore: Bool[Tensor, " N"]) -> None:
-        """Give each scene a prior weight of its own, and noise to some of them."""
-        self.planner.trust = trust.to(self.planner.device)
-        self.explore = explore.to(self.planner.device)
+        """Give each scene a prior weight of its own, if it plans, and noise to some of them."""
+        if isinstance(self.decider, MPCPlanner):
+            self.decider.trust = trust.to(self.decider.device)
+        self.explore = explore.to(self.decider.device)
 
     def reset_batch(self, observations: Sequence[Observation], seeds: Sequence[int]) -> None:
         """Begin an episode of every scene."""
         self.eyes.reset()
-        self.planner.reset()
+        self.decider.reset()
         self.features, self.seeds = [], seeds
 
     def act_batch(
@@ -81,7 +114,7 @@ class ExploringPolicy(BatchPolicy):
             stacked = self.eyes.see(frames, proprio if state.proprio else None)
         newest = stacked[:, -state.step_width :]
         self.features.append(newest[:, : state.step_features].bfloat16().cpu())
-        actions = self.planner.act(stacked[: len(observations)], explore=self.explore)
+        actions = self.decider.act(stacked[: len(observations)], explore=self.explore)
         return self.model.scaled(actions).float().cpu().numpy()
 
     def episodes(self, lengths: Sequence[int]) -> list[Float[Tensor, "*views t f"]]:

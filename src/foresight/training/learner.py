@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from foresight.perception.encoder import default_dtype
 from foresight.training.learner_config import LearnerConfig
 from foresight.training.learning_parts import learning_parts, those
 from foresight.training.lessons import lessons_of
+from foresight.training.masked import distance_to_expert, mean_of
 from foresight.training.replay import Replay, Windows
 from foresight.training.value_targets import traced
 from foresight.worldmodel.dynamics.ensemble import clip_gradients
@@ -62,6 +64,15 @@ class Learner:
         self.scale = torch.ones(())
         self.updates = self.phases = 0
         self._owned = np.zeros((self.dynamics.members, 0), bool)
+
+    @property
+    def held(self) -> dict[str, Tensor]:
+        """Numbers beside the networks that a resumed training needs."""
+        return {"scale": self.scale}
+
+    def take(self, held: Mapping[str, Tensor]) -> None:
+        """Go on from these."""
+        self.scale = held["scale"]
 
     def learn_representation(
         self, replay: Replay, count: int, rate: float = 1.0
@@ -113,7 +124,7 @@ class Learner:
             if self.reward is not None:
                 raw = self.reward.raw(z, windows.actions[:, 0]).float()
                 logs["reward"] = self.reward.code.loss(raw, windows.rewards[:, 0]).mean()
-            error = _distance_to_expert(self.prior(z)[0], windows.expert_actions[:, 0])
+            error = distance_to_expert(self.prior(z)[0], windows.expert_actions[:, 0])
             if error is not None:
                 logs["imitation"] = config.imitation * error
             if model.proprio is not None:
@@ -275,8 +286,21 @@ class Learner:
     def _model_loss(
         self, windows: Windows, random: np.random.Generator
     ) -> tuple[Tensor, Float[Tensor, "E B H+1 Z"], dict[str, Tensor]]:
-        model, config, actions = self.model, self.config, windows.actions
+        config = self.config
         targets = self._value_targets(windows, random)
+        loss, imagined, logs = self._imagined_loss(windows)
+        if self.value is not None and targets is not None:
+            raw = self.value.raw(imagined[:, :, :-1], windows.actions).float()
+            each = self.value.code.loss(raw, targets.expand(raw.shape[:-1]))
+            logs["value"] = self._over_steps(each, windows.followed | windows.ended)
+            loss = loss + config.value * logs["value"]
+        return loss, imagined, {name: number.detach() for name, number in logs.items()}
+
+    def _imagined_loss(
+        self, windows: Windows
+    ) -> tuple[Tensor, Float[Tensor, "E B H+1 Z"], dict[str, Tensor]]:
+        """Of dynamics, reward and continuation."""
+        model, config, actions = self.model, self.config, windows.actions
         imagined = self.dynamics.apart(windows.states[:, :, 0], actions)
         before = imagined[:, :, :-1]
         logs = {"prediction": self._prediction(imagined, windows)}
@@ -284,16 +308,11 @@ class Learner:
         if self.reward is not None:
             logs["reward"] = self._reward(self.reward, before, windows)
             loss = loss + config.reward * logs["reward"]
-        if self.value is not None and targets is not None:
-            raw = self.value.raw(before, actions).float()
-            each = self.value.code.loss(raw, targets.expand(raw.shape[:-1]))
-            logs["value"] = self._over_steps(each, windows.followed | windows.ended)
-            loss = loss + config.value * logs["value"]
         if model.continuation is not None:
             errors = model.continuation.errors(before, actions, windows.ended)
             logs["continuation"] = self._over_steps(errors, windows.acted)
             loss = loss + config.continuation * logs["continuation"]
-        return loss, imagined, {name: number.detach() for name, number in logs.items()}
+        return loss, imagined, logs
 
     def _prediction(
         self, imagined: Float[Tensor, "E B H+1 Z"], windows: Windows
@@ -313,7 +332,7 @@ class Learner:
     ) -> Float[Tensor, ""]:
         """Mean of what counts at each step, weighted over the steps."""
         weights = self.config.decay ** torch.arange(each.shape[-1], device=each.device)
-        return (_mean(each, counts) * (weights / weights.sum())).sum()
+        return (mean_of(each, counts) * (weights / weights.sum())).sum()
 
     @torch.no_grad()
     def _value_targets(
@@ -352,9 +371,9 @@ class Learner:
             logs = {"value-estimate": value.mean().detach(), **logs}
         goes_on = windows.acted & ~windows.ended
         alive = torch.cat([torch.ones_like(goes_on[..., :1]), goes_on], dim=-1)
-        loss = (_mean(each, alive) * powers).sum() / powers.sum()
+        loss = (mean_of(each, alive) * powers).sum() / powers.sum()
         asked = windows.expert_actions.where(windows.acted[..., None], torch.nan)
-        error = _distance_to_expert(mean[:, :, :-1], asked)
+        error = distance_to_expert(mean[:, :, :-1], asked)
         if error is not None:
             loss = loss + self._imitation * error
             logs["imitation"] = error.detach()
@@ -366,32 +385,6 @@ class Learner:
         config = self.config
         gone = min(1.0, self.updates / max(1, config.imitation_updates))
         return config.imitation + gone * (config.imitation_end - config.imitation)
-
-
-def _distance_to_expert(
-    mean: Float[Tensor, "*batch A"], expert_actions: Float[Tensor, "*batch A"]
-) -> Float[Tensor, ""] | None:
-    """Mean square error of the prior's mean actions where an expert answered; None where none did.
-
-    Averaged over everything, so that few answers weigh little.
-
-    Args:
-        mean: before squashing.
-        expert_actions: NaN where nobody asked.
-    """
-    known = expert_actions.isfinite()
-    if not known.any():
-        return None
-    error = torch.tanh(mean) - expert_actions.nan_to_num()
-    return torch.where(known, error, 0).square().mean()
-
-
-def _mean(
-    each: Float[Tensor, "*heads E B H"], counts: Bool[Tensor, "E B H"]
-) -> Float[Tensor, " H"]:
-    """Mean over everything but the steps, of what counts; 0 at a step where nothing does."""
-    share = counts.float().mean((0, 1)).clamp(min=1e-6)
-    return (each * counts).mean(tuple(range(each.ndim - 1))) / share
 
 
 def _mixed(*numbers: int) -> int:

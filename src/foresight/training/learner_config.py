@@ -90,3 +90,32 @@ class AdapterTraining:
     there are no rewards and no column action.expert."""
     learner: LearnerConfig = LearnerConfig()
     """The updates."""
+
+
+@dataclass(frozen=True)
+class SACConfig:
+    """How actor and critics learn."""
+
+    batch: int = 256
+    """Decisions of an update."""
+    steps: int = 3
+    """Decisions whose rewards are summed before the critics' word (n-step returns)."""
+    lr: float = 5e-4
+    """Adam's learning rate of critics, adapter and actor."""
+    temperature_lr: float = 1e-3
+    """That of the temperature's logarithm."""
+    temperature: float = 0.1
+    """Weight of the entropy to begin with."""
+    target_entropy: float = -0.5
+    """Entropy of an action, for each of its numbers, that the temperature is adjusted to."""
+    bonus: bool = False
+    """Count the entropy of later actions among what the critics foretell."""
+    prediction: float = 0.0
+    """Weight of foretelling the state after those decisions, which shapes the adapter, too
+    (self-prediction; TD-MPC2); 0 leaves it to the critics alone."""
+    reward: float = 0.0
+    """Weight of the rewards on the way."""
+    tau: float = 0.01
+    """Share by which the target critics move in every update."""
+    clip: float = 20.0
+    """Largest gradient norm, of critics with adapter and of the actor apart."""

@@ -121,7 +121,7 @@ class LearningRun(TrainingRun):
             learner.target.load_state_dict(state.part("target"))
         if learner.lessons is not None:
             learner.lessons.load_state_dict(state.part("lessons"))
-        learner.scale = state.part("learner")["scale"]
+        learner.take(state.part("learner"))
         state.restore(learner.optimizer)
         self.rounds, learner.updates, learner.phases = (
             int(state.notes[name]) for name in ("rounds", "updates", "phases")
@@ -135,7 +135,7 @@ class LearningRun(TrainingRun):
             "model": self.model.state_dict(),
             "target": {} if learner.target is None else learner.target.state_dict(),
             "lessons": {} if learner.lessons is None else learner.lessons.state_dict(),
-            "learner": {"scale": learner.scale},
+            "learner": learner.held,
         }
         counts = {"rounds": self.rounds, "updates": learner.updates, "phases": learner.phases}
         notes = {name: str(count) for name, count in counts.items()}

@@ -69,6 +69,7 @@ def build_model(
                 dim=config.latent,
                 history=config.history,
                 n_components=config.n_components,
+                normed=config.algorithm == "sac",
             ),
             dynamics=DynamicsConfig(
                 "simnorm", members=config.members, hidden=config.hidden, layers=2

@@ -142,7 +142,7 @@ class OnlineTrainer(LearningRun):
             self.model = WorldModel.load(self.checkpoint)
         self.model.to(self.encoder.device).train()
         self.model.config.expect_encoder(self.encoder.fingerprint)
-        self.learner = Learner(self.model, config.learner, config.seed)
+        self.learner = self._new_learner()
         rounds = max(self._expected, self.collector.first_rounds) + 1
         self.replay = Replay(
             rounds * self._round_decisions,
@@ -168,6 +168,9 @@ class OnlineTrainer(LearningRun):
         self.model.save(self.checkpoint)  # last: from here on a killed run resumes
 
     # --- learning ------------------------------------------------------------------------------
+
+    def _new_learner(self) -> Learner:
+        return Learner(self.model, self.config.learner, self.config.seed)
 
     def _learn(self, number: int, since: int) -> dict[str, float]:
         """All updates after a round, of which ``since`` is the first episode."""

@@ -20,6 +20,11 @@ class OnlineChanges:
     way: Literal["taught", "pixels"] | None = None
     """taught, which it is if not given: as is best for the task, where there is an expert with its
     help, and with the robot's state as a lesson; pixels: from pictures and reward alone."""
+    algorithm: Literal["planner", "sac"] | None = None
+    """planner, which it is if not given: a search in the model acts while it learns; sac: soft
+    actor-critic from pictures and reward alone, and a model learned afterwards from what it saw."""
+    protocol: Literal["seed200", "dmc1000"] | None = None
+    """Length of dm_control's episodes: 200 steps, or the field's 1,000."""
     steps: int | None = None
     """Environment steps to learn from, if not the task's own number."""
     encoder: str | None = None
@@ -48,6 +53,8 @@ class OnlineChanges:
     """Updates for each decision collected."""
     representation_updates: int | None = None
     """Updates of the first representation phase."""
+    keep: tuple[int, ...] | None = None
+    """Steps after which a model is kept and measured, too (sac)."""
     shifts: int | None = None
     """Shifted views of each picture that are learned from, too."""
     trials_every: int | None = None
@@ -80,11 +87,11 @@ class OnlineChanges:
     """Weight of what the frozen encoder sees, as a lesson for the state."""
 
     def applied(self, config: OnlineConfig) -> OnlineConfig:
-        """A task's settings with these changes; those of the way are not among them."""
+        """A task's settings with these changes; those of way and algorithm are not among them."""
         given = {
             name: value
             for name, value in ((f.name, getattr(self, f.name)) for f in fields(self))
-            if value is not None and name != "way"
+            if value is not None and name not in ("way", "algorithm")
         }
         inner = {name: given.pop(name) for name in OF_LEARNER if name in given}
         if given.get("expert") == "none":

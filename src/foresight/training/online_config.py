@@ -11,12 +11,14 @@ from foresight.envs.dmc.protocol import get_protocol
 from foresight.envs.factories import full_id
 from foresight.envs.registry import EnvConfig
 from foresight.planning.config import MPCConfig
-from foresight.training.learner_config import LearnerConfig
+from foresight.training.learner_config import LearnerConfig, SACConfig
 
 DMC = "dmc/"
 Way = Literal["taught", "pixels"]
 """From what an agent learns: an expert's actions or the robot's state, too, or pictures and reward
 alone."""
+Algorithm = Literal["planner", "sac"]
+"""Who acts while learning: a search in the model, or an actor."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,14 @@ class OnlineConfig:
     """The search while collecting."""
     save_every: int = 8
     """Rounds between two saved states."""
+    algorithm: Literal["planner", "sac"] = late("planner")
+    """Who acts while learning, and learns from that. planner: the search, in a model that learns
+    all along (TD-MPC2's way). sac: the action prior, as the actor of soft actor-critic, whose
+    critics shape the adapter; what imagines is learned when the steps are spent."""
+    sac: SACConfig = late(SACConfig())  # noqa: RUF009
+    """Its updates."""
+    keep: tuple[int, ...] = late(())
+    """Steps after which, too, a model is kept, in RUN/kept/STEPS, with all that imagines (sac)."""
     shifts: int = late(0)
     """Shifted views of each picture that are encoded, kept and learned from, too
     (`foresight.training.shifts`); they cost encoding, and memory."""
@@ -115,6 +125,11 @@ class OnlineConfig:
     def way(self) -> Way:
         """From what it is learned, as results name it."""
         return "taught" if self.expert is not None or self.proprio else "pixels"
+
+    @property
+    def search(self) -> MPCConfig | None:
+        """The search while collecting; None where the action prior acts by itself."""
+        return self.planner if self.algorithm == "planner" else None
 
     @property
     def predicts_ends(self) -> bool:

@@ -35,7 +35,7 @@ from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.observation import ObservationEncoder
 from foresight.worldmodel.state import AdapterState
 
-DATA, CACHE, MODEL = "data", "cache", "model"
+DATA, CACHE, MODEL, KEPT = "data", "cache", "model", "kept"
 """Folders of a run."""
 EXPERT = "action.expert"
 

@@ -10,7 +10,7 @@ from typing import Any
 from foresight.envs.dmc.tasks import canonical
 from foresight.envs.factories import full_id
 from foresight.training.learner_config import LearnerConfig
-from foresight.training.online_config import DMC, OnlineConfig, Way
+from foresight.training.online_config import DMC, Algorithm, OnlineConfig, Way
 
 LAW: dict[str, Any] = {
     "expert": "expert",
@@ -52,6 +52,21 @@ ALONE: dict[str, Any] = {"expert": None, "demonstrations": 0, "random_episodes":
 PIXELS: dict[str, Any] = {**ALONE, "proprio": False, "trials_every": 2, "final_trials": 8}
 """Settings of any task that is learned from pictures and reward alone."""
 
+SAC: dict[str, Any] = {
+    **ALONE,
+    "proprio": False,
+    "algorithm": "sac",
+    "random_episodes": 32,
+    "updates": 0.5,
+    "discount": 0.99,
+    "shifts": 1,
+    "final_trials": 8,
+}
+"""Settings of any task that soft actor-critic learns."""
+SAC_LENGTH = 250
+"""Environment steps of its training episodes in dm_control, whose tasks never end one: a quarter of
+the field's, so that what was learned acts four times as soon."""
+
 
 def task_name(task: str) -> str:
     """A task's short name: ``reacher-easy``; the id of another environment.
@@ -68,13 +83,17 @@ def folder_name(task: str) -> str:
     return re.sub(r"[^\w.-]+", "-", task_name(task))
 
 
-def settings_of(task: str, way: Way = "taught") -> Mapping[str, Any]:
-    """What differs from `OnlineConfig` for a task that is learned in one way.
+def settings_of(
+    task: str, way: Way = "taught", algorithm: Algorithm = "planner"
+) -> Mapping[str, Any]:
+    """What differs from `OnlineConfig` for a task that is learned in one way; sac needs no other.
 
     Raises:
         ForesightError: there is no such task.
     """
     name = task_name(task)
+    if algorithm == "sac":
+        return {**SAC, "length": SAC_LENGTH} if full_id(name).startswith(DMC) else SAC
     return TASKS.get(name, ALONE) if way == "taught" else PIXELS
 
 

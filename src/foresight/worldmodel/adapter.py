@@ -23,10 +23,18 @@ class Adapter(nn.Module):
         proprio: numbers of the robot that are joined, of one step.
         hidden: width.
         latent: Z.
+        normed: normalise the logits.
     """
 
     def __init__(
-        self, patches: int, numbers: int, history: int, proprio: int, hidden: int, latent: int
+        self,
+        patches: int,
+        numbers: int,
+        history: int,
+        proprio: int,
+        hidden: int,
+        latent: int,
+        normed: bool = False,
     ) -> None:
         super().__init__()
         self.patches = patches
@@ -40,6 +48,8 @@ class Adapter(nn.Module):
             nn.ReLU(),
             nn.Linear(hidden, latent),
         )
+        if normed:
+            self.all.append(nn.LayerNorm(latent))
 
     def forward(
         self, pictures: Float[Tensor, "*batch history f"], own: Float[Tensor, "*batch s"]

@@ -46,6 +46,9 @@ class StateEncoderConfig:
     """Numbers that `adapter` keeps of each token."""
     hidden: int = 512
     """Width of `adapter`."""
+    normed: bool = late(False)
+    """Normalise what `adapter` says before it becomes shares (LayerNorm, as in TD-MPC2), so that
+    states are apart from the first update on; for an adapter that values shape."""
     proprio: bool = False
     """Join the robot's own numbers, normalised, to the features. Without, acting needs pictures
     alone."""

@@ -247,6 +247,7 @@ class AdapterState(StateEncoder):
             self.proprio,
             config.hidden,
             config.dim,
+            config.normed,
         )
 
     def fit(self, *tokens: Float[Tensor, "n p d"]) -> float:
