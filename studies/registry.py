@@ -66,9 +66,9 @@ class Request:
     """What `foresight learn` left, for teach, phase-8 and phase-9: a folder with TASK/model in it;
     a smoke run learns a tiny one."""
     tasks: tuple[str, ...] = ()
-    """Tasks of teach, phase-8, phase-9, metaworld, libero and mistakes, if not their own; what
-    dmc1000 learns, if not all of its tasks, or none beside learned models. Other tasks in the file
-    of teach or dmc1000 stay."""
+    """Tasks of teach, phase-8, phase-9, metaworld, libero, mistakes and reward-only, if not their
+    own; what dmc1000 learns, if not all of its tasks, or none beside learned models. Other tasks in
+    the file of teach, dmc1000 or reward-only stay."""
 
     @property
     def smoke(self) -> bool:
@@ -183,6 +183,12 @@ OTHERS = (
     Study("ablation", "evidence", "a learned model without each of its parts"),
     Study("cost", "evidence", "what a learned task took in time and memory"),
     Study("dmc1000", "evidence", "learned agents in the field's protocol of 1,000 steps"),
+    Study(
+        "reward-only",
+        "reward_only",
+        "agents that learn from pixels and reward alone, and what search adds",
+        presets=EVERY,
+    ),
     Study(
         "metaworld", "metaworld", "one policy for ten tasks of Meta-World, with eyes and without"
     ),

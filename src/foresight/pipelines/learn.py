@@ -66,6 +66,8 @@ class LearnConfig:
     """Show the task once on video, too, and film how the agent does it after that (`road`)."""
     film: int = 2
     """Episodes of the agent that are filmed."""
+    searched: tuple[int, ...] | None = None
+    """Of the models that are kept on the way, those that search, too; all if not given."""
     steps: int | None = None
     """Cut evaluation episodes short (smoke runs)."""
 
@@ -231,8 +233,9 @@ def _agent_rows(
         kept = replace(factory, checkpoint=str(folder / KEPT / str(steps)))
         if not Path(kept.checkpoint).exists():
             continue  # the steps were spent before
-        for method, policy in ((name, kept), (prior, without_search(kept))):
-            rows += assess_policy(trial, f"{method}@{steps}", policy, book).rows
+        if config.searched is None or steps in config.searched:
+            rows += assess_policy(trial, f"{name}@{steps}", kept, book).rows
+        rows += assess_policy(trial, f"{prior}@{steps}", without_search(kept), book).rows
     return rows
 
 

@@ -181,14 +181,14 @@ class Replay:
         self, rows: Int[Tensor, "*shape"], random: np.random.Generator
     ) -> Float[Tensor, "*shape F"]:
         """Features of observations, each in one of its views, drawn at random."""
-        found = self.features[rows]
-        if not len(self.shifted):
-            return found
-        view = torch.from_numpy(random.integers(0, len(self.shifted) + 1, tuple(rows.shape)))
-        for index, features in enumerate(self.shifted):
-            chosen = view == index + 1
-            found[chosen] = features[rows[chosen]]
-        return found
+        flat = rows.flatten()
+        found = self.features.index_select(0, flat)  # several times as fast as indexing
+        if len(self.shifted):
+            view = torch.from_numpy(random.integers(0, len(self.shifted) + 1, tuple(rows.shape)))
+            for index, features in enumerate(self.shifted):
+                chosen = (view.flatten() == index + 1).nonzero()[:, 0]
+                found.index_copy_(0, chosen, features.index_select(0, flat[chosen]))
+        return found.view(*rows.shape, -1)
 
     @torch.no_grad()
     def refresh(self, encode: Callable[[Tensor], Tensor], since: int = 0) -> None:

@@ -97,10 +97,12 @@ def settings_of(
     return TASKS.get(name, ALONE) if way == "taught" else PIXELS
 
 
-def task_config(task: str, way: Way = "taught", **changes: Any) -> OnlineConfig:
+def task_config(
+    task: str, way: Way = "taught", algorithm: Algorithm = "planner", **changes: Any
+) -> OnlineConfig:
     """The settings of a task, with changes: what ``foresight learn TASK`` learns with.
 
     Raises:
         ForesightError: there is no such task.
     """
-    return replace(OnlineConfig(task=task_name(task)), **{**settings_of(task, way), **changes})
+    return replace(OnlineConfig(task=task_name(task)), **{**settings_of(task, way, algorithm), **changes})

@@ -1,0 +1,172 @@
+"""Recipe ``reward-only``: learn from pixels and reward alone, and see what imagination adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from foresight.core.errors import ForesightError
+from foresight.core.metrics import read_metrics
+from foresight.envs.dmc.tasks import MEASURED_TASKS
+from foresight.evaluation.merge import beside, earlier
+from foresight.evaluation.results import Result, make_result
+from foresight.evaluation.statistics import Row, Summary, condition_difference
+from foresight.pipelines.learn import LearnConfig, learn_task
+from foresight.pipelines.learn import presets as learn_presets
+from foresight.planning.config import MPCConfig
+from foresight.training.online_config import OnlineConfig
+from foresight.training.run_data import MODEL
+from foresight.training.task_settings import folder_name, task_config, task_name
+from studies.registry import Request
+
+PROTOCOL = "dmc1000"
+NAMES = {"mpc-sac": "mpc"}
+"""What agents are called here; all of them see pixels and reward alone."""
+
+
+@dataclass(frozen=True)
+class RewardOnlyConfig:
+    """Which tasks, for how long, by how many agents, and how they are measured."""
+
+    tasks: tuple[str, ...] = tuple(MEASURED_TASKS)
+    """Task ids."""
+    frames: int = 500_000
+    """Environment frames to learn from, the random ones of the start among them."""
+    keep: tuple[int, ...] = (50_000, 100_000, 200_000, 300_000)
+    """Frames after which the agent is measured on the way."""
+    searched: tuple[int, ...] = (100_000, 200_000)
+    """Those of them at which a search is measured, too."""
+    agents: int = 2
+    """Agents that learn each task, with learning seeds 0, 1, …"""
+    seeds: int = 20
+    """Evaluation episodes of each, seeds 0, 1, …"""
+    baselines: tuple[str, ...] = ("zero", "random", "constant")
+    """Conditions beside them."""
+    search: MPCConfig = field(default_factory=MPCConfig)
+    """The search of the evaluated agent."""
+    learn: dict[str, Any] = field(default_factory=dict)
+    """What is otherwise than `foresight.training.task_settings` has it."""
+    steps: int | None = None
+    """Cut evaluation episodes short (smoke runs), in decisions of the environment."""
+
+
+def presets() -> dict[str, RewardOnlyConfig]:
+    """The named sizes."""
+    full = RewardOnlyConfig()
+    short = replace(full, frames=100_000, keep=(50_000,), searched=(), agents=1)
+    tiny = learn_presets()["smoke"]
+    sizes = ("length", "parallel", "updates", "finetune_updates", "latent", "hidden", "members")
+    smoke = RewardOnlyConfig(
+        tasks=("cartpole-swingup",),
+        frames=640,
+        keep=(240,),
+        searched=(240,),
+        agents=2,
+        seeds=2,
+        baselines=("zero", "random"),
+        search=tiny.planner,
+        learn={name: getattr(tiny.online, name) for name in sizes}
+        | {"random_episodes": 2, "final_trials": 1},
+        steps=20,
+    )
+    return {"full": full, "short": short, "smoke": smoke}
+
+
+def run(config: RewardOnlyConfig, folder: Path, workers: int = 1) -> Result:
+    """Learn every task with every agent, and measure it; killed runs go on.
+
+    Rows: episodes of ``sac``, the actor, and ``mpc``, the search on top of it; after fewer frames
+    ``sac@FRAMES`` and ``mpc@FRAMES``; the second agent's end in ``-1``. The baselines. ``frames``
+    and ``hours`` of learning, of each agent, and its curve. The summary adds ``mpc-minus-sac``,
+    paired by seed.
+
+    Raises:
+        ForesightError: an unknown task, or a folder of another run.
+    """
+    rows: list[Row] = []
+    learned: dict[str, OnlineConfig] = {}
+    for task in map(task_name, config.tasks):
+        for agent in range(config.agents):
+            online = _online(config, task, agent)
+            learned[f"{task}#{agent}"] = online
+            rows += _agent(config, online, folder / f"{folder_name(task)}-{agent}", workers)
+    told = {**asdict(config), "learned": learned}
+    return make_result("reward-only", told, PROTOCOL, rows, gains(rows))
+
+
+def _online(config: RewardOnlyConfig, task: str, agent: int) -> OnlineConfig:
+    changes = {"keep": config.keep, **config.learn}
+    return task_config(
+        task, algorithm="sac", protocol=PROTOCOL, steps=config.frames, seed=agent, **changes
+    )
+
+
+def _agent(config: RewardOnlyConfig, online: OnlineConfig, folder: Path, workers: int) -> list[Row]:
+    """Rows of one agent; of baselines with the first one alone, for they are the same."""
+    baselines = config.baselines if online.seed == 0 else ()
+    sizes = LearnConfig(
+        online=online,
+        planner=config.search,
+        seeds=config.seeds,
+        baselines=baselines,
+        searched=config.searched,
+        film=1,
+        steps=config.steps,
+    )
+    rows = [_named(row, online) for row in learn_task(sizes, folder, workers)]
+    log = read_metrics(folder / MODEL / "metrics.jsonl")
+    hours = sum(log[-1][f"seconds/{name}"] for name in ("collect", "learn")) / 3600
+    counted = {"frames": float(log[-1]["steps"]), "hours": hours}
+    return rows + [
+        _named({"measure": name, "condition": "sac", "task": online.task, "value": value}, online)
+        for name, value in counted.items()
+    ]
+
+
+def _named(row: Row, online: OnlineConfig) -> Row:
+    """A row under the name that the agent has here."""
+    name = str(row.get("condition") or "")
+    method, at, frames = name.partition("@")
+    method = NAMES.get(method, method)
+    if method in ("sac", "mpc") and online.seed:
+        method = f"{method}-{online.seed}"
+    elif "measure" in row and not name:
+        method = "sac" + (f"-{online.seed}" if online.seed else "")
+    return {**row, "condition": f"{method}{at}{frames}"}
+
+
+def gains(rows: Sequence[Row]) -> Summary:
+    """``mpc-minus-sac/<task>``, after fewer frames ``…@FRAMES/<task>``: paired by seed."""
+    episodes = [row for row in rows if "measure" not in row]
+    found: Summary = {}
+    for task, name in dict.fromkeys((row["task"], row["condition"]) for row in episodes):
+        if not name.startswith("mpc"):
+            continue
+        actor = name.replace("mpc", "sac", 1)
+        key = f"{name.replace('mpc', 'mpc-minus-sac', 1)}/{task}"
+        found[key] = condition_difference(episodes, task, name, actor).as_dict()
+    return found
+
+
+def reproduce(request: Request) -> Result:
+    """Learn and measure what is asked for; other tasks in the file stay.
+
+    Raises:
+        ForesightError: as `run`.
+    """
+    config = presets()[request.preset]
+    if request.tasks:
+        config = replace(config, tasks=request.tasks)
+    if request.seeds is not None:
+        config = replace(config, seeds=request.seeds)
+    if request.encoder != config.learn.get("encoder", "foresight-small"):
+        config = replace(config, learn={**config.learn, "encoder": request.encoder})
+    before = earlier(request.target, "reward-only", PROTOCOL)
+    unknown = [task for task in config.tasks if task_name(task) not in MEASURED_TASKS]
+    if unknown:
+        raise ForesightError(
+            f"reward-only has no task {unknown[0]!r}: choose from {', '.join(MEASURED_TASKS)}."
+        )
+    return beside(run(config, request.folder, request.processes), before)
