@@ -24,6 +24,8 @@ from studies.registry import Request
 PROTOCOL = "dmc1000"
 NAMES = {"mpc-sac": "mpc"}
 """What agents are called here; all of them see pixels and reward alone."""
+RANDOM, UNTRAINED = "random-small", "untrained"
+"""Eyes that nobody trained, and what the agent that has them is called."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class RewardOnlyConfig:
     """Those of them at which a search is measured, too."""
     agents: int = 2
     """Agents that learn each task, with learning seeds 0, 1, …"""
+    untrained: tuple[str, ...] = ("cartpole-swingup", "cup-catch")
+    """Tasks that one more agent learns with eyes of random weights."""
     seeds: int = 20
     """Evaluation episodes of each, seeds 0, 1, …"""
     baselines: tuple[str, ...] = ("zero", "random", "constant")
@@ -55,7 +59,7 @@ class RewardOnlyConfig:
 def presets() -> dict[str, RewardOnlyConfig]:
     """The named sizes."""
     full = RewardOnlyConfig()
-    short = replace(full, frames=100_000, keep=(50_000,), searched=(), agents=1)
+    short = replace(full, frames=100_000, keep=(), agents=1, untrained=())
     tiny = learn_presets()["smoke"]
     sizes = ("length", "parallel", "updates", "finetune_updates", "latent", "hidden", "members")
     smoke = RewardOnlyConfig(
@@ -64,6 +68,7 @@ def presets() -> dict[str, RewardOnlyConfig]:
         keep=(240,),
         searched=(240,),
         agents=2,
+        untrained=(),
         seeds=2,
         baselines=("zero", "random"),
         search=tiny.planner,
@@ -78,7 +83,8 @@ def run(config: RewardOnlyConfig, folder: Path, workers: int = 1) -> Result:
     """Learn every task with every agent, and measure it; killed runs go on.
 
     Rows: episodes of ``sac``, the actor, and ``mpc``, the search on top of it; after fewer frames
-    ``sac@FRAMES`` and ``mpc@FRAMES``; the second agent's end in ``-1``. The baselines. ``frames``
+    ``sac@FRAMES`` and ``mpc@FRAMES``; the second agent's end in ``-1``, those of one with eyes of
+    random weights in ``-untrained``. The baselines. ``frames``
     and ``hours`` of learning, of each agent, and its curve. The summary adds ``mpc-minus-sac``,
     paired by seed.
 
@@ -92,6 +98,10 @@ def run(config: RewardOnlyConfig, folder: Path, workers: int = 1) -> Result:
             online = _online(config, task, agent)
             learned[f"{task}#{agent}"] = online
             rows += _agent(config, online, folder / f"{folder_name(task)}-{agent}", workers)
+        if task in map(task_name, config.untrained):
+            online = replace(_online(config, task, 0), encoder=RANDOM, keep=())
+            learned[f"{task}#{UNTRAINED}"] = online
+            rows += _agent(config, online, folder / f"{folder_name(task)}-{UNTRAINED}", workers)
     told = {**asdict(config), "learned": learned}
     return make_result("reward-only", told, PROTOCOL, rows, gains(rows))
 
@@ -105,7 +115,7 @@ def _online(config: RewardOnlyConfig, task: str, agent: int) -> OnlineConfig:
 
 def _agent(config: RewardOnlyConfig, online: OnlineConfig, folder: Path, workers: int) -> list[Row]:
     """Rows of one agent; of baselines with the first one alone, for they are the same."""
-    baselines = config.baselines if online.seed == 0 else ()
+    baselines = config.baselines if _ending(online) == "" else ()
     sizes = LearnConfig(
         online=online,
         planner=config.search,
@@ -130,23 +140,32 @@ def _named(row: Row, online: OnlineConfig) -> Row:
     name = str(row.get("condition") or "")
     method, at, frames = name.partition("@")
     method = NAMES.get(method, method)
-    if method in ("sac", "mpc") and online.seed:
-        method = f"{method}-{online.seed}"
-    elif "measure" in row and not name:
-        method = "sac" + (f"-{online.seed}" if online.seed else "")
+    if method in ("sac", "mpc") or ("measure" in row and not name):
+        method = f"{method or 'sac'}{_ending(online)}"
     return {**row, "condition": f"{method}{at}{frames}"}
 
 
+def _ending(online: OnlineConfig) -> str:
+    """Of an agent's name."""
+    if online.encoder == RANDOM:
+        return f"-{UNTRAINED}"
+    return f"-{online.seed}" if online.seed else ""
+
+
 def gains(rows: Sequence[Row]) -> Summary:
-    """``mpc-minus-sac/<task>``, after fewer frames ``…@FRAMES/<task>``: paired by seed."""
+    """``mpc-minus-sac/<task>``, after fewer frames ``…@FRAMES/<task>``, and what trained eyes add,
+    ``sac-minus-untrained/<task>``: paired by seed.
+    """
     episodes = [row for row in rows if "measure" not in row]
     found: Summary = {}
     for task, name in dict.fromkeys((row["task"], row["condition"]) for row in episodes):
-        if not name.startswith("mpc"):
-            continue
-        actor = name.replace("mpc", "sac", 1)
-        key = f"{name.replace('mpc', 'mpc-minus-sac', 1)}/{task}"
-        found[key] = condition_difference(episodes, task, name, actor).as_dict()
+        if name.startswith("mpc"):
+            actor = name.replace("mpc", "sac", 1)
+            key = f"{name.replace('mpc', 'mpc-minus-sac', 1)}/{task}"
+            found[key] = condition_difference(episodes, task, name, actor).as_dict()
+        elif name == f"sac-{UNTRAINED}":
+            difference = condition_difference(episodes, task, "sac", name)
+            found[f"sac-minus-{UNTRAINED}/{task}"] = difference.as_dict()
     return found
 
 

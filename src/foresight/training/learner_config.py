@@ -110,10 +110,10 @@ class SACConfig:
     """Entropy of an action, for each of its numbers, that the temperature is adjusted to."""
     bonus: bool = False
     """Count the entropy of later actions among what the critics foretell."""
-    prediction: float = 0.0
+    prediction: float = 2.0
     """Weight of foretelling the state after those decisions, which shapes the adapter, too
     (self-prediction; TD-MPC2); 0 leaves it to the critics alone."""
-    reward: float = 0.0
+    reward: float = 1.0
     """Weight of the rewards on the way."""
     tau: float = 0.01
     """Share by which the target critics move in every update."""

@@ -60,7 +60,8 @@ SAC: dict[str, Any] = {
     "updates": 0.5,
     "discount": 0.99,
     "shifts": 1,
-    "final_trials": 8,
+    "finetune_updates": 5000,
+    "final_trials": 4,
 }
 """Settings of any task that soft actor-critic learns."""
 SAC_LENGTH = 250
