@@ -108,9 +108,7 @@ def run(config: RewardOnlyConfig, folder: Path, workers: int = 1) -> Result:
 
 def _online(config: RewardOnlyConfig, task: str, agent: int) -> OnlineConfig:
     changes = {"keep": config.keep, **config.learn}
-    return task_config(
-        task, algorithm="sac", protocol=PROTOCOL, steps=config.frames, seed=agent, **changes
-    )
+    return task_config(task, "sac", protocol=PROTOCOL, steps=config.frames, seed=agent, **changes)
 
 
 def _agent(config: RewardOnlyConfig, online: OnlineConfig, folder: Path, workers: int) -> list[Row]:

@@ -65,7 +65,7 @@ def test_smoke_run_learns_and_measures_beside_baselines(learned, words, capsys):
 
 
 def test_from_pixels_alone_the_agent_has_its_own_name_beside_its_prior(tmp_path, tiny_eyes):
-    words = ["learn", "point_mass-easy", "--preset", "smoke", "--workers", "1", "--way", "pixels"]
+    words = ["learn", "point_mass-easy", "--preset", "smoke", "--workers", "1", "--method", "mpc"]
     words += ["--baselines", "zero", "--seeds", "1", "--encoder", tiny_eyes, "--run", str(tmp_path)]
     assert cli.main(words) == 0
     result = load(tmp_path / "planning.json")
@@ -196,13 +196,13 @@ def test_the_command_line_reaches_every_setting(monkeypatch):
     monkeypatch.setattr(planning, "run", run)
     words = "--steps 5000 --device cuda --seed 3 --latent 64 --horizon 4 --discount 0.9 --members 7"
     more = "--updates 0.5 --encoder random-small --expert none --length 100"
-    more += " --way pixels --trials-every 3 --final-trials 2 --shifts 2"
+    more += " --method mpc --trials-every 3 --final-trials 2 --shifts 2"
     more += " --traces 0.5 --foretold 1 --pictures 0.1"
     assert cli.main(["learn", "cup-catch", *words.split(), *more.split()]) == 2
     wanted = OnlineChanges(
         steps=5000, device="cuda", seed=3, latent=64, horizon=4, discount=0.9, members=7,
         updates=0.5, encoder="random-small", expert="none", length=100,
-        way="pixels", trials_every=3, final_trials=2, shifts=2,
+        method="mpc", trials_every=3, final_trials=2, shifts=2,
         traces=0.5, foretold=1.0, pictures=0.1,
     )  # fmt: skip
     assert found == [wanted]

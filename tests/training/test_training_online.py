@@ -189,11 +189,11 @@ def test_the_same_task_is_learned_by_hand_and_by_the_command_line():
 
 
 def test_pixels_is_a_way_without_anybody_who_knows_more():
-    found = task_config("reacher-easy", way="pixels")
-    assert (found.way, found.expert, found.proprio, found.relabel) == ("pixels", None, False, 0)
+    found = task_config("reacher-easy", "mpc")
+    assert (found.method, found.expert, found.proprio, found.relabel) == ("mpc", None, False, 0)
     assert found.length is None and found.demonstrations == 0
-    assert task_config("reacher-easy").way == "taught"
-    assert replace(found, proprio=True).way == "taught"  # the state as a lesson
+    assert task_config("reacher-easy").method == "taught"
+    assert replace(found, proprio=True).method == "taught"  # the state as a lesson
 
 
 def test_trials_are_part_of_the_steps_and_what_earned_most_stays_with_the_model(tmp_path):

@@ -69,7 +69,9 @@ def test_one_update_equals_its_slow_copy():
     with torch.no_grad():  # heads start at zero, which would hide errors
         for weight in model.parameters():
             weight.add_(0.1 * torch.randn(weight.shape))
-    learner = SoftActorCritic(model, LearnerConfig(), SACConfig(batch=6, steps=2, bonus=True, **ALONE))
+    learner = SoftActorCritic(
+        model, LearnerConfig(), SACConfig(batch=6, steps=2, bonus=True, **ALONE)
+    )
     learner.target.load_state_dict(model.value.state_dict())
     random = np.random.default_rng([0, 0])
     noise = torch.Generator().manual_seed(int(random.integers(2**62)))

@@ -117,7 +117,7 @@ def _online(config: Config, folder: Path, workers: int) -> Result:
                 f"--{name} {given} is a setting of the goal-image agent: add --agent goal-image, "
                 "or leave it out; the agent that learns by acting reads all tokens, for --steps."
             )
-    sizes = road_config(config.task[0], config.preset)
+    sizes = road_config(config.task[0], config.preset, config.online.method or "taught")
     sizes = replace(sizes, online=config.online.applied(sizes.online))
     if config.seeds is not None:
         sizes = replace(sizes, seeds=config.seeds)

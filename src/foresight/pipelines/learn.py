@@ -33,7 +33,7 @@ from foresight.policies.mpc import MPCFactory
 from foresight.policies.taught import TaughtConfig
 from foresight.report.run_page import film_path, road_page, save_films
 from foresight.training.online_changes import OnlineChanges
-from foresight.training.online_config import Algorithm, OnlineConfig, Way
+from foresight.training.online_config import Method, OnlineConfig
 from foresight.training.online_sac import trainer_of
 from foresight.training.run_data import KEPT, MODEL
 from foresight.training.task_settings import folder_name, settings_of, task_name
@@ -103,34 +103,31 @@ def presets() -> dict[str, LearnConfig]:
     return {"full": full, "smoke": smoke}
 
 
-def road_config(task: str, preset: str) -> LearnConfig:
+def road_config(task: str, preset: str, method: Method = "taught") -> LearnConfig:
     """Sizes of `road` for one task: ``full`` as in the results, ``demo`` a little less, ``smoke``.
 
     Raises:
         ForesightError: there is no such task.
     """
     sizes = presets()["smoke" if preset == "smoke" else "full"]
-    online = online_of(sizes, task)
+    online = online_of(sizes, task, method)
     if preset == "demo":
+        online = replace(online, steps=min(DEMO_STEPS, online.steps))
+    if preset == "demo" and method == "taught":
         online = replace(
-            online,
-            steps=min(DEMO_STEPS, online.steps),
-            updates=online.updates / 6,
-            finetune_updates=online.finetune_updates // 4,
+            online, updates=online.updates / 6, finetune_updates=online.finetune_updates // 4
         )
     return replace(sizes, online=online, show=online.expert is not None)
 
 
-def online_of(
-    config: LearnConfig, task: str, way: Way = "taught", algorithm: Algorithm = "planner"
-) -> OnlineConfig:
+def online_of(config: LearnConfig, task: str, method: Method = "taught") -> OnlineConfig:
     """How a task is learned: with its own settings, or in a smoke run with its expert alone.
 
     Raises:
         ForesightError: there is no such task.
     """
-    name, own = task_name(task), dict(settings_of(task, way, algorithm))
-    if config.steps is not None and (way == "pixels" or algorithm == "sac"):
+    name, own = task_name(task), dict(settings_of(task, method))
+    if config.steps is not None and method != "taught":
         own |= {"length": config.online.length, "updates": config.online.updates}
         own |= {"random_episodes": config.online.random_episodes, "final_trials": 1}
     elif config.steps is not None:
@@ -246,9 +243,12 @@ def without_search(factory: MPCFactory) -> MPCFactory:
 
 def _names(online: OnlineConfig) -> tuple[str, str | None]:
     """Of the agent in tables, and of its prior without a search where that is measured, too."""
-    if online.algorithm == "sac":
-        return "mpc-sac", "sac"
-    return ("mpc", None) if online.way == "taught" else ("mpc-pixels", "prior-pixels")
+    names: dict[Method, tuple[str, str | None]] = {
+        "taught": ("mpc", None),
+        "mpc": ("mpc-pixels", "prior-pixels"),
+        "sac": ("mpc-sac", "sac"),
+    }
+    return names[online.method]
 
 
 def _rival_rows(
@@ -327,9 +327,8 @@ def to_learn(
         ForesightError: there is no such task.
     """
     names = [task_name(task) for task in tasks] or MEASURED_TASKS
-    way = changes.way or "taught"
-    algorithm = changes.algorithm or "planner"
-    return {name: changes.applied(online_of(config, name, way, algorithm)) for name in names}
+    method = changes.method or "taught"
+    return {name: changes.applied(online_of(config, name, method)) for name in names}
 
 
 def _first_seconds(path: Path, seconds: dict[str, float]) -> dict[str, float]:

@@ -17,12 +17,11 @@ OF_LEARNER = ("horizon", "batch", "lr", "traces", "foretold", "pictures")
 class OnlineChanges:
     """What of a task's own settings is to be otherwise; everything else stays."""
 
-    way: Literal["taught", "pixels"] | None = None
+    method: Literal["taught", "mpc", "sac"] | None = None
     """taught, which it is if not given: as is best for the task, where there is an expert with its
-    help, and with the robot's state as a lesson; pixels: from pictures and reward alone."""
-    algorithm: Literal["planner", "sac"] | None = None
-    """planner, which it is if not given: a search in the model acts while it learns; sac: soft
-    actor-critic from pictures and reward alone, and a model learned afterwards from what it saw."""
+    help, and with the robot's state as a lesson. From pictures and reward alone learn mpc, whose
+    search in its model acts meanwhile, and sac, soft actor-critic, whose model is learned
+    afterwards from what it saw."""
     protocol: Literal["seed200", "dmc1000"] | None = None
     """Length of dm_control's episodes: 200 steps, or the field's 1,000."""
     steps: int | None = None
@@ -87,11 +86,11 @@ class OnlineChanges:
     """Weight of what the frozen encoder sees, as a lesson for the state."""
 
     def applied(self, config: OnlineConfig) -> OnlineConfig:
-        """A task's settings with these changes; those of way and algorithm are not among them."""
+        """A task's settings with these changes; their method is not among them."""
         given = {
             name: value
             for name, value in ((f.name, getattr(self, f.name)) for f in fields(self))
-            if value is not None and name not in ("way", "algorithm")
+            if value is not None and name != "method"
         }
         inner = {name: given.pop(name) for name in OF_LEARNER if name in given}
         if given.get("expert") == "none":

@@ -14,11 +14,9 @@ from foresight.planning.config import MPCConfig
 from foresight.training.learner_config import LearnerConfig, SACConfig
 
 DMC = "dmc/"
-Way = Literal["taught", "pixels"]
-"""From what an agent learns: an expert's actions or the robot's state, too, or pictures and reward
-alone."""
-Algorithm = Literal["planner", "sac"]
-"""Who acts while learning: a search in the model, or an actor."""
+Method = Literal["taught", "mpc", "sac"]
+"""How an agent learns. taught: from an expert's actions or the robot's state, too; mpc and sac:
+from pictures and reward alone, with a search in the model or an actor that acts meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,8 @@ class OnlineConfig:
     """The search while collecting."""
     save_every: int = 8
     """Rounds between two saved states."""
-    algorithm: Literal["planner", "sac"] = late("planner")
-    """Who acts while learning, and learns from that. planner: the search, in a model that learns
+    algorithm: Literal["mpc", "sac"] = late("mpc")
+    """Who acts while learning, and learns from that. mpc: the search, in a model that learns
     all along (TD-MPC2's way). sac: the action prior, as the actor of soft actor-critic, whose
     critics shape the adapter; what imagines is learned when the steps are spent."""
     sac: SACConfig = late(SACConfig())  # noqa: RUF009
@@ -122,14 +120,15 @@ class OnlineConfig:
         return full_id(self.task).startswith(DMC)
 
     @property
-    def way(self) -> Way:
-        """From what it is learned, as results name it."""
-        return "taught" if self.expert is not None or self.proprio else "pixels"
+    def method(self) -> Method:
+        """What results call it."""
+        told = self.expert is not None or self.proprio
+        return "taught" if told and self.algorithm == "mpc" else self.algorithm
 
     @property
     def search(self) -> MPCConfig | None:
         """The search while collecting; None where the action prior acts by itself."""
-        return self.planner if self.algorithm == "planner" else None
+        return self.planner if self.algorithm == "mpc" else None
 
     @property
     def predicts_ends(self) -> bool:

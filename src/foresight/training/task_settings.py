@@ -10,7 +10,7 @@ from typing import Any
 from foresight.envs.dmc.tasks import canonical
 from foresight.envs.factories import full_id
 from foresight.training.learner_config import LearnerConfig
-from foresight.training.online_config import DMC, Algorithm, OnlineConfig, Way
+from foresight.training.online_config import DMC, Method, OnlineConfig
 
 LAW: dict[str, Any] = {
     "expert": "expert",
@@ -84,26 +84,22 @@ def folder_name(task: str) -> str:
     return re.sub(r"[^\w.-]+", "-", task_name(task))
 
 
-def settings_of(
-    task: str, way: Way = "taught", algorithm: Algorithm = "planner"
-) -> Mapping[str, Any]:
-    """What differs from `OnlineConfig` for a task that is learned in one way; sac needs no other.
+def settings_of(task: str, method: Method = "taught") -> Mapping[str, Any]:
+    """What differs from `OnlineConfig` for a task that is learned by a method.
 
     Raises:
         ForesightError: there is no such task.
     """
     name = task_name(task)
-    if algorithm == "sac":
+    if method == "sac":
         return {**SAC, "length": SAC_LENGTH} if full_id(name).startswith(DMC) else SAC
-    return TASKS.get(name, ALONE) if way == "taught" else PIXELS
+    return TASKS.get(name, ALONE) if method == "taught" else PIXELS
 
 
-def task_config(
-    task: str, way: Way = "taught", algorithm: Algorithm = "planner", **changes: Any
-) -> OnlineConfig:
+def task_config(task: str, method: Method = "taught", **changes: Any) -> OnlineConfig:
     """The settings of a task, with changes: what ``foresight learn TASK`` learns with.
 
     Raises:
         ForesightError: there is no such task.
     """
-    return replace(OnlineConfig(task=task_name(task)), **{**settings_of(task, way, algorithm), **changes})
+    return replace(OnlineConfig(task=task_name(task)), **{**settings_of(task, method), **changes})
