@@ -189,6 +189,7 @@ OTHERS = (
         "agents that learn from pixels and reward alone, and what search adds",
         presets=EVERY,
     ),
+    Study("imagination-gain", "imagination_gain", "that gain alone, by task and frames"),
     Study(
         "metaworld", "metaworld", "one policy for ten tasks of Meta-World, with eyes and without"
     ),
