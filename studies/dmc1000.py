@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
@@ -36,6 +34,7 @@ from foresight.training.online import OnlineTrainer
 from foresight.training.online_config import OnlineConfig
 from foresight.training.run_data import DATA, EXPERT, run_of
 from foresight.training.task_settings import task_config
+from studies.field import table
 from studies.learned import Learned
 
 PROTOCOL = "dmc1000"
@@ -62,39 +61,12 @@ CURVE_SEED = 400_000
 """Episodes of the curve: apart from those of learning and of the evaluation."""
 CURVE = "curve.jsonl"
 
-FIELD: dict[str, dict[tuple[str, str, int], float]] = {
-    "reacher-easy": {
-        ("TD-MPC2", "state", 1_000_000): 983,
-        ("TD-MPC2", "pixels", 500_000): 918,
-        ("TD-MPC2", "pixels", 1_000_000): 982,
-        ("DreamerV3", "pixels", 1_000_000): 953,
-        ("DrQ-v2", "pixels", 1_000_000): 939,
-        ("SAC", "state", 1_000_000): 914,
-        ("PPO", "pixels", 1_000_000): 508,
-    },
-    "cartpole-swingup": {
-        ("TD-MPC2", "state", 1_000_000): 876,
-        ("DreamerV3", "pixels", 1_000_000): 860,
-        ("DrQ-v2", "pixels", 1_000_000): 863,
-        ("SAC", "state", 1_000_000): 839,
-        ("PPO", "pixels", 1_000_000): 292,
-    },
-    "cup-catch": {
-        ("TD-MPC2", "state", 1_000_000): 986,
-        ("DreamerV3", "pixels", 1_000_000): 973,
-        ("DrQ-v2", "pixels", 1_000_000): 935,
-        ("SAC", "state", 1_000_000): 978,
-        ("PPO", "pixels", 1_000_000): 811,
-    },
-}
-"""Published returns: (method, input, environment frames)."""
-
 
 @dataclass(frozen=True)
 class FieldConfig:
     """Which tasks, for how long, and how they are measured."""
 
-    tasks: tuple[str, ...] = tuple(FIELD)
+    tasks: tuple[str, ...] = ("reacher-easy", "cartpole-swingup", "cup-catch")
     """Task ids."""
     frames: int | None = None
     """Environment frames to learn from, the random ones of the start among them; if not given,
@@ -275,15 +247,8 @@ def curve_csv(rows: Sequence[Row]) -> str:
 
     An agent without a curve has one line, the mean of its evaluation at the frames it learned from.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["method", "input", "task", "frames", "return"])
-    for task in dict.fromkeys(row["task"] for row in rows):
-        for frames, value in _curve(rows, task):
-            table.writerow(["Foresight", "pixels", task, frames, round(value, 2)])
-        for (method, sees, frames), value in FIELD.get(task, {}).items():
-            table.writerow([method, sees, task, frames, value])
-    return text.getvalue()
+    tasks = dict.fromkeys(row["task"] for row in rows)
+    return table({task: {"Foresight": _curve(rows, task)} for task in tasks}, tasks)
 
 
 def _curve(rows: Sequence[Row], task: str) -> list[tuple[int, float]]:

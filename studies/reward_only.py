@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foresight.core.errors import ForesightError
+from foresight.core.files import write_text
 from foresight.core.metrics import read_metrics
 from foresight.envs.dmc.tasks import MEASURED_TASKS
 from foresight.evaluation.merge import beside, earlier
@@ -19,6 +20,7 @@ from foresight.planning.config import MPCConfig
 from foresight.training.online_config import OnlineConfig
 from foresight.training.run_data import MODEL
 from foresight.training.task_settings import folder_name, task_config, task_name
+from studies.field import Point, table
 from studies.registry import Request
 
 PROTOCOL = "dmc1000"
@@ -167,8 +169,25 @@ def gains(rows: Sequence[Row]) -> Summary:
     return found
 
 
+def curves(result: Result) -> dict[str, dict[str, list[Point]]]:
+    """Mean returns of every actor and search after so many frames, by task."""
+    found: dict[str, dict[str, list[Point]]] = {}
+    for key, entry in result.summary.items():
+        name, _, task = key.partition("/")
+        method, _, at = name.partition("@")
+        agent = method.removeprefix("mpc").removeprefix("sac")
+        if ":" in name or "minus" in name or agent == method:
+            continue
+        frames = int(at) if at else round(result.summary[f"sac{agent}:frames/{task}"]["mean"])
+        points = found.setdefault(task, {}).setdefault(f"Foresight {method}", [])
+        points.append((frames, entry["mean"]))
+    return {task: {m: sorted(p) for m, p in of.items()} for task, of in found.items()}
+
+
 def reproduce(request: Request) -> Result:
     """Learn and measure what is asked for; other tasks in the file stay.
+
+    Our curves and the field's figures are written beside the file, as CSV.
 
     Raises:
         ForesightError: as `run`.
@@ -186,4 +205,6 @@ def reproduce(request: Request) -> Result:
         raise ForesightError(
             f"reward-only has no task {unknown[0]!r}: choose from {', '.join(MEASURED_TASKS)}."
         )
-    return beside(run(config, request.folder, request.processes), before)
+    result = beside(run(config, request.folder, request.processes), before)
+    write_text(request.target.with_suffix(".csv"), table(curves(result), result.tasks))
+    return result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,11 @@ def test_every_agent_stands_beside_its_search_and_nothing_is_learned_twice(
     learned = result.config["learned"]
     assert [learned[f"{TASK}#{n}"]["seed"] for n in (0, 1)] == [0, 1]
     assert all(each["expert"] is None and not each["proprio"] for each in learned.values())
+    table = list(csv.DictReader((tmp_path / "reward-only.csv").read_text().splitlines()))
+    ours = {(r["method"], r["frames"]): float(r["return"]) for r in table if r["input"] == "pixels"}
+    assert ours["Foresight sac", "240"] == round(result.summary[f"sac@240/{TASK}"]["mean"], 2)
+    assert ours["Foresight mpc-1", "640"] == round(result.summary[f"mpc-1/{TASK}"]["mean"], 2)
+    assert ours["DreamerV3", "500000"] == 840
     gains = tmp_path / "gains.json"
     line_of_gains = ["reproduce", "imagination-gain", "--preset", "smoke", "--run", str(tmp_path)]
     assert cli.main([*line_of_gains, "--out", str(gains)]) == 0
