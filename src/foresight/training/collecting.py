@@ -156,7 +156,10 @@ class Collector:
             return self.data.stored(seeds, images=False), features
         planner, seed = search or self.config.search, self.config.seed + number
         policy = ExploringPolicy(
-            model, self.encoder, planner, seed, watch=self.watch, shifts=shifts
+            *(model, self.encoder, planner, seed),
+            watch=self.watch,
+            shifts=shifts,
+            correlation=self.config.sac.correlation,
         )
         if tried:
             usual = self.config.planner.prior_weight or 0.0

@@ -23,19 +23,26 @@ from foresight.worldmodel.observation import ObservationEncoder
 class ActorSampler:
     """Decisions drawn from a model's action prior, without a search.
 
+    Noise that goes on in one direction for a while reaches places that noise drawn anew for each
+    decision does not (Eberhard et al. 2023, "Pink noise is all you need"); each decision alone is
+    distributed as the prior says.
+
     Args:
         model: whose prior; as it is at each decision.
         seed: of what is drawn.
+        correlation: of the noise of two decisions in a row, in [0, 1).
     """
 
-    def __init__(self, model: WorldModel, seed: int) -> None:
+    def __init__(self, model: WorldModel, seed: int, correlation: float = 0.0) -> None:
         assert model.prior is not None
-        self.model, self.prior = model, model.prior
+        self.model, self.prior, self.correlation = model, model.prior, correlation
         self.device = next(model.parameters()).device
         self.generator = torch.Generator(self.device).manual_seed(seed)
+        self._noise: Float[Tensor, "N A"] | None = None
 
     def reset(self) -> None:
-        """Nothing is remembered from one episode to the next."""
+        """Forget the noise of the last episodes."""
+        self._noise = None
 
     @torch.no_grad()
     def act(
@@ -43,11 +50,21 @@ class ActorSampler:
     ) -> Float[Tensor, "N A"]:
         """Decisions in [-1, 1]; those of scenes that do not explore are the prior's mean."""
         z = self.model.encode(stacked.float().to(self.device))
-        drawn, _ = self.prior.sample(z, self.generator)
+        mean, deviation = self.prior(z)
+        drawn, _ = self.prior.shaped(mean, deviation, self._next_noise(mean))
         if explore is True:
             return drawn
         wanted = torch.as_tensor(explore, device=z.device).reshape(-1, 1)
-        return torch.where(wanted, drawn, self.prior.mean_action(z))
+        return torch.where(wanted, drawn, torch.tanh(mean))
+
+    def _next_noise(self, like: Float[Tensor, "N A"]) -> Float[Tensor, "N A"]:
+        """Standard normal, an AR(1) process along the decisions."""
+        fresh = torch.randn(like.shape, generator=self.generator, device=self.device)
+        if self._noise is not None:
+            kept = self.correlation
+            fresh = kept * self._noise + (1 - kept**2) ** 0.5 * fresh
+        self._noise = fresh
+        return fresh
 
 
 class ExploringPolicy(BatchPolicy):
@@ -61,6 +78,7 @@ class ExploringPolicy(BatchPolicy):
         explore: without, it acts as well as it can.
         watch: times ``encode``.
         shifts: views beside the one that is acted on (`foresight.training.shifts`).
+        correlation: of the noise of the action prior, if it acts (`ActorSampler`).
 
     Attributes:
         features: numbers of every observation, ``[V N, f]`` each: as it was acted on, then shifted.
@@ -75,6 +93,7 @@ class ExploringPolicy(BatchPolicy):
         explore: bool = True,
         watch: Stopwatch | None = None,
         shifts: int = 0,
+        correlation: float = 0.0,
     ) -> None:
         self.model, self.shifts = model, shifts
         self.seeds: Sequence[int] = ()
@@ -83,7 +102,9 @@ class ExploringPolicy(BatchPolicy):
         self.cameras = [camera.name for camera in model.config.cameras]
         self.eyes = ObservationEncoder(encoder, model.state, cameras=tuple(self.cameras))
         self.decider: MPCPlanner | ActorSampler = (
-            ActorSampler(model, seed) if planner is None else MPCPlanner.of(model, planner, seed)
+            ActorSampler(model, seed, correlation)
+            if planner is None
+            else MPCPlanner.of(model, planner, seed)
         )
         self.features: list[Float[Tensor, "N f"]] = []
 

@@ -108,6 +108,8 @@ class SACConfig:
     """Weight of the entropy to begin with."""
     target_entropy: float = -0.5
     """Entropy of an action, for each of its numbers, that the temperature is adjusted to."""
+    correlation: float = 0.0
+    """Of the noise of two decisions in a row while it acts, in [0, 1)."""
     bonus: bool = False
     """Count the entropy of later actions among what the critics foretell."""
     prediction: float = 2.0
