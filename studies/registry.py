@@ -63,12 +63,12 @@ class Request:
     """Folders of `foresight learn`, for calibration, ablation, cost and dmc1000. Without one the
     first three take runs/planning, and dmc1000 learns on its own."""
     models: Path = Path("runs/planning")
-    """What `foresight learn` left, for teach, phase-8 and phase-9: a folder with TASK/model in it;
-    a smoke run learns a tiny one."""
+    """What `foresight learn` left, for teach, phase-8, phase-9 and new-reward: a folder with
+    TASK/model in it; a smoke run of the first three learns a tiny one."""
     tasks: tuple[str, ...] = ()
-    """Tasks of teach, phase-8, phase-9, metaworld, libero, mistakes and reward-only, if not their
-    own; what dmc1000 learns, if not all of its tasks, or none beside learned models. Other tasks in
-    the file of teach, dmc1000 or reward-only stay."""
+    """Tasks of teach, phase-8, phase-9, metaworld, libero, mistakes and reward-only, or rewards of
+    new-reward, if not their own; what dmc1000 learns, if not all of its tasks, or none beside
+    learned models. Other tasks in the file of teach, dmc1000 or reward-only stay."""
 
     @property
     def smoke(self) -> bool:
@@ -189,6 +189,7 @@ OTHERS = (
         "agents that learn from pixels and reward alone, and what search adds",
         presets=EVERY,
     ),
+    Study("new-reward", "new_reward.study", "a learned model put to other ends, without new data"),
     Study("imagination-gain", "imagination_gain", "that gain alone, by task and frames"),
     Study(
         "metaworld", "metaworld", "one policy for ten tasks of Meta-World, with eyes and without"

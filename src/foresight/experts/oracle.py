@@ -8,7 +8,9 @@ of its physics and the task's own reward.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +45,8 @@ class Oracle(Expert):
         spec: Of the robot.
         settings: How to search; None takes the tuned settings of the task.
         threads: Simulation threads; None takes all cores, or one within a worker process.
+        reward: From the MuJoCo model to another reward than the task's; give settings without
+            shaping that steers elsewhere.
 
     Raises:
         ForesightError: If the oracle does not know the task.
@@ -56,12 +60,14 @@ class Oracle(Expert):
         spec: Spec,
         settings: OracleSettings | None = None,
         threads: int | None = None,
+        reward: Callable[[Any], BatchedReward] | None = None,
     ) -> None:
         super().__init__(spec)
         tuned = oracle_settings(task)
         self.task = canonical(task)
         self.settings = settings or tuned
         self.threads = threads or default_threads()
+        self.reward = reward or partial(batched_reward, self.task)
         self._seed = 0
         self._simulator: BatchSimulator | None = None
         self._episode: _Episode | None = None
@@ -106,7 +112,7 @@ class _Episode:
         self._repeat = oracle.repeat
         self._decisions = oracle.env.protocol.steps // oracle.repeat
         self._timestep = oracle.control_timestep * oracle.repeat
-        self._reward: BatchedReward = batched_reward(oracle.task, model)
+        self._reward: BatchedReward = oracle.reward(model)
         self._shaping: Shaping | None = settings.shaping and settings.shaping(model)
         rng = np.random.default_rng([seed, zlib.crc32(Oracle.name.encode())])
         low, high = (bound.astype(np.float64) for bound in (oracle.spec.low, oracle.spec.high))

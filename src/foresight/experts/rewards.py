@@ -66,12 +66,12 @@ def rewarded_tasks() -> list[str]:
 # ------------------------------------------------------------------ tolerances of dm_control
 
 
-def _gaussian(distance: Array, margin: float) -> Array:
+def gaussian(distance: Array, margin: float) -> Array:
     """Return 1 at distance 0 (or below), falling as a Gaussian to .1 at ``margin``."""
     return np.exp(-_GAUSSIAN_SCALE * np.square(np.maximum(distance, 0.0) / margin))
 
 
-def _linear_above(value: Array, bound: float, margin: float, at_margin: float) -> Array:
+def linear_above(value: Array, bound: float, margin: float, at_margin: float) -> Array:
     """Return 1 above ``bound``, falling linearly to ``at_margin`` at ``bound - margin``, then on.
 
     dm_control cuts the line at zero where it would leave the unit interval.
@@ -137,7 +137,7 @@ def _turned_height(offset: Array, angle: Array) -> Array:
     return offset[1] * np.cos(angle) - offset[0] * np.sin(angle)
 
 
-def _speed_sensor(model: Any) -> int:
+def speed_sensor(model: Any) -> int:
     """Return where the horizontal speed of the centre of mass stands in the sensor data."""
     return int(model.sensor("torso_subtreelinvel").adr[0])
 
@@ -165,7 +165,7 @@ def _point_mass(model: Any) -> BatchedReward:
     def reward(states: Array, sensordata: Array, ctrl: Array) -> Array:
         x, y = offset[0] + states[..., 0], offset[1] + states[..., 1]
         distance = np.sqrt(np.square(x) + np.square(y) + offset[2] ** 2)
-        near = _gaussian(distance - size, margin=size)
+        near = gaussian(distance - size, margin=size)
         return near * (_quadratic_control(ctrl).mean(-1) + 4.0) / 5.0
 
     return reward
@@ -174,34 +174,42 @@ def _point_mass(model: Any) -> BatchedReward:
 def _cartpole(model: Any) -> BatchedReward:
     def reward(states: Array, sensordata: Array, ctrl: Array) -> Array:
         upright = (np.cos(states[..., 1]) + 1.0) / 2.0
-        centred = (1.0 + _gaussian(np.abs(states[..., 0]), margin=2.0)) / 2.0
+        centred = (1.0 + gaussian(np.abs(states[..., 0]), margin=2.0)) / 2.0
         small_control = (4.0 + _quadratic_control(ctrl[..., 0])) / 5.0
-        small_velocity = (1.0 + _gaussian(np.abs(states[..., 3]), margin=5.0)) / 2.0
+        small_velocity = (1.0 + gaussian(np.abs(states[..., 3]), margin=5.0)) / 2.0
         return upright * small_control * small_velocity * centred
 
     return reward
 
 
-def _walker(model: Any) -> BatchedReward:
+def walker_stands(model: Any) -> Callable[[Array], Array]:
+    """Return how well the walker stands, in [0, 1], as a function of states ``[..., 18]``."""
     base = float(model.body("torso").pos[2])
-    speed = _speed_sensor(model)
+
+    def stands(states: Array) -> Array:
+        below = _WALKER_STAND_HEIGHT - (base + states[..., 0])
+        standing = gaussian(below, margin=_WALKER_STAND_HEIGHT / 2)
+        upright = (1.0 + np.cos(states[..., 2])) / 2.0
+        return (3.0 * standing + upright) / 4.0
+
+    return stands
+
+
+def _walker(model: Any) -> BatchedReward:
+    stands, speed = walker_stands(model), speed_sensor(model)
 
     def reward(states: Array, sensordata: Array, ctrl: Array) -> Array:
-        below = _WALKER_STAND_HEIGHT - (base + states[..., 0])
-        standing = _gaussian(below, margin=_WALKER_STAND_HEIGHT / 2)
-        upright = (1.0 + np.cos(states[..., 2])) / 2.0
-        stand = (3.0 * standing + upright) / 4.0
-        move = _linear_above(sensordata[..., speed], _WALKER_SPEED, _WALKER_SPEED / 2, 0.5)
-        return stand * (5.0 * move + 1.0) / 6.0
+        move = linear_above(sensordata[..., speed], _WALKER_SPEED, _WALKER_SPEED / 2, 0.5)
+        return stands(states) * (5.0 * move + 1.0) / 6.0
 
     return reward
 
 
 def _cheetah(model: Any) -> BatchedReward:
-    speed = _speed_sensor(model)
+    speed = speed_sensor(model)
 
     def reward(states: Array, sensordata: Array, ctrl: Array) -> Array:
-        return _linear_above(sensordata[..., speed], _CHEETAH_SPEED, _CHEETAH_SPEED, 0.0)
+        return linear_above(sensordata[..., speed], _CHEETAH_SPEED, _CHEETAH_SPEED, 0.0)
 
     return reward
 
@@ -217,12 +225,12 @@ def _finger(model: Any) -> BatchedReward:
 
 def _hopper(model: Any) -> BatchedReward:
     height_of = HopperHeight(model)
-    speed = _speed_sensor(model)
+    speed = speed_sensor(model)
 
     def reward(states: Array, sensordata: Array, ctrl: Array) -> Array:
         height = height_of(states)
         standing = (height >= _HOPPER_STAND_HEIGHT) & (height <= _HOPPER_MAX_HEIGHT)
-        return standing * _linear_above(
+        return standing * linear_above(
             sensordata[..., speed], _HOPPER_SPEED, _HOPPER_SPEED / 2, 0.5
         )
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
+from foresight.core.metrics import MetricsLog
 from foresight.core.progress import track
 from foresight.core.training_state import save_training
 from foresight.policies.actor import Actor
@@ -18,6 +19,7 @@ from foresight.training.doubt import expect_dreamable, measure_doubt
 from foresight.training.imagination import Imagination, ImaginationConfig
 from foresight.training.learning_run import STATE, TrainingRun
 from foresight.training.replay import Replay
+from foresight.worldmodel.heads.scalar import ScalarHead
 from foresight.worldmodel.model import WorldModel
 
 ROUND = 250
@@ -85,6 +87,13 @@ class ActorTrainer(TrainingRun):
             self._keep()
             self._write_identity(finished=True)
         return Actor.load(self.checkpoint)
+
+    def critic(self) -> ScalarHead:
+        """The value of states under the actor, as the saved state has it; `run` comes first."""
+        if not hasattr(self, "imagination"):
+            self.log = MetricsLog(self.checkpoint / "metrics.jsonl")
+            self._begin()
+        return self.imagination.critic
 
     def _begin(self) -> None:
         """Measure the model's doubts and take up what an earlier run left."""

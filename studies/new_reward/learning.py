@@ -1,0 +1,194 @@
+"""From a learned model and another reward to a head, an actor and a critic; nothing is acted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from foresight.core.errors import ForesightError
+from foresight.core.files import atomic_write, file_fingerprint, read_json, write_json
+from foresight.core.machine import torch_threads
+from foresight.core.spec import Spec
+from foresight.data.dataset import Dataset
+from foresight.envs.dmc.protocol import get_protocol
+from foresight.perception.encoder import load_encoder
+from foresight.planning.config import MPCConfig
+from foresight.planning.mpc import MPCPlanner, unit_of
+from foresight.planning.objective import ImaginedReturn
+from foresight.policies.actor import Actor
+from foresight.policies.mpc import MPCPolicy, hold_of
+from foresight.training.imagination import ImaginationConfig
+from foresight.training.imagination_run import ActorTrainer, ActorTraining
+from foresight.training.replay import Replay
+from foresight.training.run_data import DATA, load_replay, run_of, without_pictures
+from foresight.worldmodel.heads.scalar import ScalarConfig, ScalarHead
+from foresight.worldmodel.model import WorldModel
+from studies.new_reward.environments import paid_config
+from studies.new_reward.rewards import NewReward
+
+REWARD, CRITIC, ACTOR, REPORT = "reward", "critic", "actor", "report.json"
+SAME = 1e-4
+"""Largest difference of a reward that is simulated again."""
+
+
+@dataclass(frozen=True)
+class HeadTraining:
+    """How a reward head is learned from relabelled episodes."""
+
+    updates: int = 3000
+    """Updates."""
+    batch: int = 512
+    """Decisions of an update."""
+    lr: float = 1e-3
+    """Adam's first learning rate; it falls to zero."""
+    held_out: int = 10
+    """Every so many episodes one is not learned from."""
+    seed: int = 0
+    """Of weights and batches."""
+
+
+def relabelled(reward: NewReward, model: WorldModel, folder: Path) -> Float[Tensor, " n"]:
+    """What every decision of a run would have earned, simulated again from seeds and actions.
+
+    Args:
+        reward: the other one.
+        model: of the run; says how long a decision is held.
+        folder: of the run.
+
+    Raises:
+        ForesightError: an episode does not earn again what it had earned.
+    """
+    dataset = Dataset.open(folder / DATA)
+    episodes = without_pictures(dataset)
+    longest = max(len(each) for each in episodes) * model.config.repeat
+    protocol = "seed200" if longest <= get_protocol("seed200").steps else "dmc1000"
+    held = model.config.repeat // get_protocol(protocol).repeat
+    env = paid_config(reward, protocol=protocol, cameras=(), action_repeat=held).make()
+    found: list[float] = []
+    for episode in episodes:
+        env.reset(seed=int(episode.info["seed"]))
+        assert episode.reward is not None
+        for action, before in zip(episode.action, episode.reward, strict=True):
+            _, earned, _, _, info = env.step(action)
+            if abs(info["own_reward"] - float(before)) > SAME:
+                raise ForesightError(
+                    f"Episode {episode.info['seed']} of {folder} earned {float(before):g} in a "
+                    f"decision and {info['own_reward']:g} when it was simulated again: relabel "
+                    "with the MuJoCo that it was recorded with."
+                )
+            found.append(float(earned))
+    return torch.tensor(found)
+
+
+def learn_reward(
+    model: WorldModel, replay: Replay, config: HeadTraining
+) -> tuple[ScalarHead, dict[str, float]]:
+    """A reward head on frozen states, and what it is worth on episodes it has not seen.
+
+    Args:
+        model: whose reward head has the shape.
+        replay: states, actions and the rewards to be learned.
+        config: how.
+    """
+    assert isinstance(model.reward, ScalarHead)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        head = ScalarHead(model.latent, model.config.actions, model.reward.config)
+    rows = [np.arange(s, s + n) for s, n in zip(replay.offsets, replay.lengths, strict=False)]
+    held = np.concatenate(rows[:: config.held_out])
+    seen = np.concatenate([part for i, part in enumerate(rows) if i % config.held_out])
+    optimizer = torch.optim.Adam(head.parameters(), lr=config.lr, fused=True)
+    random = np.random.default_rng(config.seed)
+    for number in range(config.updates):
+        optimizer.param_groups[0]["lr"] = config.lr * (1 - number / config.updates)
+        batch = torch.from_numpy(random.choice(seen, config.batch))
+        loss = head.loss(replay.states[batch], replay.rewards[batch], replay.actions[batch])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+    head.eval().requires_grad_(False)
+    place = torch.from_numpy(held)
+    guess, true = head(replay.states[place], replay.actions[place]), replay.rewards[place]
+    spread = float(true.var().clamp(min=1e-12))
+    left = float((guess - true).square().mean()) / spread
+    return head, {"reward-r2": 1 - left, "reward-mean": float(replay.rewards.mean())}
+
+
+def learn(
+    reward: NewReward,
+    checkpoint: Path,
+    out: Path,
+    head: HeadTraining,
+    dream: ActorTraining,
+) -> dict[str, float]:
+    """All that a reward needs beside a frozen model, into a folder; what is there is kept.
+
+    Returns:
+        What is told of it: how well the reward is read off held-out episodes.
+
+    Raises:
+        ForesightError: as `relabelled` and `ActorTrainer`.
+    """
+    if (out / REPORT).exists():
+        return {name: float(value) for name, value in read_json(out / REPORT).items()}
+    model = WorldModel.load(checkpoint)
+    replay = load_replay(model, checkpoint)
+    earned = relabelled(reward, model, run_of(checkpoint))
+    rows = [np.arange(s, s + n) for s, n in zip(replay.offsets, replay.lengths, strict=False)]
+    replay.rewards[torch.from_numpy(np.concatenate(rows))] = earned
+    with torch_threads(1):
+        model.reward, report = learn_reward(model, replay, head)
+    about = {"weights": file_fingerprint(checkpoint / "model.safetensors"), "reward": reward.key}
+    trainer = ActorTrainer(model, replay, dream, out / ACTOR, **about)
+    trainer.run()
+    _save(model.reward, out / REWARD)
+    _save(trainer.critic(), out / CRITIC)
+    write_json(out / REPORT, report)
+    return report
+
+
+def _save(head: ScalarHead, stem: Path) -> None:
+    weights = {name: value.contiguous() for name, value in head.state_dict().items()}
+    write_json(stem.with_suffix(".json"), asdict(head.config))
+    atomic_write(stem.with_suffix(".safetensors"), lambda path: save_file(weights, path))
+
+
+def _load(latent: int, actions: int, stem: Path) -> ScalarHead:
+    config = ScalarConfig(**json.loads(stem.with_suffix(".json").read_text()))
+    head = ScalarHead(latent, actions, config)
+    head.load_state_dict(load_file(stem.with_suffix(".safetensors")))
+    return head.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class PlannedFactory:
+    """Makes the search in an old model for another reward, with the dreamt critic at its end."""
+
+    checkpoint: str
+    """Of the old model."""
+    learned: str
+    """Folder that `learn` filled."""
+    search: MPCConfig
+
+    def __call__(self, spec: Spec) -> MPCPolicy:
+        """Load everything and build the policy."""
+        model, out = WorldModel.load(self.checkpoint), Path(self.learned)
+        actor = Actor.load(out / ACTOR)
+        reward = _load(model.latent, model.config.actions, out / REWARD)
+        critic = _load(model.latent, 0, out / CRITIC)
+        aim = ImaginedReturn(reward, critic, model.config.discount, weight=unit_of(model))
+        planner = MPCPlanner.of(model, self.search, terms=[aim], propose=actor.net.mean_action)
+        encoder = load_encoder(model.config.encoder)
+        return MPCPolicy(model, encoder, self.search, hold_of(model, spec), planner)
+
+
+def dreams(updates: int) -> ActorTraining:
+    """An actor that begins with weights of its own, for the prior was taught something else."""
+    return ActorTraining(updates=updates, dream=ImaginationConfig(start="fresh"))

@@ -1,0 +1,167 @@
+"""Recipe ``new-reward``: freeze the model of one task, do something else with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from foresight.core.errors import ForesightError
+from foresight.core.files import file_fingerprint
+from foresight.core.progress import console
+from foresight.core.spec import Spec
+from foresight.evaluation.assess import assess_policy, seen_by
+from foresight.evaluation.baselines import paired_baselines
+from foresight.evaluation.cache import EpisodeCache
+from foresight.evaluation.config import EvalConfig
+from foresight.evaluation.results import Result, make_result
+from foresight.evaluation.statistics import Row, Summary, best_trivial, condition_difference
+from foresight.experts.oracle import Oracle
+from foresight.experts.oracle_settings import oracle_settings
+from foresight.planning.config import MPCConfig
+from foresight.policies.actor import ActorFactory
+from foresight.policies.mpc import MPCFactory
+from foresight.policies.registry import MakePolicy
+from foresight.training.run_data import MODEL
+from foresight.worldmodel.model import WorldModel
+from studies.new_reward.environments import paid_config
+from studies.new_reward.learning import (
+    ACTOR,
+    CRITIC,
+    HeadTraining,
+    PlannedFactory,
+    dreams,
+    learn,
+)
+from studies.new_reward.rewards import KEYS, NewReward, new_reward
+from studies.registry import Request
+
+PROTOCOL = "seed200"
+OURS = ("planned", "actor")
+
+
+@dataclass(frozen=True)
+class NewRewardConfig:
+    """Which rewards, and how much is learned and measured."""
+
+    rewards: tuple[str, ...] = tuple(KEYS)
+    """Names such as walker-walk-to-stand."""
+    seeds: int = 20
+    """Evaluation episodes, seeds 0, 1, …"""
+    oracle_seeds: int = 5
+    """Of them, those of the oracle, which takes long."""
+    head: HeadTraining = field(default_factory=HeadTraining)
+    """How the reward is learned."""
+    updates: int = 2500
+    """Of actor and critic, in imagination."""
+    search: MPCConfig = field(default_factory=lambda: MPCConfig(prior_weight=0.5))
+    """The search; the actor proposes."""
+    baselines: tuple[str, ...] = ("zero", "random", "constant")
+    """Conditions beside them."""
+    steps: int | None = None
+    """Cut evaluation episodes short (smoke runs)."""
+
+
+def presets() -> dict[str, NewRewardConfig]:
+    """The named sizes."""
+    smoke = NewRewardConfig(
+        rewards=("walker-walk-to-stand",),
+        seeds=2,
+        oracle_seeds=1,
+        head=HeadTraining(updates=4, batch=8, held_out=2),
+        updates=4,
+        search=MPCConfig(samples=16, elites=4, iterations=1, prior_samples=4, prior_weight=0.5),
+        baselines=("zero", "random"),
+        steps=8,
+    )
+    return {"full": NewRewardConfig(), "smoke": smoke}
+
+
+@dataclass(frozen=True)
+class OracleFactory:
+    """Makes the search in the true simulator for another reward."""
+
+    reward: str
+
+    def __call__(self, spec: Spec) -> Oracle:
+        """It steers by the reward alone."""
+        reward = new_reward(self.reward)
+        settings = replace(oracle_settings(reward.source), shaping=None)
+        return Oracle(reward.source, spec, settings, reward=reward.make)
+
+
+def run(config: NewRewardConfig, models: Path, folder: Path, workers: int = 1) -> Result:
+    """Learn and measure every reward whose source task was learned; nothing is done twice.
+
+    Rows: episodes of ``planned``, ``actor``, ``old-policy``, ``oracle`` and the baselines, under
+    the task ``<from>-to-<task>``; ``reward-r2``, on held-out episodes, and ``reward-mean`` of the
+    relabelled data. The summary adds ``<ours>-minus-old-policy`` and ``<ours>-minus-best-trivial``.
+
+    Raises:
+        ForesightError: a source task was not learned, or its episodes cannot be simulated again.
+    """
+    rows: list[Row] = []
+    summary: Summary = {}
+    weights: dict[str, str] = {}
+    for reward in map(new_reward, config.rewards):
+        checkpoint = models / reward.source / MODEL
+        if not (checkpoint / "config.json").exists():
+            raise ForesightError(
+                f"There is no model of {reward.source} in {models}: `foresight learn "
+                f"{reward.source}` makes one, or name the folder with --models."
+            )
+        found = _measured(config, reward, checkpoint, folder / reward.key, workers)
+        rows += found
+        summary |= differences(found, reward.key)
+        weights[reward.source] = str(checkpoint)
+    return make_result("new-reward", {**asdict(config), "models": weights}, PROTOCOL, rows, summary)
+
+
+def _measured(
+    config: NewRewardConfig, reward: NewReward, checkpoint: Path, out: Path, workers: int
+) -> list[Row]:
+    console.print(f"[bold]{reward.key}[/]: relabel, learn a reward and dream")
+    report = learn(reward, checkpoint, out, config.head, dreams(config.updates))
+    env = paid_config(reward, protocol=PROTOCOL)
+    env = seen_by(WorldModel.load(checkpoint).config.encoder, env)
+    trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
+    book = EpisodeCache(out / "rows.jsonl")
+    model = str(checkpoint)
+    policies: dict[str, MakePolicy] = {
+        "planned": PlannedFactory(model, str(out), config.search),
+        "actor": ActorFactory(str(out / ACTOR)),
+        "old-policy": MPCFactory(model),
+    }
+    rows: list[Row] = []
+    for name, factory in policies.items():
+        # Reward and critic decide, too, and are no part of the folder that is hashed.
+        told = file_fingerprint(out / f"{CRITIC}.safetensors") if name == "planned" else None
+        rows += assess_policy(trial, name, factory, book, data=told).rows
+    few = replace(trial, seeds=trial.seeds[: config.oracle_seeds])
+    rows += assess_policy(few, "oracle", OracleFactory(reward.key), book).rows
+    rows += paired_baselines(trial, config.baselines, book)
+    told_rows = [{"measure": name, "value": value} for name, value in report.items()]
+    return [{**row, "task": reward.key} for row in rows + told_rows]
+
+
+def differences(rows: Sequence[Row], task: str) -> Summary:
+    """Ours minus the old policy and minus the best of what needs no skill, paired by seed."""
+    episodes = [row for row in rows if "measure" not in row]
+    rivals = {"old-policy": "old-policy", "best-trivial": best_trivial(episodes, task)}
+    found: Summary = {}
+    for ours in OURS:
+        for name, rival in rivals.items():
+            if rival is not None:
+                difference = condition_difference(episodes, task, ours, rival)
+                found[f"{ours}-minus-{name}/{task}"] = difference.as_dict()
+    return found
+
+
+def reproduce(request: Request) -> Result:
+    """Of the models that `foresight learn` left; ``--tasks`` names rewards."""
+    config = presets()[request.preset]
+    if request.tasks:
+        config = replace(config, rewards=request.tasks)
+    if request.seeds is not None:
+        config = replace(config, seeds=request.seeds)
+    return run(config, request.models, request.folder, request.processes)
