@@ -78,6 +78,7 @@ def build_model(
                 hidden=config.hidden,
                 continuation=config.predicts_ends,
                 proprio=proprio.shape[1] if config.proprio else 0,
+                unbiased=config.algorithm == "sac",
             ),
             discount=config.discount,
             repeat=config.repeat,

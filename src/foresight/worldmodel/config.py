@@ -83,6 +83,9 @@ class HeadsConfig:
     proprio: int = 0
     """Numbers of proprioception that are read off the state in training, a dense lesson in where
     things are; acting never needs them."""
+    unbiased: bool = late(False)
+    """Whether reward and values of two-hot bins are means of what they may be
+    (`foresight.worldmodel.heads.scalar.TwoHot`)."""
     decoder: int = late(0)
     """Side of the pictures that are decoded from the state, to look at imagined futures; 0 for
     none. It is learned afterwards (`foresight imagine`)."""

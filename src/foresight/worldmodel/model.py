@@ -198,7 +198,8 @@ def _reward(config: WorldModelConfig, latent: int) -> ScalarHead | RewardModel |
     if heads.reward == "mlp":
         return RewardModel(latent, config.actions, heads.hidden)
     lowest, highest = config.rewards or (0.0, config.repeat)
-    return ScalarHead(latent, config.actions, bins_for(lowest, highest, heads.hidden))
+    shape = replace(bins_for(lowest, highest, heads.hidden), unbiased=heads.unbiased)
+    return ScalarHead(latent, config.actions, shape)
 
 
 def _value(config: WorldModelConfig, latent: int) -> ScalarHead | None:
@@ -206,7 +207,8 @@ def _value(config: WorldModelConfig, latent: int) -> ScalarHead | None:
     if not heads.values:
         return None
     lowest, highest = (r / (1 - config.discount) for r in config.rewards or (0.0, config.repeat))
-    shape = replace(bins_for(lowest, highest, heads.hidden), members=heads.values)
+    shape = bins_for(lowest, highest, heads.hidden)
+    shape = replace(shape, members=heads.values, unbiased=heads.unbiased)
     return ScalarHead(latent, config.actions, shape)
 
 

@@ -1,5 +1,7 @@
 """Two-hot codes, heads with members, TD(λ) and values, against naive formulas."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from foresight.worldmodel.heads.scalar import (
     ScalarConfig,
     ScalarHead,
     TwoHot,
+    bins_for,
     symexp,
     symlog,
 )
@@ -22,9 +25,9 @@ def test_symexp_undoes_symlog(x):
 
 
 @settings(max_examples=60)
-@given(st.floats(-2e4, 2e4), st.integers(2, 101))
-def test_a_two_hot_code_is_two_neighbours_and_decodes_to_its_number(x, bins):
-    code = TwoHot(bins, -10, 10).double()
+@given(st.floats(-2e4, 2e4), st.integers(2, 101), st.booleans())
+def test_a_two_hot_code_is_two_neighbours_and_decodes_to_its_number(x, bins, unbiased):
+    code = TwoHot(bins, -10, 10, unbiased).double()
     weights = code.encode(torch.tensor(x, dtype=torch.float64))
     held = weights.nonzero().flatten().tolist()
     assert float(weights.sum()) == pytest.approx(1) and len(held) <= 2
@@ -38,6 +41,36 @@ def test_numbers_beyond_the_bins_are_their_ends():
     code = TwoHot(5, -1, 1)
     weights = code.encode(torch.tensor([100.0, -100.0]))
     assert weights[0].tolist() == [0, 0, 0, 0, 1] and weights[1].tolist() == [1, 0, 0, 0, 0]
+
+
+@given(st.lists(st.floats(-1.0, 190.0), min_size=2, max_size=6))
+def test_an_unbiased_code_of_what_may_be_is_worth_its_mean(numbers):
+    chances = torch.tensor(numbers, dtype=torch.float64)
+    for unbiased in (True, False):
+        code = TwoHot(51, -1.5, 5.5, unbiased).double()
+        mixed = code.encode(chances).mean(0)
+        worth = float(code.decode(mixed.clamp(min=1e-300).log()))
+        mean = float(chances.mean())
+        if unbiased:
+            assert worth == pytest.approx(mean, abs=1e-3)
+        else:
+            assert worth <= mean + 1e-3 or min(numbers) < 0
+    coin = code.encode(torch.tensor([0.0, 190.0], dtype=torch.float64)).mean(0)
+    assert float(code.decode(coin.log())) == pytest.approx(191**0.5 - 1, rel=0.01)
+
+
+def test_a_fresh_unbiased_head_expects_nothing_and_learns_a_coin():
+    torch.manual_seed(0)
+    head = ScalarHead(4, 0, replace(bins_for(0.0, 200.0, 16), unbiased=True, members=2))
+    z = torch.rand(64, 4)
+    assert head(z).abs().max() < 1.0
+    target = torch.tensor([0.0, 190.0]).repeat(32)
+    optimizer = torch.optim.Adam(head.parameters(), lr=1e-2)
+    for _ in range(300):
+        optimizer.zero_grad()
+        head.loss(torch.ones(64, 4), target).backward()
+        optimizer.step()
+    assert (head(torch.ones(1, 4)) - 95).abs().max() < 8
 
 
 def test_two_hot_loss_is_least_at_the_target():

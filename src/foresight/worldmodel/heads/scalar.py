@@ -26,6 +26,8 @@ def symexp(x: Tensor) -> Tensor:
 
 
 BINS = 51
+SURE = 10.0
+"""Logit of the bin that a fresh unbiased head chooses."""
 ROUNDING = 1e-3
 """Share by which a reward may leave the usual range."""
 
@@ -33,38 +35,52 @@ ROUNDING = 1e-3
 class TwoHot(nn.Module):
     """Numbers as weights on two neighbouring bins, evenly spaced in symlog (DreamerV3, TD-MPC2).
 
-    Decoding takes the mean bin in symlog space, so decoding an encoded number gives it back.
+    Decoding an encoded number gives it back. What lies between several bins is their mean in symlog
+    space (TD-MPC2), by which an even chance of 0 and 190 is worth 13, or with `unbiased` the mean
+    of the numbers that they stand for (DreamerV3's last edition), 95.
 
     Args:
         bins: how many.
         low: symlog of the smallest number; smaller ones are taken for it.
         high: symlog of the largest.
+        unbiased: as above.
     """
 
     centres: Float[Tensor, " bins"]
 
-    def __init__(self, bins: int, low: float, high: float) -> None:
+    def __init__(self, bins: int, low: float, high: float, unbiased: bool = False) -> None:
         super().__init__()
         if bins < 2 or low >= high:
             raise ForesightError(
                 f"{bins} bins from {low} to {high} hold no number: choose at least 2, ascending."
             )
-        self.low, self.high, self.bins = low, high, bins
-        self.register_buffer("centres", torch.linspace(low, high, bins), persistent=False)
+        self.low, self.high, self.bins, self.unbiased = low, high, bins, unbiased
+        spaced = torch.linspace(low, high, bins)
+        self.register_buffer("centres", symexp(spaced) if unbiased else spaced, persistent=False)
 
     def encode(self, x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch bins"]:
         """Weights that sum to 1."""
         place = (symlog(x).clamp(self.low, self.high) - self.low) / (self.high - self.low)
         place = place * (self.bins - 1)
         below = place.floor().clamp(max=self.bins - 2)
-        share = (place - below)[..., None]
         index = below.long()[..., None]
+        share = (place - below)[..., None]
+        if self.unbiased:
+            ends = self.centres.to(x)
+            left, right = ends[index], ends[index + 1]
+            share = ((x[..., None] - left) / (right - left)).clamp(0, 1)
         out = torch.zeros(*x.shape, self.bins, device=x.device, dtype=x.dtype)
         return out.scatter(-1, index, 1 - share).scatter(-1, index + 1, share)
 
     def decode(self, logits: Float[Tensor, "*batch bins"]) -> Float[Tensor, "*batch"]:
         """The number that logits stand for."""
-        return symexp((logits.softmax(-1) * self.centres.to(logits)).sum(-1))
+        mean = (logits.softmax(-1) * self.centres.to(logits)).sum(-1)
+        return mean if self.unbiased else symexp(mean)
+
+    @property
+    def nothing(self) -> int:
+        """The bin nearest to 0."""
+        return int(self.centres.abs().argmin())
 
     def loss(
         self, logits: Float[Tensor, "*batch bins"], target: Float[Tensor, "*batch"]
@@ -91,6 +107,8 @@ class ScalarConfig:
     """symlog of the smallest number that twohot can give."""
     high: float = 10.0
     """symlog of the largest."""
+    unbiased: bool = False
+    """Whether an uncertain number is the mean of what it may be (`TwoHot`)."""
 
 
 def bins_for(lowest: float, highest: float, hidden: int) -> ScalarConfig:
@@ -148,9 +166,10 @@ class ScalarHead(nn.Module):
                 f"A head of kind {self.config.kind!r} with {self.members} members cannot be built: "
                 "choose twohot or mse and at least 1 member."
             )
+        shape = self.config
+        self.code = TwoHot(shape.bins, shape.low, shape.high, shape.unbiased)
         networks = [self._build() for _ in range(self.members)]
         self.net = stack(networks) if self.members > 1 else networks[0]
-        self.code = TwoHot(self.config.bins, self.config.low, self.config.high)
 
     def _build(self) -> MLP:
         shape, width = self.config, self.latent + self.actions
@@ -161,6 +180,9 @@ class ScalarHead(nn.Module):
         last = nn.Linear(width, shape.bins if shape.kind == "twohot" else 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
+        if shape.kind == "twohot" and shape.unbiased:
+            # All bins alike would be worth their mean, far from the nothing that most states earn.
+            last.bias.data[self.code.nothing] = SURE
         return MLP(*blocks, last)
 
     def raw(self, z: Tensor, action: Tensor | None = None) -> Tensor:
