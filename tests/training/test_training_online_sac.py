@@ -33,7 +33,7 @@ CONFIG = OnlineConfig(
     hidden=32,
     members=2,
     n_components=4,
-    learner=LearnerConfig(batch=4),
+    learner=LearnerConfig(batch=4, pictures=1.0, ahead=2, far=3),
     planner=MPCConfig(samples=12, elites=4, iterations=2, prior_samples=4),
     algorithm="sac",
     sac=SACConfig(batch=8),

@@ -28,8 +28,9 @@ class SoftActorCritic(Learner):
     Soft actor-critic (Haarnoja et al. 2018, arXiv 1812.05905) with what lets values learn from
     pictures: views that are shifted at random (DrQ), before a frozen encoder (PIE-G), and returns
     of several decisions (DrQ-v2, arXiv 2107.09645). The critics are two-hot (DreamerV3); their
-    gradient reaches the adapter, the actor's does not. What imagines learns afterwards, on states
-    that no longer move (`learn_model`).
+    gradient reaches the adapter, the actor's does not. So does that of foretelling states and
+    rewards, and of the lessons that the configuration names. What imagines learns afterwards, on
+    states that no longer move (`learn_model`).
 
     Args:
         model: trained in place.
@@ -50,7 +51,7 @@ class SoftActorCritic(Learner):
         )
         self.foretelling = sac.prediction > 0 or sac.reward > 0
         imagining = (self.dynamics, self.reward) if self.foretelling else ()
-        self.judging = those(model.state, self.value, *imagining)
+        self.judging = those(model.state, self.value, *imagining, self.lessons)
         groups: list[dict[str, Any]] = [
             {"params": [*self.judging.parameters(), *self.prior.parameters()], "lr": sac.lr},
             {"params": [self.log_temperature], "lr": sac.temperature_lr},
@@ -86,6 +87,10 @@ class SoftActorCritic(Learner):
             if self.foretelling:
                 logs |= self._foretold(z, ahead, windows)
                 loss = loss + sac.prediction * logs["prediction"] + sac.reward * logs["reward"]
+            if self.lessons is not None:
+                self.lessons.fit(replay)  # once
+                told = self.lessons.losses(z, replay, windows.rows.cpu())
+                logs, loss = logs | told, loss + torch.stack(list(told.values())).sum()
         self._backward(loss, self.judging, self.optimizer, "update", self.updates)
         with self._autocast():
             actor_loss, density, value = self._actor_loss(z.detach())

@@ -59,6 +59,7 @@ SAC: dict[str, Any] = {
     "random_episodes": 32,
     "updates": 0.5,
     "discount": 0.99,
+    "learner": LearnerConfig(pictures=1.0),
     "shifts": 1,
     "finetune_updates": 5000,
     "final_trials": 4,
