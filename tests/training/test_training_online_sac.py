@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from foresight.core.errors import ForesightError
 from foresight.core.metrics import read_metrics
+from foresight.core.observation import Observation
 from foresight.data.dataset import Dataset
+from foresight.envs.registry import EnvConfig, spec_of
+from foresight.perception.encoder import load_encoder
 from foresight.planning.config import MPCConfig
+from foresight.policies.mpc import MPCFactory
 from foresight.training.learner_config import LearnerConfig, SACConfig
 from foresight.training.online_config import OnlineConfig
 from foresight.training.online_sac import SACTrainer, trainer_of
+from foresight.training.task_settings import JOINTS, own_joints
 from foresight.worldmodel.model import WorldModel
 from online_runs import content, interrupted
 
@@ -86,3 +93,39 @@ def test_an_interrupted_run_ends_like_a_whole_one(config, learned, tmp_path, mon
     for folder in ("kept/128", "kept/160"):
         mine, theirs = (WorldModel.load(run / folder).state_dict() for run in (tmp_path, whole))
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+
+
+def test_joints_are_felt_while_learning_and_acting_and_nothing_else_is(config, tmp_path):
+    small = replace(config, task="cup-catch", joints=own_joints("cup-catch"), keep=())
+    model = trainer_of(small, tmp_path).run()
+    assert model.state.joined == (0, 1, 4, 5) and model.state.proprio == 4
+    policy = MPCFactory(str(tmp_path / "model"), small.planner)
+    env = EnvConfig("cup-catch", size=load_encoder(config.encoder).image_size)
+    with closing(env.make()) as made:
+        acting = policy(spec_of(made))
+        observation = Observation.of(made.reset(seed=0)[0])
+        wider = replace(observation, state=observation.state + np.float32([0, 0, 1, 1, 0, 0, 1, 1]))
+        felt = replace(observation, state=observation.state + np.float32([1, 1, 0, 0, 1, 1, 0, 0]))
+        actions = []
+        for seen in (observation, wider, felt):
+            acting.reset(seen, 0)
+            actions.append(acting.act(seen))
+    np.testing.assert_array_equal(actions[0], actions[1])
+    assert not np.array_equal(actions[0], actions[2])
+
+
+def test_joints_are_named_as_the_tasks_name_them():
+    told = {}
+    for task in JOINTS:
+        with closing(EnvConfig(task, cameras=()).make()) as env:
+            names = [axis.name for axis in spec_of(env).state]
+        told[task] = {names[place] for place in own_joints(task)}
+    assert not any(
+        "target" in name or "height" in name for names in told.values() for name in names
+    )
+    assert told["cartpole-swingup"] == {"position_0", "velocity_0"}
+    assert "velocity_2" not in told["finger-spin"] and "touch_1" in told["finger-spin"]
+    with pytest.raises(
+        ForesightError, match="which numbers of dog-run's state are the robot's own"
+    ):
+        own_joints("dog-run")

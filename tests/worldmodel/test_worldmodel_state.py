@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foresight.core.errors import ForesightError
-from foresight.worldmodel.config import StateEncoderConfig
-from foresight.worldmodel.state import LinearState, encode_latents, stack_history
+from foresight.worldmodel.config import CameraInput, StateEncoderConfig
+from foresight.worldmodel.state import LinearState, build_state, encode_latents, stack_history
 
 
 @settings(max_examples=30, deadline=None)
@@ -70,3 +70,19 @@ def test_wrong_width_and_too_large_pca_are_one_sentence():
         state(torch.zeros(8))
     with pytest.raises(ForesightError, match="at most 8"):
         LinearState(StateEncoderConfig("pca", dim=9), 8)
+
+
+def test_chosen_numbers_of_the_robot_are_joined_and_no_others():
+    config = StateEncoderConfig("standardise", proprio=True, joined=(3, 1))
+    state = build_state(config, (CameraInput("camera", 1, 2),), proprio=4)
+    felt = torch.arange(8.0).view(2, 4)
+    joined = state.join(torch.zeros(2, 2), felt)
+    assert joined.tolist() == [[0, 0, 3, 1], [0, 0, 7, 5]]
+    state.fit_proprio(torch.stack([felt[0], felt[0] + 2]))
+    assert state.proprio_mean.tolist() == [4, 2] and state.width == 4
+    with pytest.raises(ForesightError, match="joins 4 numbers of proprioception and got 2"):
+        state.join(torch.zeros(2, 2), felt[:, :2])
+    with pytest.raises(ForesightError, match="number 3 of the robot's state, and it has 3"):
+        build_state(config, (CameraInput("camera", 1, 2),), proprio=3)
+    with pytest.raises(ForesightError, match="give places from 0 on, each once"):
+        StateEncoderConfig("standardise", proprio=True, joined=(1, 1))

@@ -41,6 +41,8 @@ from foresight.training.task_settings import folder_name, settings_of, task_name
 DEMO_STEPS = 80_000
 """Environment steps of a demonstration."""
 NO_CHANGES = OnlineChanges()
+FELT = "-joints"
+"""Ends the names of agents that feel their joints, too."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,10 @@ def _names(online: OnlineConfig) -> tuple[str, str | None]:
         "mpc": ("mpc-pixels", "prior-pixels"),
         "sac": ("mpc-sac", "sac"),
     }
-    return names[online.method]
+    agent, prior = names[online.method]
+    if not online.joints:
+        return agent, prior
+    return f"{agent}{FELT}", None if prior is None else f"{prior}{FELT}"
 
 
 def _rival_rows(

@@ -70,6 +70,8 @@ def build_model(
                 history=config.history,
                 n_components=config.n_components,
                 normed=config.algorithm == "sac",
+                proprio=bool(config.joints),
+                joined=config.joints,
             ),
             dynamics=DynamicsConfig(
                 "simnorm", members=config.members, hidden=config.hidden, layers=2
@@ -80,6 +82,7 @@ def build_model(
                 proprio=proprio.shape[1] if config.proprio else 0,
                 unbiased=config.algorithm == "sac",
             ),
+            proprio=proprio.shape[1] if config.joints else 0,
             discount=config.discount,
             repeat=config.repeat,
             rewards=reward_range(rewards, config.repeat),

@@ -24,6 +24,9 @@ class OnlineChanges:
     afterwards from what it saw."""
     protocol: Literal["seed200", "dmc1000"] | None = None
     """Length of dm_control's episodes: 200 steps, or the field's 1,000."""
+    joints: bool | None = None
+    """Feel the robot's own joints, too, where it is known which numbers these are: the dm_control
+    tasks that are measured. Never a target, a ball or whatever else is only seen."""
     steps: int | None = None
     """Environment steps to learn from, if not the task's own number."""
     encoder: str | None = None
@@ -86,13 +89,21 @@ class OnlineChanges:
     """Weight of what the frozen encoder sees, as a lesson for the state."""
 
     def applied(self, config: OnlineConfig) -> OnlineConfig:
-        """A task's settings with these changes; their method is not among them."""
+        """A task's settings with these changes; their method is not among them.
+
+        Raises:
+            ForesightError: nobody knows which numbers of the task's state are the robot's joints.
+        """
+        from foresight.training.task_settings import own_joints
+
         given = {
             name: value
             for name, value in ((f.name, getattr(self, f.name)) for f in fields(self))
             if value is not None and name != "method"
         }
         inner = {name: given.pop(name) for name in OF_LEARNER if name in given}
+        if given.pop("joints", False):
+            given["joints"] = own_joints(config.task)
         if given.get("expert") == "none":
             given |= {"expert": None, "demonstrations": 0, "relabel": 0.0}
         return replace(config, learner=replace(config.learner, **inner), **given)

@@ -102,6 +102,9 @@ class OnlineConfig:
     critics shape the adapter; what imagines is learned when the steps are spent."""
     sac: SACConfig = late(SACConfig())  # noqa: RUF009
     """Its updates."""
+    joints: tuple[int, ...] = late(())
+    """Numbers of the robot's state that are felt, beside what is seen, by place: its own joints, as
+    any robot has them; none if none is named."""
     keep: tuple[int, ...] = late(())
     """Steps after which, too, a model is kept, in RUN/kept/STEPS, with all that imagines (sac)."""
     shifts: int = late(0)

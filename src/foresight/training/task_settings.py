@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from foresight.core.errors import ForesightError
 from foresight.envs.dmc.tasks import canonical
 from foresight.envs.factories import full_id
 from foresight.training.learner_config import LearnerConfig
@@ -47,6 +48,20 @@ TASKS: dict[str, dict[str, Any]] = {
 """What differs from `OnlineConfig` for a task. Where a goal is drawn for each episode, many short
 episodes show many goals: an adapter learns a few hundred by heart and reads any of 2,000."""
 
+JOINTS: dict[str, tuple[int, ...]] = {
+    "reacher-easy": (0, 1, 4, 5),
+    "point_mass-easy": (0, 1, 2, 3),
+    "cartpole-swingup": (0, 3),
+    "walker-walk": (*range(14), *range(17, 24)),
+    "cheetah-run": (*range(1, 8), *range(10, 17)),
+    "finger-spin": (*range(6), 7, 8),
+    "hopper-hop": (*range(1, 6), *range(8, 15)),
+    "cup-catch": (0, 1, 4, 5),
+}
+"""Places of the robot's own joints in a task's state: angles and speeds of what its motors move,
+how it is tilted and what touches it, as encoders, an inertial sensor and switches tell. Not where
+or how fast it is in the world, nor anything of targets, balls, poles and spinners."""
+
 ALONE: dict[str, Any] = {"expert": None, "demonstrations": 0, "random_episodes": 64}
 """Settings of a task for which there is no expert."""
 PIXELS: dict[str, Any] = {**ALONE, "proprio": False, "trials_every": 2, "final_trials": 8}
@@ -83,6 +98,21 @@ def task_name(task: str) -> str:
 def folder_name(task: str) -> str:
     """A name of a folder for a task."""
     return re.sub(r"[^\w.-]+", "-", task_name(task))
+
+
+def own_joints(task: str) -> tuple[int, ...]:
+    """`JOINTS` of a task.
+
+    Raises:
+        ForesightError: they are not known.
+    """
+    name = task_name(task)
+    if name not in JOINTS:
+        raise ForesightError(
+            f"Nobody knows which numbers of {name}'s state are the robot's own joints: leave "
+            f"--joints out, or choose one of {', '.join(JOINTS)}."
+        )
+    return JOINTS[name]
 
 
 def settings_of(task: str, method: Method = "taught") -> Mapping[str, Any]:

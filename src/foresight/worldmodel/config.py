@@ -52,8 +52,16 @@ class StateEncoderConfig:
     proprio: bool = False
     """Join the robot's own numbers, normalised, to the features. Without, acting needs pictures
     alone."""
+    joined: tuple[int, ...] = late(())
+    """Which of the robot's numbers are joined, by place; all if none is named."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "joined", tuple(self.joined))  # a list in a file
+        if self.joined and (min(self.joined) < 0 or len(set(self.joined)) < len(self.joined)):
+            raise ForesightError(
+                f"Joining the robot's numbers {list(self.joined)} is refused: give places from 0 "
+                "on, each once."
+            )
         if self.history < 1 or self.stride < 1 or self.n_components < 1 or self.hidden < 1:
             raise ForesightError(
                 f"A state of {self.history} steps {self.stride} apart, {self.n_components} numbers "

@@ -63,11 +63,18 @@ class StateEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.step_features = step_features
-        self.proprio = proprio if config.proprio else 0
+        self.given = proprio
+        self.joined = (config.joined or tuple(range(proprio))) if config.proprio else ()
+        self.proprio = len(self.joined)
         if config.proprio and not proprio:
             raise ForesightError(
                 "The state encoder was to join proprioception and the robot has none: leave "
                 "`state.proprio` out."
+            )
+        if self.joined and max(self.joined) >= proprio:
+            raise ForesightError(
+                f"The state encoder was to join number {max(self.joined)} of the robot's state, "
+                f"and it has {proprio}, counted from 0."
             )
         self.step_width = step_features + self.proprio
         self.width = self.step_width * config.history
@@ -93,13 +100,13 @@ class StateEncoder(nn.Module):
         """
         if not self.proprio:
             return numbers
-        if proprio is None or proprio.shape[-1] != self.proprio:
+        if proprio is None or proprio.shape[-1] != self.given:
             count = 0 if proprio is None else proprio.shape[-1]
             raise ForesightError(
-                f"This state encoder joins {self.proprio} numbers of proprioception and got "
+                f"This state encoder joins {self.given} numbers of proprioception and got "
                 f"{count}: give the state of the robot that it was trained on."
             )
-        return torch.cat([numbers, proprio.to(numbers)], dim=-1)
+        return torch.cat([numbers, proprio[..., list(self.joined)].to(numbers)], dim=-1)
 
     def stack(self, steps: Float[Tensor, "*batch T w"]) -> Float[Tensor, "*batch T X"]:
         """Steps of whole episodes, each beside its past."""
@@ -113,8 +120,9 @@ class StateEncoder(nn.Module):
     def fit_proprio(self, proprio: Float[Tensor, "n S"]) -> None:
         """Take the scales of the robot's numbers from these."""
         if self.proprio:
-            deviation = proprio.float().std(0)
-            self.proprio_mean.copy_(proprio.float().mean(0))
+            own = proprio.float()[:, list(self.joined)]
+            deviation = own.std(0)
+            self.proprio_mean.copy_(own.mean(0))
             self.proprio_scale.copy_(
                 torch.where(deviation > 1e-4, 1 / deviation.clamp(min=1e-4), torch.ones(()))
             )
