@@ -196,13 +196,15 @@ def test_the_command_line_reaches_every_setting(monkeypatch):
     monkeypatch.setattr(planning, "run", run)
     words = "--steps 5000 --device cuda --seed 3 --latent 64 --horizon 4 --discount 0.9 --members 7"
     more = "--updates 0.5 --encoder random-small --expert none --length 100"
-    more += " --method mpc --joints --keep 100 200 --protocol dmc1000 --trials-every 3 --final-trials 2 --shifts 2"
+    more += " --method mpc --joints --keep 100 200 --protocol dmc1000"
+    more += " --trials-every 3 --final-trials 2 --shifts 2"
     more += " --traces 0.5 --foretold 1 --pictures 0.1"
     assert cli.main(["learn", "cup-catch", *words.split(), *more.split()]) == 2
     wanted = OnlineChanges(
         steps=5000, device="cuda", seed=3, latent=64, horizon=4, discount=0.9, members=7,
         updates=0.5, encoder="random-small", expert="none", length=100,
-        method="mpc", joints=True, keep=(100, 200), protocol="dmc1000", trials_every=3, final_trials=2, shifts=2,
+        method="mpc", joints=True, keep=(100, 200), protocol="dmc1000",
+        trials_every=3, final_trials=2, shifts=2,
         traces=0.5, foretold=1.0, pictures=0.1,
     )  # fmt: skip
     assert found == [wanted]
