@@ -88,7 +88,7 @@ def test_the_verb_records_follows_and_films(run, tiny_eyes, capsys, tmp_path, mo
     film = open_demonstration(tmp_path / "runs/teach" / f"{TASK}-faithful.mp4")
     assert film.frames.shape == (20, 256, 3 * 256 + 2 * 8, 3)
     demo = tmp_path / "runs/teach" / f"{TASK}-demonstration-1.mp4"
-    words += ["--demo", str(demo), "--case", "start-shifted", "--way", "inverse"]
+    words += ["--demo", str(demo), "--case", "start-shifted", "--way", "plan"]
     assert cli.main(words) == 0
     assert (tmp_path / "runs/teach" / f"{TASK}-start-shifted.mp4").exists()
     assert cli.main(["teach", TASK, "--demo", "nowhere.mp4", "--model", model]) == 2

@@ -28,8 +28,8 @@ class Config:
     """Folder of the learned model; runs/planning/TASK/model if not given."""
     case: Literal["faithful", "start-shifted", "goal-shifted"] = "faithful"
     """Begin as the demonstration did, from elsewhere, or with the goal moved."""
-    way: Literal["plan", "inverse"] = "plan"
-    """plan imagines and chooses; inverse asks the inverse model alone."""
+    way: Literal["plan", "inverse"] = "inverse"
+    """inverse asks the inverse model alone; plan imagines and chooses, which earns no more."""
     seed: int | None = None
     """Scene to act in; that of the demonstration if it is known, else 0."""
     encoder: str = "foresight-small"

@@ -53,7 +53,7 @@ class TeachRequest:
     records it."""
     case: Kind = "faithful"
     """How the robot's episode begins."""
-    way: Way = "plan"
+    way: Way = "inverse"
     """Who follows."""
     seed: int | None = None
     """Scene to act in; that of the demonstration if it is known, else 0."""
@@ -73,7 +73,7 @@ class Played:
     lost: float
     """Share of decisions at which the robot was nowhere near the demonstration."""
     film: UInt8[np.ndarray, "T H W 3"]
-    """Demonstration | robot | what it imagined."""
+    """Demonstration | robot | what it imagined, or aimed at."""
     rate: float
     """Frames of the film in a second."""
 
@@ -121,7 +121,8 @@ def teach_once(
         f"{request.case}, seed {seed}: return {played.return_:.1f}, {played.progress:.0%} of the "
         f"demonstration followed, lost in {played.lost:.0%} of the decisions"
     )
-    say(f"film (demonstration | robot | imagined): {out}")
+    last = "imagined" if request.way == "plan" else "aimed at"
+    say(f"film (demonstration | robot | {last}): {out}")
     return played
 
 

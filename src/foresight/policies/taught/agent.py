@@ -50,7 +50,7 @@ class TaughtAgent(Policy):
         heads: TaughtHeads,
         encoder: Encoder,
         config: FollowConfig,
-        way: Way = "plan",
+        way: Way = "inverse",
         rate: float | None = None,
     ) -> None:
         model.config.expect_encoder(encoder.fingerprint)
@@ -187,7 +187,7 @@ class TaughtFactory:
     checkpoint: str
     demonstrations: str
     """Folder of a dataset with one episode for each seed."""
-    way: Way = "plan"
+    way: Way = "inverse"
     """plan, or inverse."""
     encoder: str = "foresight-small"
     follow: FollowConfig = FOLLOWING
