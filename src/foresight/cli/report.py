@@ -23,7 +23,8 @@ class Config:
     """With result files: also write the page that holds the conclusions of the
     studies against them, for example docs/findings.md."""
     film: Path | None = None
-    """With a run: also write its last film as a GIF, for pages that play no video."""
+    """With a run, or a task's folder of `foresight learn`: also write its last film as a GIF, for
+    pages that play no video."""
 
 
 def main(config: Config) -> None:
@@ -35,6 +36,9 @@ def main(config: Config) -> None:
         print(f"report: {road_page(config.folder)}")
         if config.film is not None:
             print(f"film: {film_gif(config.folder, config.film)}")
+        return
+    if config.film is not None:
+        print(f"film: {film_gif(config.folder, config.film)}")
         return
     use_checkout("studies")
     from studies.summary import write_results

@@ -50,7 +50,9 @@ def film_gif(folder: Path, out: Path) -> Path:
     """
     films = sorted((folder / "videos").glob("*.mp4"))
     if not films:
-        raise ForesightError(f"{folder} holds no films: finish its `foresight run` first.")
+        raise ForesightError(
+            f"{folder} holds no films: finish its `foresight run` or `foresight learn` first."
+        )
     clip = read_video(films[-1])
     every = max(1, round(clip.rate / GIF_RATE))
     write_bytes(out, encode_gif(clip.frames[::every], clip.rate / every))
