@@ -105,4 +105,6 @@ def task_config(
     Raises:
         ForesightError: there is no such task.
     """
-    return replace(OnlineConfig(task=task_name(task)), **{**settings_of(task, way, algorithm), **changes})
+    return replace(
+        OnlineConfig(task=task_name(task)), **{**settings_of(task, way, algorithm), **changes}
+    )
