@@ -26,7 +26,7 @@ class EstimatedDelay:
     What a robot tells of executed actions and of the age of its observations is not listened to.
     """
 
-    decisions: int = 24
+    decisions: int = 16
     """Random decisions, of the model, that an episode begins with."""
     most: int = 8
     """The largest delay that is thought of, in steps of the environment."""
@@ -140,6 +140,6 @@ class DelayCompensator:
                 self.dynamics, seen, torch.stack(steps), self.hold, self.lateness.most, idle
             )
             self.found.append(found)
-            queue.delays = Delays(found.delay)
-            queue.wait = queue.delays.wait(self.hold)
+            delays = Delays(found.delay)
+            queue.assume(delays, delays.wait(self.hold))
         self._seen = []

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
-from foresight.policies.delayed.rolling import Imagines
+from foresight.policies.delayed.rolling import Imagines, mixed
 from foresight.worldmodel.dynamics.rollout import mean_step
 
 FEWEST = 2
@@ -68,7 +68,7 @@ def estimate_delay(
     shifted = torch.cat([rest.expand(most, -1), issued[: transitions * hold]])
     starts = range(most, -1, -1)  # candidate j begins j actions before the first one
     done = torch.stack([shifted[start : start + transitions * hold] for start in starts])
-    decisions = done.reshape(most + 1, transitions, hold, -1).mean(2)
+    decisions = mixed(done.reshape(most + 1, transitions, hold, -1))
     predicted = mean_step(dynamics, z[:-1].expand(most + 1, -1, -1), decisions)
     errors = (predicted - z[1:]).square().mean(-1)
     order = errors.mean(1).argsort()

@@ -107,6 +107,14 @@ class ActionQueue:
         self._newest = expected
         self.executed.append(self._of(self.issued, expected) if executed is None else executed)
 
+    def assume(self, delays: Delays, wait: int) -> None:
+        """Count with other delays from now on, and in what is past, which nobody told."""
+        self.delays, self.wait = delays, wait
+        first = -delays.acts_after
+        steps = range(first, first + len(self.executed))
+        self.executed = [self._of(self.issued, step) for step in steps]
+        self._newest = max(-1, first + len(self.executed) - 1)
+
     def until_effect(self, age: int) -> Float32[np.ndarray, "n A"]:
         """What is executed from the observed moment until the action that is now chosen is.
 

@@ -14,17 +14,29 @@ Imagines = Callable[[Tensor, Tensor], Tensor]
 """A dynamics: ``(z [N, Z], actions [N, M, A]) -> [N, M+1, Z]``, with a leading E of members."""
 
 
+def mixed(actions: Float[Tensor, "*batch n A"]) -> Float[Tensor, "*batch A"]:
+    """The one action that stands for n different ones, a step each, in a model that holds actions.
+
+    What pictures show of a push is where it has moved things, and the earlier it comes the longer
+    they move: weights are those of n forces in the displacement at the end, (2(n - i) - 1) / n² of
+    the i-th from 0 on. A held action stands for itself.
+    """
+    count = actions.shape[-2]
+    weights = 2 * torch.arange(count, 0, -1, device=actions.device) - 1
+    return (actions * (weights / count**2).to(actions)[:, None]).sum(-2)
+
+
 def in_decisions(actions: Float[Tensor, "n A"], hold: int) -> tuple[Float[Tensor, "M A"], float]:
     """Actions of single steps as decisions of ``hold`` steps, and how many decisions they last.
 
-    A decision that is mixed of several actions is their mean; the last one may last for a part.
+    The last one may last for a part.
 
     Args:
         actions: of each step.
         hold: steps of a decision.
     """
     parts = torch.split(actions, hold) if len(actions) else ()
-    decisions = [part.mean(0) for part in parts]
+    decisions = [mixed(part) for part in parts]
     return torch.stack(decisions) if decisions else actions, len(actions) / hold
 
 
