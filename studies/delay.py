@@ -47,8 +47,8 @@ IGNORED, MODEL, ESTIMATED, SIMULATOR = (
     "simulator-rolled",
 )
 CONDITIONS = (IGNORED, MODEL, ESTIMATED, SIMULATOR)
-"""Blind to the delay; the model rolled through what is under way, of a delay that is known and of one
-that is found out in each episode; the true simulator rolled through it."""
+"""Blind to the delay; the model rolled through what is under way, where the delay is known, and
+where it is found out in each episode; the true simulator rolled through it."""
 SMOKE_TASK = "point_mass-easy"
 LEAST = 1.0
 """A share of a smaller return says nothing."""
@@ -121,16 +121,16 @@ def run(
 
 
 def _task_rows(config: DelayConfig, one: Learned, workers: int, measured: Path | None) -> list[Row]:
-    env = seen_by(one.model.config.encoder, EnvConfig(one.task, protocol=config.protocol))
-    trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
-    book = EpisodeCache(one.work / "rows.jsonl")
-    if measured is not None:
-        borrow_baselines(book, env, measured)
     makers = [
         (delay, name, maker_of(name, config, one, delay))
         for delay in config.delays
         for name in config.conditions
     ]
+    env = seen_by(one.model.config.encoder, EnvConfig(one.task, protocol=config.protocol))
+    trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
+    book = EpisodeCache(one.work / "rows.jsonl")
+    if measured is not None:
+        borrow_baselines(book, env, measured)
     console.print(f"[bold]{one.task}[/]: actions that are executed late")
     rows: list[Row] = []
     for delay, name, maker in makers:

@@ -11,8 +11,9 @@ from foresight import cli
 from foresight.core.errors import ForesightError
 from foresight.envs.registry import EnvConfig
 from foresight.evaluation.results import load
-from foresight.pipelines.acting import policy_of
+from foresight.pipelines.acting import lateness_of, policy_of
 from foresight.policies.actor import Actor
+from foresight.policies.delayed.compensator import EstimatedDelay
 from foresight.policies.delayed.policy import DelayedFactory
 from foresight.policies.delayed.queue import Delays
 from foresight.policies.latent import ClonedFactory
@@ -74,6 +75,14 @@ def test_a_learned_agent_makes_good_for_a_delay(tiny_learned, tmp_path):
     known, told = load(tmp_path / "known.json"), load(tmp_path / "2.json")
     assert known.conditions == ["mpc-compensated"]
     assert [row["return"] for row in known.rows] == [row["return"] for row in told.rows]
+
+
+def test_what_a_planning_agent_is_told_of_delays():
+    env = EnvConfig("reacher-easy", action_delay=2, observation_lag=1, jitter=3)
+    assert lateness_of("none", env) is None
+    assert lateness_of("known", env) == Delays(2, 1, 3)
+    assert lateness_of("auto", env) == EstimatedDelay()
+    assert lateness_of(4, env) == Delays(4)
 
 
 def test_who_has_no_world_model_cannot_make_good_for_a_delay(tmp_path):

@@ -98,7 +98,6 @@ def test_actions_and_chunks_are_the_policys(serve):
         np.testing.assert_array_equal(policy.act(SEEN), np.float32([1, 6]))
 
 
-@pytest.mark.parametrize("decides", [Counter, Chunked])
 def test_what_a_late_robot_tells_arrives(serve):
     seen = []
 
@@ -117,6 +116,7 @@ def test_what_a_late_robot_tells_arrives(serve):
     assert seen[1].executed is None and seen[1].age is None
 
 
+@pytest.mark.parametrize("decides", [Counter, Chunked])
 def test_a_loop_asks_for_chunks_where_the_served_policy_decides_them(serve, decides):
     asked: list[str] = []
 

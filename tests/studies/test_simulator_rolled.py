@@ -13,8 +13,8 @@ from foresight.core.observation import Observation
 from foresight.core.policy import Policy
 from foresight.envs.interface import spec_of
 from foresight.envs.registry import make
-from foresight.policies.mpc import MPCFactory
 from foresight.planning.config import MPCConfig
+from foresight.policies.mpc import MPCFactory
 from studies.simulator_rolled import SimulatorRolled, SimulatorRolledFactory
 
 SEARCH = MPCConfig(members=2, samples=8, elites=4, iterations=1, prior_samples=2)

@@ -43,7 +43,7 @@ class Config:
     compensate: Literal["none", "known", "auto"] | int = "none"
     """Delays that an agent with a world model reckons with, by imagining where the actions under
     way will have led: none; known, those above; auto, found out from the first decisions of each
-    episode, which are random; or so many decisions from an action's choice to its execution."""
+    episode, which are noisy; or so many decisions from an action's choice to its execution."""
     baselines: tuple[str, ...] = ("zero", "random", "constant", "expert")
     """Any of zero, random, constant, expert, oracle; those that the environment has not are left
     out."""

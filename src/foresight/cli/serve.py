@@ -32,7 +32,7 @@ class Config:
     compensate: Literal["none", "auto"] | int = "none"
     """Steps from an action's choice to its execution by the robot, through which an agent with a
     world model imagines where the actions under way will have led; auto finds them out from the
-    first decisions, which are random."""
+    first decisions, which are noisy."""
 
 
 def main(config: Config) -> None:

@@ -152,7 +152,9 @@ def test_several_robots_keep_their_queues_apart(checkpoint):
         policy.tell([Observation()] * 2)
 
 
-@pytest.mark.parametrize(("numbers", "words"), [((1,), "from 2 on"), ((8, 0), "from 1 on")])
+@pytest.mark.parametrize(
+    ("numbers", "words"), [((1,), "from 2 on"), ((8, 0.7, 0), "from 1 on"), ((8, 0), "above 0")]
+)
 def test_estimates_from_nothing_are_refused(numbers, words):
     with pytest.raises(ForesightError, match=words):
         EstimatedDelay(*numbers)

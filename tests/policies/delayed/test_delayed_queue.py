@@ -107,6 +107,7 @@ def test_what_the_robot_says_counts_more_than_what_is_expected():
     queue.issue(third)
     queue.tell(second)
     np.testing.assert_array_equal(queue.until_effect(1), [second, second, third])
+    queue.issue(first)
     queue.tell(np.array([9, 9], np.float32))  # done by somebody else: the queue is trusted
     np.testing.assert_array_equal(queue.executed[-1], [9, 9])
 

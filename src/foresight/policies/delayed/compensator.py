@@ -21,19 +21,25 @@ from foresight.worldmodel.actions import Bounds, normalised
 
 @dataclass(frozen=True)
 class EstimatedDelay:
-    """Nobody tells the delay: an episode's first decisions are random, and it is read off them.
+    """Nobody tells the delay: an episode's first decisions are noisy, and it is read off them.
 
     What a robot tells of executed actions and of the age of its observations is not listened to.
     """
 
     decisions: int = 16
-    """Random decisions, of the model, that an episode begins with."""
+    """Noisy decisions, of the model, that an episode begins with."""
+    noise: float = 0.7
+    """Deviation of the noise on them, in units of half the action range."""
     most: int = 8
     """The largest delay that is thought of, in steps of the environment."""
 
     def __post_init__(self) -> None:
         whole_number("number of decisions to estimate a delay from", self.decisions, FEWEST)
         whole_number("largest delay", self.most, 1)
+        if not self.noise > 0:
+            raise ForesightError(
+                f"A noise of {self.noise} tells nothing of a delay: give one above 0."
+            )
 
 
 Lateness = Delays | EstimatedDelay
@@ -109,11 +115,16 @@ class DelayCompensator:
         )  # fmt: skip
 
     def excite(self, decision: Float[Tensor, "N A"]) -> Float[Tensor, "N A"]:
-        """A random decision in the place of this one, as long as a delay is being found out."""
+        """The decision, with noise on it as long as a delay is being found out.
+
+        What an agent does by itself follows from what it sees, and changes too little from one
+        decision to the next for candidates to differ.
+        """
         if not self.exciting:
             return decision
-        drawn = torch.rand(decision.shape, generator=self._random) * 2 - 1
-        return drawn.to(decision)
+        assert isinstance(self.lateness, EstimatedDelay)
+        drawn = torch.randn(decision.shape, generator=self._random).to(decision)
+        return (decision + self.lateness.noise * drawn).clamp(-1, 1)
 
     def issue(self, actions: Float32[np.ndarray, "N A"]) -> Float32[np.ndarray, "N A"]:
         """What goes out in this step, from what is now chosen, in the environment's units."""
