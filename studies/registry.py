@@ -63,12 +63,12 @@ class Request:
     """Folders of `foresight learn`, for calibration, ablation, cost and dmc1000. Without one the
     first three take runs/planning, and dmc1000 learns on its own."""
     models: Path = Path("runs/planning")
-    """What `foresight learn` left, for teach, phase-8, phase-9 and new-reward: a folder with
-    TASK/model in it; a smoke run of the first three learns a tiny one."""
+    """What `foresight learn` left, for teach, delay, phase-8, phase-9 and new-reward: a folder with
+    TASK/model in it; a smoke run of all but the last learns a tiny one."""
     tasks: tuple[str, ...] = ()
-    """Tasks of teach, phase-8, phase-9, metaworld, libero, mistakes and reward-only, or rewards of
-    new-reward, if not their own; what dmc1000 learns, if not all of its tasks, or none beside
-    learned models. Other tasks in the file of teach, dmc1000 or reward-only stay."""
+    """Tasks of teach, delay, phase-8, phase-9, metaworld, libero, mistakes and reward-only, or
+    rewards of new-reward, if not their own; what dmc1000 learns, if not all of its tasks, or none
+    beside learned models. Other tasks in the file of teach, delay, dmc1000 or reward-only stay."""
 
     @property
     def smoke(self) -> bool:
@@ -216,6 +216,7 @@ OTHERS = (
         "own-data", "own_data.study", "recordings of LeRobot and of an own robot, served and acting"
     ),
     Study("vjepa21", "vjepa21", "V-JEPA 2.1 beside outputs of Meta's code, and how fast it is"),
+    Study("delay", "delay", "learned agents whose actions are executed late"),
     Study("teach", "teach", "one demonstration shown, on twenty seeds a task"),
 )
 STUDIES = {study.name: study for study in (*PHASES, *OTHERS)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -111,10 +111,14 @@ class Reflex(MPCPlanner):
 
     @torch.inference_mode()
     def act(
-        self, features: Float[Tensor, "B F"], explore: bool | Bool[Tensor, " B"] = False
+        self,
+        features: Float[Tensor, "B F"],
+        explore: bool | Bool[Tensor, " B"] = False,
+        ahead: Callable[[Tensor], Tensor] | None = None,
     ) -> Float[Tensor, "B A"]:
         """The prior's mean action of every scene, in [-1, 1]; it never explores."""
         z = self.model.encode(features.to(self.device))
+        z = z if ahead is None else ahead(z)
         assert self.model.prior is not None
         return self.model.prior.mean_action(z).float()
 

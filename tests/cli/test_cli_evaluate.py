@@ -11,9 +11,14 @@ from foresight import cli
 from foresight.core.errors import ForesightError
 from foresight.envs.registry import EnvConfig
 from foresight.evaluation.results import load
-from foresight.pipelines.acting import policy_of
+from foresight.pipelines.acting import lateness_of, policy_of
+from foresight.policies.actor import Actor
+from foresight.policies.delayed.compensator import EstimatedDelay
+from foresight.policies.delayed.policy import DelayedFactory
+from foresight.policies.delayed.queue import Delays
 from foresight.policies.latent import ClonedFactory
 from foresight.policies.mpc import expect_robot, hold_of
+from foresight.training.imagination import first_actor
 from joint_worlds import tiny
 from robots import ROBOT
 
@@ -39,6 +44,9 @@ def test_a_policys_name_on_a_strangers_robot(tmp_path, capsys):
         (["random"], "where it acts"),
         (["random", "--env", "reacher-esay"], "reacher-easy"),
         (["random", "--env", "reacher-easy", "--seeds", "0"], "at least 1"),
+        (["random", "--env", "reacher-easy", "--compensate", "2"], "random has no world model"),
+        (["random", "--env", "reacher-easy", "--compensate=-1"], "-1 is no action delay"),
+        (["random", "--env", "reacher-easy", "--action-delay=-1"], "-1 is no action delay"),
         (["expert", "--env", "gym/Pendulum-v1"], "tasks of dm_control"),
     ],
 )
@@ -57,6 +65,35 @@ def test_a_checkpoint_knows_how_it_sees_and_where_it_acts(tmp_path):
     other = policy_of(str(tmp_path), EnvConfig("walker-walk", "dmc1000"))
     assert other.env.id == "walker-walk" and other.env.protocol == "dmc1000"
     assert not isinstance(other.maker, ClonedFactory)
+
+
+def test_a_learned_agent_makes_good_for_a_delay(tiny_learned, tmp_path):
+    words = ["evaluate", str(tiny_learned / "model"), "--action-delay", "2", "--baselines", *FEW]
+    for compensate in ("known", "auto", "2"):
+        out = tmp_path / f"{compensate}.json"
+        assert cli.main([*words, "--compensate", compensate, "--out", str(out)]) == 0
+    known, told = load(tmp_path / "known.json"), load(tmp_path / "2.json")
+    assert known.conditions == ["mpc-compensated"]
+    assert [row["return"] for row in known.rows] == [row["return"] for row in told.rows]
+
+
+def test_what_a_planning_agent_is_told_of_delays():
+    env = EnvConfig("reacher-easy", action_delay=2, observation_lag=1, jitter=3)
+    assert lateness_of("none", env) is None
+    assert lateness_of("known", env) == Delays(2, 1, 3)
+    assert lateness_of("auto", env) == EstimatedDelay()
+    assert lateness_of(4, env) == Delays(4)
+
+
+def test_who_has_no_world_model_cannot_make_good_for_a_delay(tmp_path):
+    model = tiny(task="reacher-easy", encoder="foresight-small")
+    model.save(tmp_path / "model")
+    Actor.of(model, first_actor(model, "prior")).save(tmp_path / "actor")
+    found = policy_of(str(tmp_path / "model"), EnvConfig(""), lateness=Delays(1))
+    assert found.maker == DelayedFactory(str(tmp_path / "model"), lateness=Delays(1))
+    assert found.method == "mpc-compensated"
+    with pytest.raises(ForesightError, match="actor has no world model to roll"):
+        policy_of(str(tmp_path / "actor"), EnvConfig(""), lateness=Delays(1))
 
 
 def test_robots_that_differ_are_told_so_in_one_sentence():

@@ -22,6 +22,18 @@ def test_what_an_environment_gives():
     assert Observation.of({}).state.shape == (0,)
 
 
+def test_what_was_done_and_how_old_it_is_are_told_beside():
+    spec = Spec(cameras={}, action=(Axis("x"), Axis("y")))
+    told = Observation.of({}, info={"executed_action": [1, 2], "observation_age": 3, "time": 1.0})
+    told.check(spec, "the robot")
+    assert told.executed.dtype == np.float32 and told.executed.tolist() == [1, 2]
+    assert told.age == 3
+    silent = Observation.of({}, info={"time": 1.0})
+    assert silent.executed is None and silent.age is None
+    with pytest.raises(ForesightError, match=r"executed an action of shape \[1\] where 2 numbers"):
+        Observation.of({}, info={"executed_action": [1]}).check(spec, "the robot")
+
+
 @pytest.mark.wrong_arrays
 @pytest.mark.parametrize(
     ("made", "words"),

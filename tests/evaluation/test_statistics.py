@@ -12,6 +12,7 @@ from foresight.evaluation.statistics import (
     bootstrap_interval,
     condition_difference,
     paired_difference,
+    ratio_interval,
     summarise,
     wilson_interval,
 )
@@ -97,6 +98,25 @@ def test_wilson_against_scipy_and_its_own_equation() -> None:
             assert interval.high == pytest.approx(theirs.high, abs=1e-9)
             for end in (interval.low, interval.high):  # the ends solve |rate - p| = z sqrt(pq/n)
                 assert abs(k / n - end) == pytest.approx(z * np.sqrt(end * (1 - end) / n), abs=1e-7)
+
+
+def test_a_ratio_of_means_is_resampled_in_pairs() -> None:
+    generator = np.random.default_rng(0)
+    most = generator.uniform(50, 150, 20)
+    ours = 0.8 * most + generator.normal(0, 1, 20)
+    found = ratio_interval(ours, most)
+    draws = np.random.default_rng(0).integers(0, 20, size=(10_000, 20))
+    loop = sorted(sum(ours[draw]) / sum(most[draw]) for draw in draws)
+    assert found.mean == pytest.approx(ours.sum() / most.sum())
+    assert found.low == pytest.approx(loop[250], abs=1e-3)
+    assert found.high == pytest.approx(loop[9750], abs=1e-3)
+    assert found.high - found.low < 0.02  # far less than either mean is sure of
+    assert ratio_interval([3], [4]).low == 0.75
+    assert ratio_interval([1, 2], [0, 4]).mean == 0.75  # draws of zeros alone have no ratio
+    with pytest.raises(ForesightError, match="add up to 0"):
+        ratio_interval([1, 2], [0, 0])
+    with pytest.raises(ForesightError, match="2 and 1"):
+        ratio_interval([1, 2], [1])
 
 
 def test_paired_difference_is_tighter_than_the_spread_between_seeds() -> None:

@@ -1,6 +1,7 @@
 """The closed loop on toy eyes and a toy world whose best action is known."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from foresight.core.observation import Observation
 from foresight.planning.config import MPCConfig
 from foresight.planning.mpc import MPCPlanner
 from foresight.planning.objective import GoalDistance
+from foresight.policies.delayed.compensator import DelayCompensator
+from foresight.policies.delayed.queue import Delays
 from foresight.policies.latent import LatentObserver, NetworkPolicy
 from foresight.policies.planner import PlanningPolicy
 from foresight.worldmodel.config import StateEncoderConfig
@@ -63,6 +66,24 @@ def test_goes_to_the_goal_of_its_seed_and_encodes_each_frame_once():
         assert action.dtype == np.float32 and action.shape == (2,)
         assert (sign * action > 0.8).all()
     assert planner.observer.observer.calls == 2
+
+
+def test_a_late_planner_begins_where_the_actions_under_way_lead():
+    """Its state is ahead of what it sees by all that it has asked for and nobody has done yet."""
+    late = agent({0: torch.tensor([20.0, 20.0])})
+    bounds = SimpleNamespace(action_low=(-1.0, -1.0), action_high=(1.0, 1.0))
+
+    def summed(z, actions):
+        return torch.cat([z[:, None], z[:, None] + actions.cumsum(1)], 1)
+
+    late.compensator = DelayCompensator(summed, bounds, 1, Delays(2))
+    asked, plan = [], late.planner.plan
+    late.planner.plan = lambda z, terms: asked.append(z) or plan(z, terms)
+    late.reset(observation(50, 50), 0)
+    done = [late.act(observation(50, 50)) for _ in range(4)]
+    for index, z in enumerate(asked):
+        under_way = sum(done[max(index - 2, 0) : index], np.zeros(2))
+        np.testing.assert_allclose(z[0], 5 + under_way, atol=1e-5)
 
 
 class FailingDynamics:

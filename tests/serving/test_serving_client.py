@@ -61,6 +61,9 @@ def test_an_observation_is_a_dict_or_an_object():
     other = as_message(Observation({"front": picture}, np.float32([1, 2])))
     assert one["state"].dtype == np.float32
     assert pack(one) == pack(other)
+    assert "executed" not in one and "age" not in one
+    late = as_message(Observation({}, executed=np.float32([1]), age=2))
+    assert late["executed"].tolist() == [1] and late["age"] == 2
     with pytest.raises(TypeError, match="has no 'image'"):
         as_message({"image": picture})
 

@@ -98,6 +98,24 @@ def test_actions_and_chunks_are_the_policys(serve):
         np.testing.assert_array_equal(policy.act(SEEN), np.float32([1, 6]))
 
 
+def test_what_a_late_robot_tells_arrives(serve):
+    seen = []
+
+    class Late(Counter):
+        def act(self, observation: Observation) -> np.ndarray:
+            seen.append(observation)
+            return super().act(observation)
+
+    with RemotePolicy(url(serve(Late())), patience=2) as policy:
+        policy.reset(SEEN)
+        policy.act({**SEEN, "executed": np.float32([3, 4]), "age": 2})
+        policy.act(SEEN)
+        with pytest.raises(ServerError, match="executed an action of shape"):
+            policy.act({**SEEN, "executed": np.float32([3])})
+    assert seen[0].executed.tolist() == [3, 4] and seen[0].age == 2
+    assert seen[1].executed is None and seen[1].age is None
+
+
 @pytest.mark.parametrize("decides", [Counter, Chunked])
 def test_a_loop_asks_for_chunks_where_the_served_policy_decides_them(serve, decides):
     asked: list[str] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -29,6 +29,10 @@ class Config:
     """The clock."""
     device: str = "cpu"
     """Where a checkpoint's networks run."""
+    compensate: Literal["none", "auto"] | int = "none"
+    """Steps from an action's choice to its execution by the robot, through which an agent with a
+    world model imagines where the actions under way will have led; auto finds them out from the
+    first decisions, which are noisy."""
     out: Path | None = None
     """A JSON file for the report, if it is to be kept."""
 
@@ -38,11 +42,14 @@ def main(config: Config) -> None:
     from foresight.core.files import write_json
     from foresight.envs.interface import spec_of
     from foresight.envs.registry import EnvConfig
-    from foresight.pipelines.acting import policy_of
+    from foresight.pipelines.acting import lateness_of, policy_of
     from foresight.serving.control_loop import ControlLoop
     from foresight.serving.env_robot import EnvRobot
 
-    found = policy_of(config.policy, EnvConfig(config.env or ""), device=config.device)
+    base = EnvConfig(config.env or "")
+    found = policy_of(
+        config.policy, base, device=config.device, lateness=lateness_of(config.compensate, base)
+    )
     env = found.env.make()
     policy = found.maker(spec_of(env))
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -40,6 +40,10 @@ class Config:
     """Decisions by which observations are old."""
     jitter: int = 0
     """Most decisions by which both are longer at times."""
+    compensate: Literal["none", "known", "auto"] | int = "none"
+    """Delays that an agent with a world model reckons with, by imagining where the actions under
+    way will have led: none; known, those above; auto, found out from the first decisions of each
+    episode, which are noisy; or so many decisions from an action's choice to its execution."""
     baselines: tuple[str, ...] = ("zero", "random", "constant", "expert")
     """Any of zero, random, constant, expert, oracle; those that the environment has not are left
     out."""
@@ -62,7 +66,7 @@ def main(config: Config) -> None:
     from foresight.evaluation.cache import EpisodeCache
     from foresight.evaluation.config import EvalConfig
     from foresight.evaluation.results import make_result
-    from foresight.pipelines.acting import policy_of
+    from foresight.pipelines.acting import lateness_of, policy_of
     from foresight.pipelines.stages import default_workers
     from foresight.report.tables import print_result
 
@@ -76,7 +80,14 @@ def main(config: Config) -> None:
         observation_lag=config.observation_lag,
         jitter=config.jitter,
     )
-    found = policy_of(config.policy, base, config.planner, config.device, config.chunk)
+    found = policy_of(
+        config.policy,
+        base,
+        config.planner,
+        config.device,
+        config.chunk,
+        lateness=lateness_of(config.compensate, base),
+    )
     seeds, workers = tuple(range(config.seeds)), config.workers or default_workers()
     trial = EvalConfig(found.env, seeds, config.steps, workers, config.parallel)
     cache = EpisodeCache(None if found.folder is None else found.folder / "rows.jsonl")

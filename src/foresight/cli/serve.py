@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -29,6 +29,10 @@ class Config:
     """Port; 0 for any free one."""
     device: str = "cpu"
     """Where a checkpoint's networks run."""
+    compensate: Literal["none", "auto"] | int = "none"
+    """Steps from an action's choice to its execution by the robot, through which an agent with a
+    world model imagines where the actions under way will have led; auto finds them out from the
+    first decisions, which are noisy."""
 
 
 def main(config: Config) -> None:
@@ -38,10 +42,13 @@ def main(config: Config) -> None:
     require("websockets", "Serving a policy")
     require("msgpack", "Serving a policy")
     from foresight.envs.registry import EnvConfig
-    from foresight.pipelines.acting import policy_and_spec
+    from foresight.pipelines.acting import lateness_of, policy_and_spec
     from foresight.serving.server import PolicyServer
 
-    policy, spec, name = policy_and_spec(config.policy, EnvConfig(config.env or ""), config.device)
+    env = EnvConfig(config.env or "")
+    policy, spec, name = policy_and_spec(
+        config.policy, env, config.device, lateness_of(config.compensate, env)
+    )
     server = PolicyServer(policy, spec, name, config.host, config.port)
     print(f"{name} at ws://{config.host}:{server.port}", flush=True)
     try:

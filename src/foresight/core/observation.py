@@ -72,24 +72,39 @@ class Observation:
         state: the robot's own numbers (joints, gripper), float32 ``[P]``; P may be 0.
         task: what is to be done, in words, where somebody says so.
         timestamp: seconds since the episode began.
+        executed: what the robot has just done, float32 ``[A]``, where it says so; with a delay
+            that is not what it was just asked for.
+        age: decisions by which pictures and state are old, where somebody says so.
     """
 
     images: Mapping[str, UInt8[np.ndarray, "H W 3"]] = field(default_factory=dict)
     state: Float32[np.ndarray, " P"] = field(default_factory=lambda: NO_STATE)
     task: str | None = None
     timestamp: float = 0.0
+    executed: Float32[np.ndarray, " A"] | None = None
+    age: int | None = None
 
     @classmethod
     def of(
-        cls, raw: Mapping[str, Any], task: str | None = None, timestamp: float = 0.0
+        cls,
+        raw: Mapping[str, Any],
+        task: str | None = None,
+        timestamp: float = 0.0,
+        info: Mapping[str, Any] | None = None,
     ) -> Observation:
-        """An environment's dict: ``images`` (name to picture) and ``state``, each optional."""
-        images = raw.get("images", {})
+        """An environment's dict: ``images`` (name to picture) and ``state``, each optional.
+
+        Of the ``info`` beside it ``executed_action`` and ``observation_age`` are taken.
+        """
+        images, told = raw.get("images", {}), info or {}
+        executed, age = told.get("executed_action"), told.get("observation_age")
         return cls(
             images=images if isinstance(images, PicturesOnDemand) else dict(images),
             state=np.asarray(raw.get("state", NO_STATE), np.float32),
             task=task,
             timestamp=timestamp,
+            executed=None if executed is None else np.asarray(executed, np.float32),
+            age=None if age is None else int(age),
         )
 
     def check(self, spec: Spec, whose: str) -> None:
@@ -100,8 +115,8 @@ class Observation:
             whose: for the sentence, for example ``the environment my/robot``.
 
         Raises:
-            ForesightError: a camera is missing or has another size or type; a state of another
-                length, or one that is not finite.
+            ForesightError: a camera is missing or has another size or type; a state, or an executed
+                action, of another length; a state that is not finite.
         """
         for name, (height, width) in spec.cameras.items():
             picture = self.images.get(name)
@@ -125,6 +140,11 @@ class Observation:
             first = int(np.flatnonzero(~np.isfinite(self.state))[0])
             raise ForesightError(
                 f"{whose} gave {self.state[first]} as {spec.state[first].name!r}: check the sensor."
+            )
+        if self.executed is not None and self.executed.shape != (len(spec.action),):
+            raise ForesightError(
+                f"{whose} says that it executed an action of shape {list(self.executed.shape)} "
+                f"where {len(spec.action)} numbers were expected."
             )
 
 

@@ -115,12 +115,40 @@ def paired_difference(
     Raises:
         ForesightError: the lengths differ, or the values are empty or not finite.
     """
-    first, second = _vector(a), _vector(b)
-    if first.size != second.size:
-        raise ForesightError(
-            f"Paired samples of {first.size} and {second.size} values: run both on the same seeds."
-        )
+    first, second = _paired(a, b)
     return bootstrap_interval(first - second, level, resamples, seed)
+
+
+def ratio_interval(
+    a: ArrayLike,
+    b: ArrayLike,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Mean of ``a`` over mean of ``b`` with its bootstrap interval; pairs are resampled together.
+
+    Args:
+        a: [n] returns of one condition.
+        b: [n] returns of the other one, in the same order of seeds, of a mean that is not 0.
+        level: coverage of the interval.
+        resamples: number of bootstrap draws; one whose ``b`` adds up to 0 counts as the estimate.
+        seed: of the draws.
+
+    Raises:
+        ForesightError: the lengths differ, ``b`` adds up to 0, or the values are empty or not
+            finite.
+    """
+    first, second = _paired(a, b)
+    _check_level(level)
+    if not second.sum():
+        raise ForesightError("A ratio to returns that add up to 0 was asked for: it has no value.")
+    ratio = float(first.sum() / second.sum())
+    draws = np.random.default_rng(seed).integers(0, first.size, size=(resamples, first.size))
+    above, below = first[draws].sum(1), second[draws].sum(1)
+    ratios = np.divide(above, below, out=np.full(resamples, ratio), where=below != 0)
+    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(ratio, float(low), float(high), first.size)
 
 
 def condition_difference(rows: Iterable[Row], task: str, condition: str, baseline: str) -> Interval:
@@ -235,6 +263,15 @@ def _vector(values: ArrayLike) -> np.ndarray:
             "needs finite numbers."
         )
     return data
+
+
+def _paired(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    first, second = _vector(a), _vector(b)
+    if first.size != second.size:
+        raise ForesightError(
+            f"Paired samples of {first.size} and {second.size} values: run both on the same seeds."
+        )
+    return first, second
 
 
 def _check_level(level: float) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, Literal
 
 from foresight.core.checkpoint import Header, checkpoint_types, load, read_header
 from foresight.core.errors import ForesightError
@@ -13,17 +14,28 @@ from foresight.envs.interface import spec_of
 from foresight.envs.registry import EnvConfig
 from foresight.evaluation.config import is_dmc
 from foresight.perception.config import EncoderConfig
-from foresight.pipelines.planners import GOAL_SEARCH, PlannerConfig, PlannerFactory
+from foresight.pipelines.planners import (
+    GOAL_SEARCH,
+    DelayedPlannerFactory,
+    PlannerConfig,
+    PlannerFactory,
+)
 from foresight.policies.actor import TYPE as ACTOR
 from foresight.policies.actor import ActorFactory
 from foresight.policies.chunk.policy import TYPE as CHUNKS
 from foresight.policies.chunk.policy import ChunkActing, ChunkFactory
+from foresight.policies.delayed.compensator import EstimatedDelay, Lateness
+from foresight.policies.delayed.policy import DelayedFactory
+from foresight.policies.delayed.queue import Delays
 from foresight.policies.latent import ClonedFactory
 from foresight.policies.mpc import MPCFactory
 from foresight.policies.registry import MakePolicy, NamedPolicy
 
 LOOKING = ("replay", "remote")
 """Kinds of named policies that are shown pictures without being asked for."""
+Compensate = Literal["none", "known", "auto"] | int
+"""Delays that a planning agent reckons with: none; the environment's own; found out in every
+episode; or so many steps from an action's choice to its execution."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,7 @@ def policy_of(
     device: str = "cpu",
     chunk: ChunkActing | None = None,
     anywhere: bool = False,
+    lateness: Lateness | None = None,
 ) -> Acting:
     """The policy of a checkpoint's folder or of a name.
 
@@ -79,14 +92,16 @@ def policy_of(
         device: where networks run.
         chunk: of policies that decide chunks.
         anywhere: a policy that needs no environment may have none: it is for a robot.
+        lateness: of the robot, which a world model is rolled through; None ignores it.
 
     Raises:
-        ForesightError: no such folder or policy, no environment for a policy's name, or a
-            checkpoint that cannot act.
+        ForesightError: no such folder or policy, no environment for a policy's name, a checkpoint
+            that cannot act, or delays for a policy without a world model.
     """
     folder = Path(what)
     if folder.is_dir():
-        return _of_checkpoint(folder, env, planner, device, chunk, anywhere)
+        found = _of_checkpoint(folder, env, planner, device, chunk, anywhere)
+        return found if lateness is None else _delayed(found, lateness)
     if "/" in what.partition(":")[0] or not env.id:
         raise ForesightError(
             f"{what!r} does not exist: give a checkpoint's folder, or the name of a policy and "
@@ -95,21 +110,59 @@ def policy_of(
     kind = what.partition(":")[0]
     if kind not in LOOKING and env.cameras is None:
         env = replace(env, cameras=())
-    return Acting(NamedPolicy(what, env.id), env, kind)
+    found = Acting(NamedPolicy(what, env.id), env, kind)
+    return found if lateness is None else _delayed(found, lateness)
 
 
-def policy_and_spec(what: str, env: EnvConfig, device: str = "cpu") -> tuple[Policy, Spec, str]:
+def lateness_of(compensate: Compensate, env: EnvConfig) -> Lateness | None:
+    """What `policy_of` is to be told of an environment's delays.
+
+    Raises:
+        ForesightError: a number of steps below 0.
+    """
+    if compensate == "none":
+        return None
+    if compensate == "auto":
+        return EstimatedDelay()
+    if compensate == "known":
+        return Delays(env.action_delay, env.observation_lag, env.jitter)
+    return Delays(compensate)
+
+
+def _delayed(found: Acting, lateness: Lateness) -> Acting:
+    """The same agent, planning from where the actions under way will have led."""
+    maker: MakePolicy
+    if isinstance(found.maker, MPCFactory):
+        maker = DelayedFactory(**_fields(found.maker), lateness=lateness)
+    elif isinstance(found.maker, PlannerFactory):
+        maker = DelayedPlannerFactory(**_fields(found.maker), lateness=lateness)
+    else:
+        raise ForesightError(
+            f"{found.method} has no world model to roll through the actions under way: leave "
+            "--compensate out, or give the folder of a world model."
+        )
+    return replace(found, maker=maker, method=f"{found.method}-compensated")
+
+
+def _fields(maker: MPCFactory | PlannerFactory) -> dict[str, Any]:
+    return {field.name: getattr(maker, field.name) for field in fields(maker)}
+
+
+def policy_and_spec(
+    what: str, env: EnvConfig, device: str = "cpu", lateness: Lateness | None = None
+) -> tuple[Policy, Spec, str]:
     """A policy that acts for a robot elsewhere, that robot's spec, and the policy's name.
 
     Args:
         what: as for :func:`policy_of`.
         env: stands for the robot where a policy has no spec of its own; its id may be empty.
         device: where networks run.
+        lateness: as for :func:`policy_of`.
 
     Raises:
         ForesightError: as :func:`policy_of`.
     """
-    found = policy_of(what, env, device=device, anywhere=True)
+    found = policy_of(what, env, device=device, anywhere=True, lateness=lateness)
     spec = None if found.folder is None else read_header(found.folder).spec
     if spec is None:
         made = found.env.make()

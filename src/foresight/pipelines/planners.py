@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Literal
 
@@ -18,6 +18,8 @@ from foresight.perception.stream import FeatureStream
 from foresight.planning.config import MPCConfig
 from foresight.planning.mpc import MPCPlanner
 from foresight.planning.objective import Effort, GoalDistance, ImaginedReturn, Term
+from foresight.policies.delayed.compensator import DelayCompensator, Lateness
+from foresight.policies.delayed.queue import Delays
 from foresight.policies.latent import LatentObserver
 from foresight.policies.mpc import expect_robot
 from foresight.policies.planner import PlanningPolicy
@@ -105,6 +107,20 @@ class PlannerFactory:
             return [GoalDistance(goal(seed=from_seed)), *extra]
 
         return PlanningPolicy(observer, planner, terms, model.scaled)
+
+
+@dataclass(frozen=True)
+class DelayedPlannerFactory(PlannerFactory):
+    """Makes the same policy for a robot with delays; picklable."""
+
+    lateness: Lateness = field(default_factory=Delays)
+
+    def __call__(self, spec: Spec) -> PlanningPolicy:
+        """As `PlannerFactory`."""
+        policy = super().__call__(spec)
+        model = WorldModel.load(self.checkpoint)  # the planner's own may be rounded
+        policy.compensator = DelayCompensator(model.dynamics, model.config, 1, self.lateness)
+        return policy
 
 
 @torch.inference_mode()

@@ -142,13 +142,24 @@ class MPCPlanner:
             self.solver.seed(seed)
 
     def act(
-        self, features: Float[Tensor, "B F"], explore: bool | Bool[Tensor, " B"] = False
+        self,
+        features: Float[Tensor, "B F"],
+        explore: bool | Bool[Tensor, " B"] = False,
+        ahead: Callable[[Tensor], Tensor] | None = None,
     ) -> Float[Tensor, "B A"]:
-        """The next decision of every scene, from stacked features; see `plan`."""
+        """The next decision of every scene, from stacked features; see `plan`.
+
+        Args:
+            features: of what is seen.
+            explore: see `plan`.
+            ahead: the states in which the decisions take effect, from those that are seen; the same
+                if not given.
+        """
 
         @torch.inference_mode()
         def decide() -> Tensor:
-            return self._plan(self.model.encode(features.to(self.device)), None, explore)
+            z = self.model.encode(features.to(self.device))
+            return self._plan(z if ahead is None else ahead(z), None, explore)
 
         return self._alone(decide, len(features))
 

@@ -51,12 +51,15 @@ class HoldingPolicy(BatchPolicy):
     ) -> Float32[np.ndarray, "N A"]:
         """The next action of every robot, within the bounds."""
         if self.step % self.hold == 0:
-            proprio = None
-            if self._config.state.proprio:
-                felt = np.stack([observation.state for observation in observations])
-                proprio = torch.from_numpy(felt)
-            pictures = pictures_of(observations, self.cameras)
-            action = self.decide(self.observer.see(pictures, proprio))
+            action = self.decide(self.look(observations))
             self._held = scaled(action, self._config).float().cpu().numpy()
         self.step += 1
         return self._held
+
+    def look(self, observations: Sequence[Observation]) -> Float[Tensor, "N X"]:
+        """Take in what is seen and felt at a decision: the stacked step of every scene."""
+        proprio = None
+        if self._config.state.proprio:
+            felt = np.stack([observation.state for observation in observations])
+            proprio = torch.from_numpy(felt)
+        return self.observer.see(pictures_of(observations, self.cameras), proprio)

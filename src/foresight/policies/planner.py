@@ -12,6 +12,7 @@ from foresight.core.observation import Observation
 from foresight.core.policy import Action, Policy
 from foresight.planning.mpc import MPCPlanner
 from foresight.planning.objective import GoalDistance, Term
+from foresight.policies.delayed.compensator import DelayCompensator
 from foresight.policies.latent import LatentObserver
 
 
@@ -23,6 +24,7 @@ class PlanningPolicy(Policy):
         planner: searches over imagined actions, and goes on where nothing finite is imagined.
         terms: what the plans of an episode are judged by, from its seed; a goal may depend on it.
         scaled: actions of a plan in the environment's units; as they are if not given.
+        compensator: of a robot that acts late.
     """
 
     def __init__(
@@ -31,8 +33,10 @@ class PlanningPolicy(Policy):
         planner: MPCPlanner,
         terms: Callable[[int], Sequence[Term]],
         scaled: Callable[[Tensor], Tensor] = lambda action: action,
+        compensator: DelayCompensator | None = None,
     ) -> None:
         self.observer, self.planner, self.scaled = observer, planner, scaled
+        self.compensator = compensator
         self.make_terms = terms
         self.terms: Sequence[Term] | None = None
         self.latents: list[Float[Tensor, " Z"]] = []
@@ -43,6 +47,8 @@ class PlanningPolicy(Policy):
         self.terms = self.make_terms(seed)
         self.observer.reset()
         self.latents = []
+        if self.compensator is not None:
+            self.compensator.reset(1, seed)
 
     @torch.inference_mode()
     def act(self, observation: Observation) -> Action:
@@ -51,12 +57,20 @@ class PlanningPolicy(Policy):
             self.reset(observation, 0)
         z = self.observer.see(observation)
         self.latents.append(z[0])
-        return self.scaled(self.planner.plan(z, self.terms)[0]).cpu().numpy()
+        late = self.compensator
+        if late is None:
+            return self.scaled(self.planner.plan(z, self.terms)[0]).cpu().numpy()
+        late.tell([observation])
+        decision = late.excite(self.planner.plan(late.ahead(z), self.terms))
+        action: Action = late.issue(self.scaled(decision).cpu().numpy())[0]
+        return action
 
     def notes(self) -> dict[str, float]:
         """Fallbacks, and latent distances to the goal over the episode, for the episode's row."""
         fallbacks = self.planner.fallbacks
         found = {"planner_fallbacks": float(fallbacks)} if fallbacks else {}
+        for told in self.compensator.notes() if self.compensator is not None else ():
+            found |= told
         goals = [term.goal for term in self.terms or () if isinstance(term, GoalDistance)]
         if not goals or not self.latents:
             return found

@@ -143,7 +143,7 @@ class VectorRollout:
         env = self.envs[index]
         with self.watch.stage("simulate"):
             raw, info = env.reset(seed=seed) if self.start is None else self.start(env, seed)
-        observation = Observation.of(raw, self.task)
+        observation = Observation.of(raw, self.task, info=info)
         observation.check(self.spec, f"The environment {self.config.id}")
         known = {"seed": int(seed), "environment": self.config.id}
         delayed = bool(self.config.action_delay or self.config.jitter)
@@ -192,7 +192,7 @@ class VectorRollout:
                 f"An episode of {self.config.id} did not end within {ENDLESS} decisions: give it a "
                 "time limit."
             )
-        robot.observation = Observation.of(raw, self.task, length / self.spec.fps)
+        robot.observation = Observation.of(raw, self.task, length / self.spec.fps, info)
         robot.info = info
 
     def _bounded(self, action: Any) -> Float32[np.ndarray, " A"]:

@@ -8,8 +8,9 @@
     chunk = policy.predict_action_chunk(observation)    # float32 [K, A], where the policy has it
 
 An observation is a dict: ``images`` (camera to uint8 RGB ``[H, W, 3]``), ``state`` (float32
-``[P]``), and where they matter ``task`` (text) and ``timestamp`` (seconds). An object with these
-attributes will do, too. It needs ``pip install numpy msgpack websockets``.
+``[P]``), and where they matter ``task`` (text), ``timestamp`` (seconds), ``executed`` (float32
+``[A]``, what the robot has just done) and ``age`` (decisions by which it is old). An object with
+these attributes will do, too. It needs ``pip install numpy msgpack websockets``.
 
 One message is one msgpack map; arrays are the extension type 1. A request has ``do`` (``hello``,
 ``reset``, ``act``, ``chunk``, ``watch``); an answer has ``error``, a sentence, if the request was
@@ -89,7 +90,7 @@ def _array(code: int, data: bytes) -> Any:
 
 def as_message(observation: Any) -> dict[str, Any]:
     """An observation, a dict or an object with its attributes, as it is sent."""
-    keys = ("images", "state", "task", "timestamp")
+    keys = ("images", "state", "task", "timestamp", "executed", "age")
     if isinstance(observation, Mapping):
         unknown = sorted(set(observation) - set(keys))
         if unknown:
@@ -97,12 +98,17 @@ def as_message(observation: Any) -> dict[str, Any]:
         found = {key: observation.get(key) for key in keys}
     else:
         found = {key: getattr(observation, key, None) for key in keys}
-    return {
+    message = {
         "images": {str(name): np.asarray(v) for name, v in (found["images"] or {}).items()},
         "state": np.asarray([] if found["state"] is None else found["state"], np.float32),
         "task": found["task"],
         "timestamp": float(found["timestamp"] or 0.0),
     }
+    if found["executed"] is not None:
+        message["executed"] = np.asarray(found["executed"], np.float32)
+    if found["age"] is not None:
+        message["age"] = int(found["age"])
+    return message
 
 
 class RemotePolicy:

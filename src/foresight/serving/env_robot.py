@@ -35,11 +35,12 @@ class EnvRobot:
 
     def read(self) -> Observation:
         """What the last step left."""
-        return Observation.of(self._raw, self._task, self._steps / self._fps)
+        return Observation.of(self._raw, self._task, self._steps / self._fps, self._info)
 
     def send(self, action: Float32[np.ndarray, " A"]) -> None:
         """One step."""
         self._raw, reward, terminated, truncated, info = self._env.step(action)
+        self._info = info
         self._steps += 1
         self._return += float(reward)
         if terminated or truncated:
@@ -50,6 +51,6 @@ class EnvRobot:
             self._begin()
 
     def _begin(self) -> None:
-        self._raw, _ = self._env.reset(seed=self._seed)
+        self._raw, self._info = self._env.reset(seed=self._seed)
         self._task = task_of(self._env) or None
         self._steps, self._return = 0, 0.0

@@ -180,7 +180,8 @@ class PolicyServer:
         if not isinstance(raw, Mapping):
             raise ForesightError("The request has no observation: send images and state.")
         task = raw.get("task")
-        found = Observation.of(raw, task, float(raw.get("timestamp") or 0.0))
+        told = {"executed_action": raw.get("executed"), "observation_age": raw.get("age")}
+        found = Observation.of(raw, task, float(raw.get("timestamp") or 0.0), told)
         found.check(self._spec, "The robot")
         return found
 
