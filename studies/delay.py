@@ -47,8 +47,8 @@ IGNORED, MODEL, ESTIMATED, SIMULATOR = (
     "simulator-rolled",
 )
 CONDITIONS = (IGNORED, MODEL, ESTIMATED, SIMULATOR)
-"""Blind to the delay; the model rolled through what is under way, where the delay is known, and
-where it is found out in each episode; the true simulator rolled through it."""
+"""Blind to the delay; the model rolled through what is under way, of a delay that is known and of
+one that is found out in each episode; the true simulator rolled through it."""
 SMOKE_TASK = "point_mass-easy"
 LEAST = 1.0
 """A share of a smaller return says nothing."""
@@ -88,7 +88,9 @@ def presets() -> dict[str, DelayConfig]:
         estimation=EstimatedDelay(decisions=3, most=2),
         steps=10,
     )
-    return {"full": DelayConfig(), "smoke": smoke}
+    full = DelayConfig()
+    short = replace(full, delays=(0, 2, 4))
+    return {"full": full, "short": short, "smoke": smoke}
 
 
 def run(

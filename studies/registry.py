@@ -216,7 +216,7 @@ OTHERS = (
         "own-data", "own_data.study", "recordings of LeRobot and of an own robot, served and acting"
     ),
     Study("vjepa21", "vjepa21", "V-JEPA 2.1 beside outputs of Meta's code, and how fast it is"),
-    Study("delay", "delay", "learned agents whose actions are executed late"),
+    Study("delay", "delay", "learned agents whose actions are executed late", presets=EVERY),
     Study("teach", "teach", "one demonstration shown, on twenty seeds a task"),
 )
 STUDIES = {study.name: study for study in (*PHASES, *OTHERS)}
