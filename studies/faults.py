@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -49,6 +50,8 @@ class FaultsConfig:
     """Seeds the moments."""
     encoder: str = FORESIGHT_SMALL
     """The eyes of what learns, encodes and trains."""
+    workers: int | None = None
+    """Processes that collect; one a core if not given."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ def presets() -> dict[str, FaultsConfig]:
 
 def reproduce(request: Request) -> Result:
     """Kill and resume every stage."""
-    return run(replace(presets()[request.preset], encoder=request.encoder), request.folder)
+    config = replace(presets()[request.preset], encoder=request.encoder, workers=request.workers)
+    return run(config, request.folder)
 
 
 def run(config: FaultsConfig, folder: Path) -> Result:
@@ -99,6 +103,7 @@ def victims(config: FaultsConfig, base: Path) -> list[Victim]:
     """The stages; encode and train read the undisturbed run's input."""
     collect = ["collect", "reacher-easy", "--policies", "eps:0.3:expert"]
     collect += ["--episodes", str(config.episodes), "--steps", str(config.steps)]
+    collect += [] if config.workers is None else ["--workers", str(config.workers)]
     data, cache = str(base / "data"), str(base / "cache")
     schedule = ["--train.fit.epochs", str(config.epochs), "--train.fit.batch", "64"]
     learn = ["learn", LEARNED, "--preset", "smoke", "--seeds", "1", "--baselines", "zero"]
@@ -161,7 +166,8 @@ def _kill_once(victim: Victim, base: Path, out: Path, delay: float) -> list[Row]
     _await_work(process, out, victim)
     time.sleep(delay)
     if process.is_alive() and process.pid:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended in this very moment
+            os.killpg(process.pid, signal.SIGKILL)
     process.join()
     before = victim.finished(out)
     code = _ended(_start(victim.words(out)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -29,6 +30,7 @@ def alone(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(factories, "_registered", {})
     monkeypatch.setenv("FORESIGHT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # workers would import torch once more each
     before = set(gymnasium.registry)
     yield tmp_path
     sys.modules.pop("my_robot", None)

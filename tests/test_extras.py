@@ -89,32 +89,37 @@ def test_help_and_doctor_without_extras(light):
     assert checks["encoders"]["fix"] == install_command("hub")
 
 
-@pytest.mark.parametrize(
-    ("words", "extra"),
-    [
-        ("collect reacher-easy --out /nowhere/data", "dmc"),
-        ("data import /nowhere --out /nowhere/data", "hdf5"),
-        ("encode /nowhere --encoder facebook/vjepa2-vitl-fpc64-256", None),
-    ],
-)
-def test_one_sentence_names_the_extra(light, words, extra):
-    done = run(light, "-m", "foresight", *words.split())
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert done.stderr.startswith("foresight: ") and done.stderr.count("\n") == 1, done.stderr
-    assert extra is None or install_command(extra) in done.stderr
-
-
-def test_an_encoder_of_the_hub_names_the_extra(light):
-    code = """
-from foresight.perception.encoder import load_encoder
+SENTENCES = """
+import contextlib, io, json, sys
+from foresight.cli import main
 from foresight.core.errors import ForesightError
+from foresight.perception.encoder import load_encoder
+told = []
+for line in sys.argv[1:]:
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        code = main(line.split())
+    told.append((code, said.getvalue()))
 try:
     load_encoder("facebook/vjepa2-vitl-fpc64-256")
 except ForesightError as error:
-    print(error)
+    told.append((2, f"foresight: {error}\\n"))
+print(json.dumps(told))
 """
-    done = run(light, "-c", code)
-    assert 'pip install "foresight-robotics[hub]"' in done.stdout, done.stderr
+
+
+def test_one_sentence_names_the_extra(light):
+    needs = {
+        "collect reacher-easy --out /nowhere/data": "dmc",
+        "data import /nowhere --out /nowhere/data": "hdf5",
+        "encode /nowhere --encoder facebook/vjepa2-vitl-fpc64-256": None,
+    }
+    done = run(light, "-c", SENTENCES, *needs)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    for (code, said), extra in zip(told, [*needs.values(), "hub"], strict=True):
+        assert code == 2, said
+        assert said.startswith("foresight: ") and said.count("\n") == 1, said
+        assert extra is None or install_command(extra) in said
 
 
 def test_no_process_imports_an_extra_by_itself():

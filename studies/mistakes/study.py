@@ -109,10 +109,13 @@ def presets(name: str = "mistakes") -> dict[str, MistakesConfig]:
     half = replace(shown, episodes=25, seeds=10, training=replace(shown.training, fit=fit))
     alone = tuple(each for each in MISTAKES if VARIANTS[each].only == LIBERO)
     short = replace(full, shown=half, policies=alone if libero else MISTAKES)
-    tiny = replace(found["smoke"], tasks=shown.tasks[-1:], episodes=3, shown_from=shown.shown_from)
+    tiny = replace(found["smoke"], tasks=shown.tasks[-1:], episodes=3, steps=8)
+    tiny = replace(tiny, shown_from=shown.shown_from)
     small = NetworkConfig(chunk=8, width=64, layers=1, feedforward=64)
     head = replace(head, network=small, fit=tiny.training.fit)
-    smoke = MistakesConfig(tiny, full.policies, clip.replace("16", "4"), head)
+    smoke = MistakesConfig(
+        tiny, full.policies, clip.replace("grid=8,window=16", "grid=4,window=4"), head
+    )
     return {"full": full, "short": short, "smoke": smoke}
 
 

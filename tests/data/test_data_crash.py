@@ -110,7 +110,7 @@ if __name__ == "__main__":
             ended, _ = os.waitpid(pid, os.WNOHANG)
     os.waitpid(forked(folder / "undisturbed"), 0)
     assert len(Dataset.open(folder / "killed")) >= 1
-    print(collect(folder / "killed", specs, 2).fingerprint)
+    print(collect(folder / "killed", specs, 1).fingerprint)
 """
 
 

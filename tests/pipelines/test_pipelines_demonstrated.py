@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,7 @@ from foresight.pipelines.demonstrated import (
 from studies import metaworld
 
 TASKS = ("metaworld/reach", "metaworld/button-press")
+PAGE = Path(__file__).parents[2] / "docs" / "metaworld.md"
 
 
 def test_rates_and_differences_are_those_of_the_rows():
@@ -76,10 +78,13 @@ def test_rivals_differ_in_one_thing():
 
 
 @pytest.mark.slow
-def test_one_command_goes_from_nothing_to_a_page(tmp_path, monkeypatch):
-    words = ["run", *TASKS, "--preset", "smoke", "--out", str(tmp_path), "--workers", "1"]
+def test_one_command_goes_from_nothing_to_a_page(tmp_path, monkeypatch, tiny_eyes):
+    line = f"foresight run {' '.join(TASKS)} --preset smoke"
+    assert f"\n{line}\n" in PAGE.read_text()  # whose own test leaves it to this one
+    words = [*line.split()[1:], "--out", str(tmp_path), "--workers", "1", "--encoder", tiny_eyes]
     assert cli.main(words) == 0
     config, result = presets(TASKS)["smoke"], load(tmp_path / "result.json")
+    config = replace(config, encoder=tiny_eyes)
     assert {row["condition"] for row in result.rows} == set(config.policies)
     assert len(result.rows) == len(config.policies) * len(TASKS) * config.seeds
     assert result.summary["success/zero/metaworld"]["n"] == len(TASKS) * config.seeds

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
 import pytest
 
 from foresight import cli
@@ -9,10 +14,12 @@ from foresight.core.errors import ForesightError
 from foresight.envs.factories import LIBERO, METAWORLD
 from foresight.evaluation.results import load
 from foresight.evaluation.statistics import paired_difference, wilson_interval
-from studies.mistakes.study import costs, measure, presets
+from foresight.policies.chunk.policy import ChunkActing
+from studies.mistakes.study import Learner, costs, measure, presets
 from studies.mistakes.variants import HEAD, MISTAKES, RIGHT, VARIANTS, chosen
 
 TASK = ("metaworld/button-press",)
+PAGE = Path(__file__).parents[3] / "docs" / "demonstrations.md"
 
 
 def names(found):
@@ -55,11 +62,21 @@ def test_a_cost_is_of_the_same_starts():
     assert [key for key in found if "-minus-" in key] == ["right-minus-late/metaworld"]
 
 
+def test_what_learns_and_acts_can_go_to_other_processes(tmp_path):
+    pickle.dumps(partial(Learner, presets("mistakes-libero")["full"], tmp_path))
+    for each in VARIANTS.values():
+        maker = each.factory(str(tmp_path), ChunkActing(), "cpu")
+        assert pickle.loads(pickle.dumps((maker, each.start))) == (maker, each.start)
+
+
 @pytest.mark.slow
-def test_the_whole_runs_and_nothing_finished_runs_again(tmp_path, monkeypatch):
-    words = ["reproduce", "mistakes", "--preset", "smoke", "--run", str(tmp_path)]
-    assert cli.main([*words, "--workers", "1"]) in (0, None)
+def test_the_whole_runs_and_nothing_finished_runs_again(tmp_path, monkeypatch, tiny_eyes):
+    line = "foresight reproduce mistakes --preset smoke"
+    assert f"\n{line}\n" in PAGE.read_text()  # whose own test leaves it to this one
+    words = [*line.split()[1:], "--run", str(tmp_path), "--workers", "1", "--encoder", tiny_eyes]
+    assert cli.main(words) in (0, None)
     config, result = presets()["smoke"], load(tmp_path / "mistakes.json")
+    config = replace(config, shown=replace(config.shown, encoder=tiny_eyes))
     episodes = [row for row in result.rows if "measure" not in row]
     assert {row["condition"] for row in episodes} == {*names(config.variants)}
     assert HEAD in result.conditions
