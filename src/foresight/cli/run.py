@@ -99,7 +99,7 @@ def _demonstrated(config: Config, folder: Path, workers: int) -> Result:
 
 def _only(config: Config, agent: str, allowed: set[str]) -> OnlineChanges:
     """The changes, of which another agent than ``online`` takes few."""
-    given = {name for name, value in asdict(config.online).items() if value is not None}
+    given = {name for name, value in asdict(config.online).items() if value not in (None, False)}
     for name in sorted(given - allowed):
         raise ForesightError(
             f"--{name.replace('_', '-')} is a setting of the agent that learns by acting: leave "

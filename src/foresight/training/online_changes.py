@@ -24,7 +24,7 @@ class OnlineChanges:
     afterwards from what it saw."""
     protocol: Literal["seed200", "dmc1000"] | None = None
     """Length of dm_control's episodes: 200 steps, or the field's 1,000."""
-    joints: bool | None = None
+    joints: bool = False
     """Feel the robot's own joints, too, where it is known which numbers these are: the dm_control
     tasks that are measured. Never a target, a ball or whatever else is only seen."""
     steps: int | None = None
