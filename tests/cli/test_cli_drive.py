@@ -23,6 +23,9 @@ def test_mistakes_are_sentences(capsys):
     assert "give more than 0" in capsys.readouterr().err
     assert main(["drive", "remote:localhost", *robot]) == 2
     assert "write remote:ws://HOST:PORT" in capsys.readouterr().err
+    for verb in ("drive", "serve"):
+        assert main([verb, "random", *robot, "--compensate", "2"]) == 2
+        assert "random has no world model to roll" in capsys.readouterr().err
     assert main(["serve", "random"]) == 2
     assert "--env" in capsys.readouterr().err
     assert main(["serve", "random", *robot, "--port", "99999999"]) == 2

@@ -33,13 +33,12 @@ def test_conditions_stand_side_by_side_and_nothing_is_run_twice(
     }
     assert all(sorted(found[0]) == [0, 1] for found in played.values())
     assert not played["zero"][1]  # baselines without a delay
-    # Without a delay there is nothing to make good for: these three are one agent.
-    assert played["model-rolled"][0] == played["ignored"][0] == played["simulator-rolled"][0]
-    rolled, ignored = (list(played[name][1].values()) for name in ("model-rolled", "ignored"))
-    expected = paired_difference(rolled, ignored).as_dict()
-    assert result.summary[f"model-rolled-minus-ignored/{TASK}-d1"] == expected
     assert 0 <= result.summary[f"estimated-delay/{TASK}-d1"]["mean"] <= 2
-    assert f"simulator-rolled/{TASK}-d1" in result.summary
+    for name in ("simulator-rolled", "model-rolled-minus-ignored"):
+        assert result.summary[f"{name}/{TASK}-d1"]["n"] == 2
+    # Each delay is an environment of its own, and each condition another agent.
+    hashes = {(row["task"], row["condition"]): row["config_hash"] for row in result.rows}
+    assert len(set(hashes.values())) == len(hashes) == 2 * 4 + 2
     monkeypatch.setattr("foresight.evaluation.assess.evaluate_policy", None)
     assert cli.main(line) == 0
     assert load(tmp_path / "delay.json").summary.keys() == result.summary.keys()
@@ -51,6 +50,17 @@ def rows(returns):
         for name, each in returns.items()
         for seed, earned in enumerate(each)
     ]
+
+
+def test_differences_are_paired_and_guesses_are_averaged():
+    found = rows({"model-rolled": [4, 5, 9], "ignored": [1, 2, 3], "model-estimated": [1, 1, 1]})
+    for row, guess in zip(found[-3:], (2, 3, 4), strict=True):
+        row["estimated_delay"] = guess
+    compared = delay.compared(found)
+    expected = paired_difference([4, 5, 9], [1, 2, 3]).as_dict()
+    assert compared["model-rolled-minus-ignored/t-d2"] == expected
+    assert compared["estimated-delay/t-d2"]["mean"] == 3
+    assert set(compared) == {"model-rolled-minus-ignored/t-d2", "estimated-delay/t-d2"}
 
 
 def test_shares_are_ratios_of_means_resampled_in_pairs():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +12,15 @@ import torch
 from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
 from foresight.envs.delay import Delay
+from foresight.envs.interface import spec_of
 from foresight.envs.registry import EnvConfig, make
-from foresight.evaluation.episodes import evaluate_policy
 from foresight.planning.config import ALONE, MPCConfig
 from foresight.policies.delayed.compensator import DelayCompensator, EstimatedDelay
 from foresight.policies.delayed.policy import DelayedFactory, DelayedPolicy
 from foresight.policies.delayed.queue import Delays
 from foresight.policies.mpc import MPCFactory, MPCPolicy
+from foresight.rollout import run_episodes
+from foresight.worldmodel.model import WorldModel
 from linear_robot import agent, known_model, linear_robot, live
 
 STEPS = 30
@@ -92,22 +95,23 @@ def checkpoint(tiny_learned):
 SEARCH = MPCConfig(members=2, samples=8, elites=4, iterations=1, prior_samples=2)
 
 
-def rows(factory, **delays):
+def executed(factory, parallel=1, **delays):
+    """What robots did in two episodes."""
     env = EnvConfig("point_mass-easy", size=32, quality="smooth", **delays)
-    return evaluate_policy(env, factory, [0, 1], max_steps=8).rows
+    episodes = run_episodes(env, factory, [0, 1], parallel=parallel, max_steps=8)
+    return np.stack([episode.action for episode in episodes])
 
 
 def test_without_a_delay_it_is_the_usual_agent_to_the_bit(checkpoint):
-    usual = rows(MPCFactory(checkpoint, SEARCH))
-    late = rows(DelayedFactory(checkpoint, SEARCH, lateness=Delays(0)))
-    assert [row["return"] for row in usual] == [row["return"] for row in late]
+    usual = executed(MPCFactory(checkpoint, SEARCH))
+    late = DelayedFactory(checkpoint, SEARCH, lateness=Delays(0))
+    np.testing.assert_array_equal(executed(late), usual)
+    assert usual.any()
 
 
 def test_a_learned_agent_plans_from_the_rolled_state(checkpoint):
     env = make("point_mass-easy", size=32, quality="smooth", action_delay=4)
     factory = pickle.loads(pickle.dumps(DelayedFactory(checkpoint, SEARCH, lateness=Delays(4))))
-    from foresight.envs.interface import spec_of
-
     policy = factory(spec_of(env))
     seen = []
     plan = policy.planner._plan
@@ -137,16 +141,27 @@ def test_a_learned_agent_plans_from_the_rolled_state(checkpoint):
 
 
 def test_a_prior_may_act_from_there_alone(checkpoint):
-    search = MPCConfig(**{**SEARCH.__dict__, "prior_weight": ALONE})
-    late = DelayedFactory(checkpoint, search, lateness=Delays(2))
-    assert rows(late, action_delay=2) != rows(MPCFactory(checkpoint, search), action_delay=2)
+    search = replace(SEARCH, prior_weight=ALONE)
+    model = WorldModel.load(checkpoint)
+    policy = DelayedFactory(checkpoint, search, lateness=Delays(2))(model.config.spec)
+    start = model.state.width
+    with torch.inference_mode():
+        policy.compensator.issue(np.full((1, 2), 0.5, np.float32))
+        stacked = torch.randn(1, start)
+        done = policy.decide(stacked)
+        wait = model.normalised(torch.tensor([[[0.0, 0.0], [0.5, 0.5]]]))
+        there = model.dynamics(model.encode(stacked), wait).mean(0)[:, -1]
+        torch.testing.assert_close(done, model.prior.mean_action(there), atol=1e-2, rtol=0)
+        assert not torch.allclose(done, model.prior.mean_action(model.encode(stacked)), atol=1e-5)
 
 
 def test_several_robots_keep_their_queues_apart(checkpoint):
-    env = EnvConfig("point_mass-easy", size=32, quality="smooth", action_delay=1, jitter=2)
-    late = DelayedFactory(checkpoint, SEARCH, lateness=Delays(1, 0, 2))
-    found = evaluate_policy(env, late, [0, 1, 2], max_steps=6, parallel=3).rows
-    assert [row["seed"] for row in found] == [0, 1, 2]
+    """The delays of each are its own; the prior draws nothing, so that company changes nothing."""
+    search = replace(SEARCH, prior_weight=ALONE, prior_samples=0)
+    late = DelayedFactory(checkpoint, search, lateness=Delays(1, 0, 2))
+    alone, together = (executed(late, n, action_delay=1, jitter=2) for n in (1, 2))
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert not np.allclose(alone[0], alone[1], atol=1e-3)
     policy = DelayCompensator(known_model(1).dynamics, known_model(1).config, 1, Delays(1))
     with pytest.raises(ForesightError, match="2 robots show something, and 1 episodes"):
         policy.tell([Observation()] * 2)

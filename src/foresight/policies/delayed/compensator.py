@@ -78,11 +78,6 @@ class DelayCompensator:
         self._ages = [0] * robots
         self._random.manual_seed(seed)
 
-    @property
-    def exciting(self) -> bool:
-        """Whether a delay is still being found out."""
-        return not self.told and not self.found
-
     def tell(self, observations: Sequence[Observation]) -> None:
         """What the robots show in this step: what they have just done, and how old it is.
 
@@ -103,16 +98,15 @@ class DelayCompensator:
 
     def ahead(self, z: Float[Tensor, "N Z"]) -> Float[Tensor, "N Z"]:
         """The states in which what is now decided will take effect, from those that are seen."""
-        if self.exciting:
+        if isinstance(self.lateness, EstimatedDelay) and not self.found:
             self._seen.append(z)
-            if len(self._seen) > self._needed:
-                self._estimate()
-        ages = zip(self.queues, self._ages, strict=True)
-        under_way = [torch.from_numpy(queue.until_effect(age)) for queue, age in ages]
-        return roll(
-            self.dynamics, z, [normalised(each.to(z.device), self.bounds) for each in under_way],
-            self.hold,
-        )  # fmt: skip
+            if len(self._seen) > self.lateness.decisions:
+                self._estimate(self.lateness.most)
+        under_way = []
+        for queue, age in zip(self.queues, self._ages, strict=True):
+            actions = torch.from_numpy(queue.until_effect(age)).to(z.device)
+            under_way.append(normalised(actions, self.bounds))
+        return roll(self.dynamics, z, under_way, self.hold)
 
     def excite(self, decision: Float[Tensor, "N A"]) -> Float[Tensor, "N A"]:
         """The decision, with noise on it as long as a delay is being found out.
@@ -120,9 +114,8 @@ class DelayCompensator:
         What an agent does by itself follows from what it sees, and changes too little from one
         decision to the next for candidates to differ.
         """
-        if not self.exciting:
+        if not isinstance(self.lateness, EstimatedDelay) or self.found:
             return decision
-        assert isinstance(self.lateness, EstimatedDelay)
         drawn = torch.randn(decision.shape, generator=self._random).to(decision)
         return (decision + self.lateness.noise * drawn).clamp(-1, 1)
 
@@ -135,21 +128,14 @@ class DelayCompensator:
         """The delays that were found, of each robot."""
         return [{"estimated_delay": each.delay} for each in self.found]
 
-    @property
-    def _needed(self) -> int:
-        assert isinstance(self.lateness, EstimatedDelay)
-        return self.lateness.decisions
-
-    def _estimate(self) -> None:
+    def _estimate(self, most: int) -> None:
         """Find each robot's delay, and count with it from now on."""
-        assert isinstance(self.lateness, EstimatedDelay)
         states = torch.stack(self._seen, 1)
         for queue, seen in zip(self.queues, states, strict=True):
             issued = torch.from_numpy(np.stack([self.idle, *queue.issued])).to(seen.device)
             idle, *steps = normalised(issued, self.bounds)
-            found = estimate_delay(
-                self.dynamics, seen, torch.stack(steps), self.hold, self.lateness.most, idle
-            )
+            done = torch.stack(steps)
+            found = estimate_delay(self.dynamics, seen, done, self.hold, most, idle)
             self.found.append(found)
             delays = Delays(found.delay)
             queue.assume(delays, delays.wait(self.hold))
