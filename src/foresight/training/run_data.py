@@ -65,6 +65,7 @@ class RunData:
         """Wait for what is being written and finish the dataset."""
         try:
             self.flush()
+            self.dataset.finish()  # also after a writer that was killed with nothing left to add
             self.dataset.close()
         finally:
             self._writer.shutdown()
