@@ -16,7 +16,7 @@ from foresight.evaluation.statistics import Row, Summary, condition_difference
 from foresight.planning.config import MPCConfig
 from studies.calibration import SMALL
 from studies.ensemble_errors.held_out import HeldOutConfig
-from studies.learned import Learned
+from studies.learned import Learned, named
 from studies.variants import VariantFactory, variant
 
 
@@ -84,7 +84,7 @@ def run(config: AblationConfig, learned: Sequence[Learned], workers: int = 1) ->
             found += assess_policy(trial, name, factory, book).rows
         rows += found + paired_baselines(trial, config.baselines, book)
         summary |= differences(found, one.task, config.variants)
-    models = {one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned}
+    models = named(learned)
     settings = {**asdict(config), "models": models, "definitions": chosen}
     return make_result("ablation", settings, config.held_out.protocol, rows, summary)
 

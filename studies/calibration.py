@@ -11,7 +11,7 @@ from foresight.evaluation.statistics import Row, Summary
 from foresight.planning.config import MPCConfig
 from studies.ensemble_errors.calibration import HORIZONS, calibrate
 from studies.ensemble_errors.held_out import HeldOutConfig
-from studies.learned import Learned
+from studies.learned import Learned, named
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,6 @@ def run(config: CalibrationConfig, learned: Sequence[Learned]) -> Result:
             beta = one.beta(episodes, config.search, raw)
             rows.append({"measure": name, "task": one.task, "value": beta.mean})
             summary[f"{name}/{one.task}"] = beta.as_dict()
-    models = {one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned}
+    models = named(learned)
     settings = {**asdict(config), "models": models}
     return make_result("calibration", settings, config.held_out.protocol, rows, summary)

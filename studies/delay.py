@@ -36,7 +36,7 @@ from foresight.policies.delayed.queue import Delays
 from foresight.policies.mpc import MPCFactory
 from foresight.policies.registry import MakePolicy
 from studies.calibration import SMALL
-from studies.learned import Learned, find_learned
+from studies.learned import Learned, find_learned, named
 from studies.registry import Request, results_file
 from studies.simulator_rolled import SimulatorRolledFactory
 
@@ -117,7 +117,7 @@ def run(
     rows: list[Row] = []
     for one in learned:
         rows += _task_rows(config, one, workers, measured)
-    models = {one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned}
+    models = named(learned)
     settings = {**asdict(config), "models": models}
     return make_result("delay", settings, config.protocol, rows, compared(rows))
 

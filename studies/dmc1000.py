@@ -35,7 +35,7 @@ from foresight.training.online_config import OnlineConfig
 from foresight.training.run_data import DATA, EXPERT, run_of
 from foresight.training.task_settings import task_config
 from studies.field import table
-from studies.learned import Learned
+from studies.learned import Learned, named
 
 PROTOCOL = "dmc1000"
 LONG: dict[str, dict[str, Any]] = {
@@ -137,7 +137,7 @@ def run(
     for one in learned:
         console.print(f"[bold]{one.task}[/]: {one.checkpoint} in {PROTOCOL}")
         rows += _measured(config, one, workers)
-    models = {one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned}
+    models = named(learned)
     learnt: dict[str, OnlineConfig] = {}
     for task in config.tasks:
         if task not in models:

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from foresight.core.errors import ForesightError
 from foresight.evaluation.results import Result, load, make_result
-from foresight.evaluation.statistics import Row, Summary, condition_difference
+from foresight.evaluation.statistics import Row, Summary
 from studies.registry import Request, results_file
-
-ACTOR, SEARCH = "sac", "mpc"
+from studies.reward_only import ACTOR, SEARCH, over_actors
 
 
 def run(source: Path) -> Result:
@@ -51,12 +50,9 @@ def run(source: Path) -> Result:
 def gains(rows: list[Row]) -> Summary:
     """Each search minus its actor."""
     found: Summary = {}
-    for task, name in dict.fromkeys((row["task"], row["condition"]) for row in rows):
+    for task, name, gain in over_actors(rows):
         who, _, frames = name.partition("@")
-        actor = f"{who.replace(SEARCH, ACTOR, 1)}@{frames}"
-        if who.startswith(SEARCH):
-            difference = condition_difference(rows, task, name, actor)
-            found[f"{who}-minus-prior/{task}@{frames}"] = difference.as_dict()
+        found[f"{who}-minus-prior/{task}@{frames}"] = gain
     return found
 
 

@@ -75,6 +75,11 @@ class Learned:
         return planning_beta(MPCPlanner.of(self.model, search), episodes, units)
 
 
+def named(learned: Sequence[Learned]) -> dict[str, dict[str, str]]:
+    """Folder and weights of each task's model, as results keep them."""
+    return {one.task: {"folder": str(one.checkpoint), "weights": one.weights} for one in learned}
+
+
 def find_learned(folders: Sequence[Path], work: Path) -> list[Learned]:
     """The learned tasks in some folders, each task once.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from foresight.core.errors import ForesightError
 from foresight.core.files import write_text
-from foresight.core.metrics import read_metrics
 from foresight.envs.dmc.tasks import MEASURED_TASKS
 from foresight.evaluation.merge import beside, earlier
 from foresight.evaluation.results import Result, make_result
@@ -18,13 +17,13 @@ from foresight.pipelines.learn import LearnConfig, learn_task
 from foresight.pipelines.learn import presets as learn_presets
 from foresight.planning.config import MPCConfig
 from foresight.training.online_config import OnlineConfig
-from foresight.training.run_data import MODEL
 from foresight.training.task_settings import folder_name, task_config, task_name
 from studies.field import Point, table
 from studies.registry import Request
 
 PROTOCOL = "dmc1000"
-NAMES = {"mpc-sac": "mpc"}
+ACTOR, SEARCH = "sac", "mpc"
+NAMES = {"mpc-sac": SEARCH}
 """What agents are called here; all of them see pixels and reward alone."""
 RANDOM, UNTRAINED = "random-small", "untrained"
 """Eyes that nobody trained, and what the agent that has them is called."""
@@ -126,9 +125,11 @@ def _agent(config: RewardOnlyConfig, online: OnlineConfig, folder: Path, workers
         steps=config.steps,
     )
     rows = [_named(row, online) for row in learn_task(sizes, folder, workers)]
-    log = read_metrics(folder / MODEL / "metrics.jsonl")
-    hours = sum(log[-1][f"seconds/{name}"] for name in ("collect", "learn")) / 3600
-    counted = {"frames": float(log[-1]["steps"]), "hours": hours}
+    told = {row["measure"]: row for row in rows if "measure" in row}  # the last of each
+    counted = {
+        "frames": float(told["training-return"]["steps"]),
+        "hours": told["seconds:learn"]["value"] / 3600,
+    }
     return rows + [
         _named({"measure": name, "condition": "sac", "task": online.task, "value": value}, online)
         for name, value in counted.items()
@@ -157,16 +158,23 @@ def gains(rows: Sequence[Row]) -> Summary:
     ``sac-minus-untrained/<task>``: paired by seed.
     """
     episodes = [row for row in rows if "measure" not in row]
-    found: Summary = {}
-    for task, name in dict.fromkeys((row["task"], row["condition"]) for row in episodes):
-        if name.startswith("mpc"):
-            actor = name.replace("mpc", "sac", 1)
-            key = f"{name.replace('mpc', 'mpc-minus-sac', 1)}/{task}"
-            found[key] = condition_difference(episodes, task, name, actor).as_dict()
-        elif name == f"sac-{UNTRAINED}":
-            difference = condition_difference(episodes, task, "sac", name)
-            found[f"sac-minus-{UNTRAINED}/{task}"] = difference.as_dict()
+    found: Summary = {
+        f"{name.replace(SEARCH, f'{SEARCH}-minus-{ACTOR}', 1)}/{task}": gain
+        for task, name, gain in over_actors(episodes)
+    }
+    untrained = f"{ACTOR}-{UNTRAINED}"
+    for task in dict.fromkeys(row["task"] for row in episodes if row["condition"] == untrained):
+        difference = condition_difference(episodes, task, ACTOR, untrained)
+        found[f"{ACTOR}-minus-{UNTRAINED}/{task}"] = difference.as_dict()
     return found
+
+
+def over_actors(episodes: Sequence[Row]) -> Iterator[tuple[str, str, dict[str, float]]]:
+    """Task and name of every search, and what it earns beside its actor, paired by seed."""
+    for task, name in dict.fromkeys((row["task"], row["condition"]) for row in episodes):
+        if name.startswith(SEARCH):
+            actor = name.replace(SEARCH, ACTOR, 1)
+            yield task, name, condition_difference(episodes, task, name, actor).as_dict()
 
 
 def curves(result: Result) -> dict[str, dict[str, list[Point]]]:

@@ -56,31 +56,10 @@ def tiny_eyes(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_learned(tmp_path_factory, tiny_eyes):
     """The folder of a task that was learned for a moment, as ``foresight learn`` leaves it."""
-    from foresight.planning.config import MPCConfig
-    from foresight.training.learner_config import LearnerConfig
     from foresight.training.online import OnlineTrainer
-    from foresight.training.online_config import OnlineConfig
+    from online_runs import momentary
 
-    config = OnlineConfig(
-        task="point_mass-easy",
-        encoder=tiny_eyes,
-        steps=4 * 2 * 16,
-        random_episodes=2,
-        expert=None,
-        demonstrations=0,
-        representation_updates=2,
-        length=16,
-        parallel=2,
-        updates=0.2,
-        finetune_updates=3,
-        latent=32,
-        hidden=32,
-        members=3,
-        n_components=4,
-        learner=LearnerConfig(batch=4),
-        planner=MPCConfig(members=2, samples=8, elites=4, iterations=1, prior_samples=2),
-        save_every=2,
-    )
+    config = momentary(tiny_eyes, "point_mass-easy")
     return (
         made_once(
             tmp_path_factory,

@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
@@ -29,29 +28,16 @@ from foresight.training.imagination_run import ActorTrainer, ActorTraining
 from foresight.training.replay import Replay
 from foresight.training.run_data import DATA, load_replay, run_of, without_pictures
 from foresight.worldmodel.heads.scalar import ScalarConfig, ScalarHead
+from foresight.worldmodel.heads.training import HeadTraining, episode_rows, train_head
 from foresight.worldmodel.model import WorldModel
 from studies.new_reward.environments import paid_config
 from studies.new_reward.rewards import NewReward
 
 REWARD, CRITIC, ACTOR, REPORT = "reward", "critic", "actor", "report.json"
+HELD_OUT = 10
+"""Every so many episodes one is not learned from."""
 SAME = 1e-4
 """Largest difference of a reward that is simulated again."""
-
-
-@dataclass(frozen=True)
-class HeadTraining:
-    """How a reward head is learned from relabelled episodes."""
-
-    updates: int = 3000
-    """Updates."""
-    batch: int = 512
-    """Decisions of an update."""
-    lr: float = 1e-3
-    """Adam's first learning rate; it falls to zero."""
-    held_out: int = 10
-    """Every so many episodes one is not learned from."""
-    seed: int = 0
-    """Of weights and batches."""
 
 
 def relabelled(reward: NewReward, model: WorldModel, folder: Path) -> Float[Tensor, " n"]:
@@ -88,7 +74,7 @@ def relabelled(reward: NewReward, model: WorldModel, folder: Path) -> Float[Tens
 
 
 def learn_reward(
-    model: WorldModel, replay: Replay, config: HeadTraining
+    model: WorldModel, replay: Replay, config: HeadTraining, held_out: int = HELD_OUT
 ) -> tuple[ScalarHead, dict[str, float]]:
     """A reward head on frozen states, and what it is worth on episodes it has not seen.
 
@@ -96,28 +82,26 @@ def learn_reward(
         model: whose reward head has the shape.
         replay: states, actions and the rewards to be learned.
         config: how.
+        held_out: every so many episodes one is not learned from.
     """
     assert isinstance(model.reward, ScalarHead)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         head = ScalarHead(model.latent, model.config.actions, model.reward.config)
-    rows = [np.arange(s, s + n) for s, n in zip(replay.offsets, replay.lengths, strict=False)]
-    held = np.concatenate(rows[:: config.held_out])
-    seen = np.concatenate([part for i, part in enumerate(rows) if i % config.held_out])
-    optimizer = torch.optim.Adam(head.parameters(), lr=config.lr, fused=True)
-    random = np.random.default_rng(config.seed)
-    for number in range(config.updates):
-        optimizer.param_groups[0]["lr"] = config.lr * (1 - number / config.updates)
-        batch = torch.from_numpy(random.choice(seen, config.batch))
-        loss = head.loss(replay.states[batch], replay.rewards[batch], replay.actions[batch])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-    head.eval().requires_grad_(False)
-    place = torch.from_numpy(held)
+    seen = episode_rows(replay.offsets, [i for i in range(len(replay)) if i % held_out])
+    place = episode_rows(replay.offsets, range(0, len(replay), held_out))
+
+    def loss(rows: Tensor) -> Tensor:
+        return head.loss(replay.states[rows], replay.rewards[rows], replay.actions[rows])
+
+    def drawn(generator: torch.Generator) -> Tensor:
+        return loss(seen[torch.randint(len(seen), (config.batch,), generator=generator)])
+
+    # The last weights: what is held out says how good they are, and is not to choose them.
+    train_head(head, drawn, lambda: float(loss(place)), config, keep="last")
+    head.requires_grad_(False)
     guess, true = head(replay.states[place], replay.actions[place]), replay.rewards[place]
-    spread = float(true.var().clamp(min=1e-12))
-    left = float((guess - true).square().mean()) / spread
+    left = float((guess - true).square().mean() / true.var().clamp(min=1e-12))
     return head, {"reward-r2": 1 - left, "reward-mean": float(replay.rewards.mean())}
 
 
@@ -127,6 +111,7 @@ def learn(
     out: Path,
     head: HeadTraining,
     dream: ActorTraining,
+    held_out: int = HELD_OUT,
 ) -> dict[str, float]:
     """All that a reward needs beside a frozen model, into a folder; what is there is kept.
 
@@ -141,10 +126,9 @@ def learn(
     model = WorldModel.load(checkpoint)
     replay = load_replay(model, checkpoint)
     earned = relabelled(reward, model, run_of(checkpoint))
-    rows = [np.arange(s, s + n) for s, n in zip(replay.offsets, replay.lengths, strict=False)]
-    replay.rewards[torch.from_numpy(np.concatenate(rows))] = earned
+    replay.rewards[episode_rows(replay.offsets, range(len(replay)))] = earned
     with torch_threads(1):
-        model.reward, report = learn_reward(model, replay, head)
+        model.reward, report = learn_reward(model, replay, head, held_out)
     about = {"weights": file_fingerprint(checkpoint / "model.safetensors"), "reward": reward.key}
     trainer = ActorTrainer(model, replay, dream, out / ACTOR, **about)
     trainer.run()

@@ -23,12 +23,13 @@ from foresight.policies.actor import ActorFactory
 from foresight.policies.mpc import MPCFactory
 from foresight.policies.registry import MakePolicy
 from foresight.training.run_data import MODEL
+from foresight.worldmodel.heads.training import HeadTraining
 from foresight.worldmodel.model import WorldModel
 from studies.new_reward.environments import paid_config
 from studies.new_reward.learning import (
     ACTOR,
     CRITIC,
-    HeadTraining,
+    HELD_OUT,
     PlannedFactory,
     dreams,
     learn,
@@ -52,6 +53,8 @@ class NewRewardConfig:
     """Of them, those of the oracle, which takes long."""
     head: HeadTraining = field(default_factory=HeadTraining)
     """How the reward is learned."""
+    held_out: int = HELD_OUT
+    """Every so many episodes one is not learned from."""
     updates: int = 2500
     """Of actor and critic, in imagination."""
     search: MPCConfig = field(default_factory=lambda: MPCConfig(prior_weight=0.5))
@@ -68,7 +71,8 @@ def presets() -> dict[str, NewRewardConfig]:
         rewards=("walker-walk-to-stand",),
         seeds=2,
         oracle_seeds=1,
-        head=HeadTraining(updates=4, batch=8, held_out=2),
+        head=HeadTraining(updates=4, batch=8),
+        held_out=2,
         updates=4,
         search=MPCConfig(samples=16, elites=4, iterations=1, prior_samples=4, prior_weight=0.5),
         baselines=("zero", "random"),
@@ -121,7 +125,7 @@ def _measured(
     config: NewRewardConfig, reward: NewReward, checkpoint: Path, out: Path, workers: int
 ) -> list[Row]:
     console.print(f"[bold]{reward.key}[/]: relabel, learn a reward and dream")
-    report = learn(reward, checkpoint, out, config.head, dreams(config.updates))
+    report = learn(reward, checkpoint, out, config.head, dreams(config.updates), config.held_out)
     env = paid_config(reward, protocol=PROTOCOL)
     env = seen_by(WorldModel.load(checkpoint).config.encoder, env)
     trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)

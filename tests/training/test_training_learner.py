@@ -8,6 +8,7 @@ import torch
 
 from foresight.core.errors import ForesightError
 from foresight.training import learner as learning
+from foresight.training.imagined_return import imagined_return
 from foresight.training.learner import Learner
 from foresight.training.learner_config import LearnerConfig
 from foresight.worldmodel.config import HeadsConfig
@@ -268,7 +269,7 @@ def test_episodes_that_were_not_learned_from_are_measured():
     # Five decisions at a time, all of them and none twice.
     model.reward.forward = lambda z, action: action[..., 0]
     done = replay.actions[replay.rows(18)][:DECISIONS, 0]
-    assert learner._imagined_return(model.reward, replay, 18, 5) == pytest.approx(
+    assert imagined_return(model.dynamics, model.reward, replay, 18, 5) == pytest.approx(
         float(done.sum()), abs=1e-4
     )
 

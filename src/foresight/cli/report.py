@@ -34,11 +34,9 @@ def main(config: Config) -> None:
     is_run = (config.folder / "result.json").exists() or not config.folder.is_dir()
     if is_run:
         print(f"report: {road_page(config.folder)}")
-        if config.film is not None:
-            print(f"film: {film_gif(config.folder, config.film)}")
-        return
     if config.film is not None:
         print(f"film: {film_gif(config.folder, config.film)}")
+    if is_run or config.film is not None:
         return
     use_checkout("studies")
     from studies.summary import write_results

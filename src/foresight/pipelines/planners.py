@@ -79,7 +79,9 @@ class PlannerFactory:
             ForesightError: the world model belongs to another encoder, readout or robot, or is
                 damaged.
         """
-        model = WorldModel.load(self.checkpoint)
+        return self._of(WorldModel.load(self.checkpoint), spec)
+
+    def _of(self, model: WorldModel, spec: Spec) -> PlanningPolicy:
         expect_robot(model.config, spec, f"The model {self.checkpoint}")
         encoder, readout = self.eyes.load()
         model.config.expect_encoder(encoder.fingerprint, readout.fingerprint)
@@ -117,8 +119,8 @@ class DelayedPlannerFactory(PlannerFactory):
 
     def __call__(self, spec: Spec) -> PlanningPolicy:
         """As `PlannerFactory`."""
-        policy = super().__call__(spec)
-        model = WorldModel.load(self.checkpoint)  # the planner's own may be rounded
+        model = WorldModel.load(self.checkpoint)  # the planner's own copy may be rounded
+        policy = self._of(model, spec)
         policy.compensator = DelayCompensator(model.dynamics, model.config, 1, self.lateness)
         return policy
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from foresight.core.errors import ForesightError
 from foresight.perception.encoder import default_dtype
+from foresight.training.imagined_return import imagined_return
 from foresight.training.learner_config import LearnerConfig
 from foresight.training.learning_parts import learning_parts, those
 from foresight.training.lessons import lessons_of
@@ -194,21 +195,40 @@ class Learner:
         Raises:
             ForesightError: the loss is not finite.
         """
-        config, dynamics = self.config, self.dynamics
-        optimizer = torch.optim.Adam(dynamics.parameters(), lr=config.lr, fused=True)
+
+        def loss(windows: Windows) -> tuple[Tensor, dict[str, Tensor]]:
+            imagined = self.dynamics.apart(windows.states[:, :, 0], windows.actions)
+            prediction = self._prediction(imagined, windows)
+            return self.config.prediction * prediction, {"prediction": prediction}
+
+        share = self.config.finetune_share
+        last = self._settled(replay, self.dynamics, loss, count, share)
+        return {"finetune/prediction": last.get("prediction", 0.0)}
+
+    def _settled(
+        self,
+        replay: Replay,
+        trained: nn.Module,
+        loss: Callable[[Windows], tuple[Tensor, dict[str, Tensor]]],
+        count: int,
+        share: float,
+    ) -> dict[str, float]:
+        """Updates of ``trained`` at a falling rate on states that no longer move, each member on a
+        share of the episodes; what the last one logs.
+        """
+        config, logs = self.config, dict[str, Tensor]()
+        optimizer = torch.optim.Adam(trained.parameters(), lr=config.lr, fused=True)
         shape = (self.dynamics.members, config.batch)
-        own = self._own(len(replay), config.finetune_share)
-        prediction = torch.zeros(())
+        own = self._own(len(replay), share)
         for number in range(count):
             optimizer.param_groups[0]["lr"] = config.lr * (1 - number / count)
             random = np.random.default_rng([self.seed, self.updates, number])
             windows = replay.sample(shape, config.horizon, random, own=own).to(self.device)
             with self._autocast():
-                imagined = dynamics.apart(windows.states[:, :, 0], windows.actions)
-                prediction = self._prediction(imagined, windows)
-            self._backward(config.prediction * prediction, dynamics, optimizer, "update", number)
+                value, logs = loss(windows)
+            self._backward(value, trained, optimizer, "update", number)
             optimizer.step()
-        return {"finetune/prediction": float(prediction.detach())}
+        return {name: float(number.detach()) for name, number in logs.items()}
 
     @torch.no_grad()
     def measure(self, replay: Replay, since: int, segment: int = 5) -> dict[str, float]:
@@ -234,24 +254,9 @@ class Learner:
             return found
         reward = self._reward(self.reward, imagined[:, :, :-1], windows)
         episodes = range(since, len(replay))
-        sums = [self._imagined_return(self.reward, replay, i, segment) for i in episodes]
+        parts = self.dynamics, self.reward, replay
+        sums = [imagined_return(*parts, i, segment) for i in episodes]
         return found | {"held-out/reward": float(reward), "imagined/return": float(np.mean(sums))}
-
-    def _imagined_return(
-        self, reward: ScalarHead, replay: Replay, episode: int, segment: int
-    ) -> float:
-        """Return of one episode, imagined anew from every ``segment``-th state."""
-        first, length = int(replay.offsets[episode]), int(replay.lengths[episode])
-        steps = np.arange(0, length, segment)[:, None] + np.arange(segment)
-        rows = torch.from_numpy(first + steps.clip(max=length - 1))
-        actions = replay.actions[rows].to(self.device)
-        z = replay.states[rows[:, 0]].to(self.device)
-        members = self.dynamics.members
-        imagined = self.dynamics.apart(
-            z.expand(members, *z.shape), actions.expand(members, *actions.shape)
-        )
-        rewards = reward(imagined[:, :, :-1], actions.expand(members, *actions.shape))
-        return float(rewards.float().mean(0).cpu()[torch.from_numpy(steps < length)].sum())
 
     def _own(self, episodes: int, share: float) -> Bool[np.ndarray, "E episodes"]:
         """Which episodes each member learns from; the same in every update."""

@@ -127,21 +127,15 @@ class SoftActorCritic(Learner):
         Raises:
             ForesightError: a loss is not finite.
         """
-        config, logs = self.config, dict[str, Tensor]()
+
+        def loss(windows: Windows) -> tuple[Tensor, dict[str, Tensor]]:
+            value, _, logs = self._imagined_loss(windows)
+            return value, logs
+
         self.refresh(replay)
         imagining = those(self.dynamics, self.reward, self.model.continuation)
-        optimizer = torch.optim.Adam(imagining.parameters(), lr=config.lr, fused=True)
-        shape = (self.dynamics.members, config.batch)
-        own = self._own(len(replay), config.member_share)
-        for number in range(count):
-            optimizer.param_groups[0]["lr"] = config.lr * (1 - number / count)
-            random = np.random.default_rng([self.seed, self.updates, number])
-            windows = replay.sample(shape, config.horizon, random, own=own).to(self.device)
-            with self._autocast():
-                loss, _, logs = self._imagined_loss(windows)
-            self._backward(loss, imagining, optimizer, "update", number)
-            optimizer.step()
-        return {f"model/{name}": float(value.detach()) for name, value in logs.items()}
+        last = self._settled(replay, imagining, loss, count, self.config.member_share)
+        return {f"model/{name}": value for name, value in last.items()}
 
     @torch.no_grad()
     def settle(self, replay: Replay) -> None:

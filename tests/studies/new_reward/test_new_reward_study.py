@@ -10,14 +10,13 @@ from foresight import cli
 from foresight.core.errors import ForesightError
 from foresight.evaluation.results import load
 from foresight.evaluation.statistics import returns_by_seed
-from foresight.planning.config import MPCConfig
-from foresight.training.learner_config import LearnerConfig
 from foresight.training.online import OnlineTrainer
-from foresight.training.online_config import OnlineConfig
 from foresight.training.run_data import load_replay
+from foresight.worldmodel.heads.training import HeadTraining
 from foresight.worldmodel.model import WorldModel
+from online_runs import momentary
 from studies.new_reward import learning
-from studies.new_reward.learning import HeadTraining, learn_reward, relabelled
+from studies.new_reward.learning import learn_reward, relabelled
 from studies.new_reward.rewards import new_reward
 
 KEY = "walker-walk-to-stand"
@@ -26,25 +25,7 @@ KEY = "walker-walk-to-stand"
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, tiny_eyes):
     """A folder with a walker that was learned for a moment."""
-    config = OnlineConfig(
-        task="walker-walk",
-        encoder=tiny_eyes,
-        steps=4 * 2 * 16,
-        random_episodes=4,
-        expert=None,
-        demonstrations=0,
-        representation_updates=2,
-        length=16,
-        parallel=2,
-        updates=0.2,
-        finetune_updates=3,
-        latent=32,
-        hidden=32,
-        members=3,
-        n_components=4,
-        learner=LearnerConfig(batch=4),
-        planner=MPCConfig(samples=12, elites=4, iterations=2, prior_samples=4),
-    )
+    config = momentary(tiny_eyes, "walker-walk", random_episodes=4)
     folder = tmp_path_factory.mktemp("models")
     OnlineTrainer(config, folder / "walker-walk").run()
     return folder
@@ -80,10 +61,9 @@ def test_a_head_learns_what_states_and_actions_say(models):
     model = WorldModel.load(models / "walker-walk" / "model")
     replay = load_replay(model, models / "walker-walk")
     replay.rewards[:] = 1 + 0.8 * replay.actions[:, 0]
-    config = HeadTraining(updates=300, batch=64, held_out=4)
-    head, told = learn_reward(model, replay, config)
+    head, told = learn_reward(model, replay, HeadTraining(updates=300, batch=64), 4)
     assert told["reward-r2"] > 0.4 and told["reward-mean"] == pytest.approx(1.0, abs=0.3)
-    _, few = learn_reward(model, replay, HeadTraining(updates=2, batch=8, held_out=4))
+    _, few = learn_reward(model, replay, HeadTraining(updates=2, batch=8), 4)
     assert few["reward-r2"] < told["reward-r2"]
     assert not any(weight.requires_grad for weight in head.parameters())
 
