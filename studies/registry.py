@@ -68,7 +68,8 @@ class Request:
     tasks: tuple[str, ...] = ()
     """Tasks of teach, delay, phase-8, phase-9, metaworld, libero, mistakes and reward-only, or
     rewards of new-reward, if not their own; what dmc1000 learns, if not all of its tasks, or none
-    beside learned models. Other tasks in the file of teach, delay, dmc1000 or reward-only stay."""
+    beside learned models. Other tasks in the file of teach, delay, dmc1000, reward-only or
+    new-reward stay."""
 
     @property
     def smoke(self) -> bool:
@@ -189,7 +190,12 @@ OTHERS = (
         "agents that learn from pixels and reward alone, and what search adds",
         presets=EVERY,
     ),
-    Study("new-reward", "new_reward.study", "a learned model put to other ends, without new data"),
+    Study(
+        "new-reward",
+        "new_reward.study",
+        "a learned model put to other ends, without new data",
+        presets=EVERY,
+    ),
     Study("imagination-gain", "imagination_gain", "that gain alone, by task and frames"),
     Study(
         "metaworld", "metaworld", "one policy for ten tasks of Meta-World, with eyes and without"

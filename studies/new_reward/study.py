@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from foresight.core.errors import ForesightError
 from foresight.core.files import file_fingerprint
 from foresight.core.progress import console
 from foresight.core.spec import Spec
+from foresight.data.dataset import Dataset
 from foresight.evaluation.assess import assess_policy, seen_by
 from foresight.evaluation.baselines import paired_baselines
 from foresight.evaluation.cache import EpisodeCache
 from foresight.evaluation.config import EvalConfig
+from foresight.evaluation.merge import beside, earlier
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, Summary, best_trivial, condition_difference
 from foresight.experts.oracle import Oracle
 from foresight.experts.oracle_settings import oracle_settings
+from foresight.pipelines.learn import presets as learn_presets
 from foresight.planning.config import MPCConfig
 from foresight.policies.actor import ActorFactory
 from foresight.policies.mpc import MPCFactory
 from foresight.policies.registry import MakePolicy
-from foresight.training.run_data import MODEL
+from foresight.training.run_data import DATA, MODEL, run_of
 from foresight.worldmodel.heads.training import HeadTraining
 from foresight.worldmodel.model import WorldModel
 from studies.new_reward.environments import paid_config
@@ -35,10 +39,12 @@ from studies.new_reward.learning import (
     learn,
 )
 from studies.new_reward.rewards import KEYS, NewReward, new_reward
+from studies.new_reward.scratch import PaidConfig, learn_again, scratch_config
 from studies.registry import Request
 
 PROTOCOL = "seed200"
 OURS = ("planned", "actor")
+SCRATCH = "scratch"
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,25 @@ class NewRewardConfig:
     """The search; the actor proposes."""
     baselines: tuple[str, ...] = ("zero", "random", "constant")
     """Conditions beside them."""
+    scratch: bool = True
+    """Learn every reward from nothing, too, with as many steps as the frozen model had; this takes
+    far longer than everything else."""
+    again: dict[str, Any] = field(default_factory=dict)
+    """What is otherwise there than `scratch_config` has it."""
     steps: int | None = None
     """Cut evaluation episodes short (smoke runs)."""
 
 
+TINY = (
+    "length", "parallel", "representation_updates", "updates", "finetune_updates", "latent",
+    "hidden", "members",
+)  # fmt: skip
+"""Sizes of a smoke run's learning that are those of `foresight learn`."""
+
+
 def presets() -> dict[str, NewRewardConfig]:
-    """The named sizes."""
+    """The named sizes: full, short without starting again, smoke."""
+    tiny = learn_presets()["smoke"]
     smoke = NewRewardConfig(
         rewards=("walker-walk-to-stand",),
         seeds=2,
@@ -76,9 +95,12 @@ def presets() -> dict[str, NewRewardConfig]:
         updates=4,
         search=MPCConfig(samples=16, elites=4, iterations=1, prior_samples=4, prior_weight=0.5),
         baselines=("zero", "random"),
+        again={name: getattr(tiny.online, name) for name in TINY}
+        | {"random_episodes": 2, "trials_every": 0, "final_trials": 0, "planner": tiny.planner},
         steps=8,
     )
-    return {"full": NewRewardConfig(), "smoke": smoke}
+    full = NewRewardConfig()
+    return {"full": full, "short": replace(full, scratch=False), "smoke": smoke}
 
 
 @dataclass(frozen=True)
@@ -97,9 +119,10 @@ class OracleFactory:
 def run(config: NewRewardConfig, models: Path, folder: Path, workers: int = 1) -> Result:
     """Learn and measure every reward whose source task was learned; nothing is done twice.
 
-    Rows: episodes of ``planned``, ``actor``, ``old-policy``, ``oracle`` and the baselines, under
-    the task ``<from>-to-<task>``; ``reward-r2``, on held-out episodes, and ``reward-mean`` of the
-    relabelled data. The summary adds ``<ours>-minus-old-policy`` and ``<ours>-minus-best-trivial``.
+    Rows: episodes of ``planned``, ``actor``, ``old-policy``, ``scratch``, ``oracle`` and the
+    baselines, under the task ``<from>-to-<task>``; ``reward-r2``, on held-out episodes, and
+    ``reward-mean`` of the relabelled data. The summary adds what ours earn beside ``old-policy``,
+    ``best-trivial`` and ``scratch``, as ``<ours>-minus-<rival>``.
 
     Raises:
         ForesightError: a source task was not learned, or its episodes cannot be simulated again.
@@ -141,6 +164,9 @@ def _measured(
         # Reward and critic decide, too, and are no part of the folder that is hashed.
         told = file_fingerprint(out / f"{CRITIC}.safetensors") if name == "planned" else None
         rows += assess_policy(trial, name, factory, book, data=told).rows
+    if config.scratch:
+        fresh = learn_again(_again(config, reward, checkpoint), out / SCRATCH)
+        rows += assess_policy(trial, SCRATCH, MPCFactory(str(fresh)), book).rows
     few = replace(trial, seeds=trial.seeds[: config.oracle_seeds])
     rows += assess_policy(few, "oracle", OracleFactory(reward.key), book).rows
     rows += paired_baselines(trial, config.baselines, book)
@@ -148,10 +174,19 @@ def _measured(
     return [{**row, "task": reward.key} for row in rows + told_rows]
 
 
+def _again(config: NewRewardConfig, reward: NewReward, checkpoint: Path) -> PaidConfig:
+    """How a reward is learned from nothing, by as many steps as the frozen model saw."""
+    model = WorldModel.load(checkpoint)
+    decisions = int(Dataset.open(run_of(checkpoint) / DATA).offsets[-1])
+    return scratch_config(reward, model, decisions * model.config.repeat, **config.again)
+
+
 def differences(rows: Sequence[Row], task: str) -> Summary:
     """Ours minus the old policy and minus the best of what needs no skill, paired by seed."""
     episodes = [row for row in rows if "measure" not in row]
     rivals = {"old-policy": "old-policy", "best-trivial": best_trivial(episodes, task)}
+    if any(row["condition"] == SCRATCH for row in episodes):
+        rivals[SCRATCH] = SCRATCH
     found: Summary = {}
     for ours in OURS:
         for name, rival in rivals.items():
@@ -162,10 +197,15 @@ def differences(rows: Sequence[Row], task: str) -> Summary:
 
 
 def reproduce(request: Request) -> Result:
-    """Of the models that `foresight learn` left; ``--tasks`` names rewards."""
+    """Of the models that `foresight learn` left; rewards in the file that are not asked for stay.
+
+    Raises:
+        ForesightError: as `run`.
+    """
     config = presets()[request.preset]
     if request.tasks:
         config = replace(config, rewards=request.tasks)
     if request.seeds is not None:
         config = replace(config, seeds=request.seeds)
-    return run(config, request.models, request.folder, request.processes)
+    before = earlier(request.target, "new-reward", PROTOCOL)
+    return beside(run(config, request.models, request.folder, request.processes), before)

@@ -8,6 +8,7 @@ import torch
 
 from foresight import cli
 from foresight.core.errors import ForesightError
+from foresight.data.dataset import Dataset
 from foresight.evaluation.results import load
 from foresight.evaluation.statistics import returns_by_seed
 from foresight.training.online import OnlineTrainer
@@ -16,6 +17,7 @@ from foresight.worldmodel.heads.training import HeadTraining
 from foresight.worldmodel.model import WorldModel
 from online_runs import momentary
 from studies.new_reward import learning
+from studies.new_reward.environments import paid_config
 from studies.new_reward.learning import learn_reward, relabelled
 from studies.new_reward.rewards import new_reward
 
@@ -76,12 +78,20 @@ def test_every_policy_is_measured_on_the_same_seeds_and_once(models, tmp_path, m
     result = load(tmp_path / "new-reward.json")
     assert result.tasks == [KEY]
     assert set(result.conditions) == {
-        "planned", "actor", "old-policy", "oracle", "zero", "random"
+        "planned", "actor", "old-policy", "scratch", "oracle", "zero", "random"
     }  # fmt: skip
     ours, old = (returns_by_seed(result.rows, KEY, name) for name in ("planned", "old-policy"))
     gain = result.summary[f"planned-minus-old-policy/{KEY}"]["mean"]
     assert gain == pytest.approx(np.mean([ours[seed] - old[seed] for seed in (0, 1)]))
     assert f"actor-minus-best-trivial/{KEY}" in result.summary
+    again = Dataset.open(tmp_path / KEY / "scratch" / "data")
+    before = Dataset.open(models / "walker-walk" / "data")
+    assert before.offsets[-1] <= again.offsets[-1] < before.offsets[-1] + 2 * 20  # whole rounds
+    episode = again.episode(0)
+    env = paid_config(new_reward(KEY), cameras=(), action_repeat=2).make()
+    env.reset(seed=int(episode.info["seed"]))
+    earned = [env.step(action)[1] for action in episode.action]
+    np.testing.assert_allclose(episode.reward, earned, atol=1e-5)
     monkeypatch.setattr("foresight.evaluation.assess.evaluate_policy", None)
     monkeypatch.setattr(learning, "relabelled", None)
     assert cli.main(line) == 0
