@@ -66,10 +66,11 @@ class Request:
     """What `foresight learn` left, for teach, delay, phase-8, phase-9 and new-reward: a folder with
     TASK/model in it; a smoke run of all but the last learns a tiny one."""
     tasks: tuple[str, ...] = ()
-    """Tasks of teach, delay, phase-8, phase-9, metaworld, libero, mistakes and reward-only, or
+    """Tasks of teach, delay, phase-8, phase-9, metaworld, libero, mistakes, reward-only and
+    imagination-gain, or
     rewards of new-reward, if not their own; what dmc1000 learns, if not all of its tasks, or none
-    beside learned models. Other tasks in the file of teach, delay, dmc1000, reward-only or
-    new-reward stay."""
+    beside learned models. Other tasks in the file of teach, delay, dmc1000, reward-only,
+    imagination-gain or new-reward stay."""
 
     @property
     def smoke(self) -> bool:
@@ -196,7 +197,11 @@ OTHERS = (
         "a learned model put to other ends, without new data",
         presets=EVERY,
     ),
-    Study("imagination-gain", "imagination_gain", "that gain alone, by task and frames"),
+    Study(
+        "imagination-gain",
+        "imagination_gain",
+        "what search and an imagined actor add to the reflex they are built on",
+    ),
     Study(
         "metaworld", "metaworld", "one policy for ten tasks of Meta-World, with eyes and without"
     ),

@@ -62,4 +62,5 @@ def _kept(before: Result, tasks: list[str]) -> list[dict[str, object]]:
 
 
 def _task(key: str) -> str:
-    return key.rpartition("/")[2]
+    """Of an entry of a summary: what follows its slash, without the frames of ``task@frames``."""
+    return key.rpartition("/")[2].partition("@")[0]
