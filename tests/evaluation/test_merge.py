@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,15 @@ def test_tasks_measured_again_replace_their_own_and_the_others_stay():
         {"said": "first"},
         before.git,
     )
+
+
+def test_what_is_summed_up_after_so_many_frames_stays_with_its_task():
+    before = measured("first", reacher=1.0, cup=2.0)
+    told = {f"mpc-minus-prior/{task}@100": {"mean": 1.0} for task in ("reacher", "cup")}
+    before = replace(before, summary=before.summary | told)
+    merged = beside(measured("second", cup=5.0), before)
+    assert "mpc-minus-prior/reacher@100" in merged.summary
+    assert "mpc-minus-prior/cup@100" not in merged.summary
 
 
 def test_where_a_task_comes_from_survives_a_third_run():
