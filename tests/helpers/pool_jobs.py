@@ -83,3 +83,19 @@ def unbuilt() -> Square:
 def holds_torch(episode: Episode) -> bool:
     """Whether the process that played an episode has loaded torch."""
     return len(episode) > 0 and "torch" in sys.modules
+
+
+def told_aside(number):
+    """The number and the process, loudly."""
+    print("this is seen by nobody")
+    return number, os.getpid()
+
+
+def fails_aside():
+    """A user's mistake."""
+    raise ForesightError("There is no such thing.")
+
+
+def dies_aside():
+    """Ends without a word."""
+    os._exit(3)

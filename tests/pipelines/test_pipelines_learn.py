@@ -3,7 +3,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
-import av
 import numpy as np
 import pytest
 
@@ -142,30 +141,6 @@ def test_the_rival_follows_in_the_tasks_own_rhythm(tmp_path):
         demonstrations.inverse_rows(
             demonstrations.TeachConfig(), trial, tmp_path, tmp_path, EpisodeCache()
         )
-
-
-def test_the_main_road_leaves_a_result_a_page_and_a_film(tmp_path):
-    folder = tmp_path / "run"
-    words = ["run", "reacher-easy", "--preset", "smoke", "--out", str(folder), "--workers", "1"]
-    assert cli.main(words) == 0
-    result = load(folder / "result.json")
-    assert result.name == "road-reacher-easy"
-    assert {"mpc/reacher-easy", "zero/reacher-easy"} <= set(result.summary)
-    assert {"taught-return/reacher-easy", "seconds:teach/reacher-easy"} <= set(result.summary)
-    page = (folder / "report.html").read_text()
-    assert "data:video/mp4;base64," in page and "taught seed 0" in page
-    with av.open(str(folder / "videos" / "taught-seed-0.mp4")) as film:
-        picture = film.streams.video[0]
-        assert picture.frames == 20
-        assert picture.width > 3 * picture.height  # demonstration, robot, imagined
-    shown = (folder / "shown" / "played.json").read_bytes()
-    weights = (folder / "model" / "model.safetensors").read_bytes()
-    rows = (folder / "rows.jsonl").read_bytes()
-    assert cli.main(words) == 0
-    assert (folder / "model" / "model.safetensors").read_bytes() == weights
-    assert (folder / "rows.jsonl").read_bytes() == rows
-    assert (folder / "shown" / "played.json").read_bytes() == shown
-    assert cli.main(["run", "juggle"]) == 2
 
 
 def test_steps_are_those_asked_for_and_else_the_tasks_own(tmp_path, monkeypatch):

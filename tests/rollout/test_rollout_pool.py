@@ -14,8 +14,19 @@ import psutil
 import pytest
 
 from foresight.core.errors import ForesightError
-from foresight.rollout.pool import AHEAD, run_jobs
-from pool_jobs import Dying, Failing, Sleeper, Square, Threads, Told, unbuilt
+from foresight.rollout.pool import AHEAD, aside, run_jobs
+from pool_jobs import (
+    Dying,
+    Failing,
+    Sleeper,
+    Square,
+    Threads,
+    Told,
+    dies_aside,
+    fails_aside,
+    told_aside,
+    unbuilt,
+)
 
 
 def test_results_come_in_order_and_the_job_is_made_once_in_each_process():
@@ -125,3 +136,30 @@ def test_workers_end_with_their_caller(tmp_path, how):
     assert not alive
     if how == signal.SIGINT:
         assert errors.count("KeyboardInterrupt") == 1  # the caller's own, none of the workers'
+
+
+def test_what_is_done_aside_goes_on_meanwhile_and_says_nothing(capfd):
+    with aside(partial(told_aside, 3), "work aside") as future:
+        assert future.result() == (3, future.result()[1]) and future.result()[1] != os.getpid()
+    assert capfd.readouterr().out == ""
+    assert not multiprocessing.active_children()
+
+
+def test_a_mistake_aside_arrives_as_itself_and_a_death_as_a_sentence():
+    with pytest.raises(ForesightError, match="no such thing"), aside(fails_aside, "work") as future:
+        future.result()
+    with (
+        pytest.raises(ForesightError, match="process of work died"),
+        aside(dies_aside, "work") as f,
+    ):
+        a.result()
+    with pytest.raises(ForesightError, match="cannot be sent"), aside(lambda: 1, "work"):
+        pass
+
+
+def test_what_is_done_aside_ends_with_a_mistake_here():
+    started = time.perf_counter()
+    with pytest.raises(KeyError), aside(partial(time.sleep, 600), "work"):
+        raise KeyError
+    assert time.perf_counter() - started < 120
+    assert not multiprocessing.active_children()

@@ -32,6 +32,9 @@ class Config:
     agent: Literal["online", "goal-image", "demonstrated"] | None = None
     """Who acts; demonstrated if not given where the tasks are Meta-World's or LIBERO's, else
     online."""
+    beside: Literal["taught", "mpc", "sac"] | None = None
+    """Another way to learn, see --method: an agent that learns so in a process of its own at the
+    same time, for as many steps, and is measured beside."""
     out: Path | None = None
     """Folder of the run; runs/TASK-PRESET if not given, with the agent's name behind it where it
     is not the usual one of the task."""
@@ -71,6 +74,11 @@ def main(config: Config) -> None:
             f"{' '.join(tasks)}: the agent {agent} is for tasks of Meta-World or of LIBERO; give "
             "recordings of other robots to `foresight train --policy chunk`."
         )
+    if config.beside and agent != "online":
+        raise ForesightError(
+            f"--beside {config.beside} is for agents that learn by acting, and {agent} does not: "
+            "leave it out."
+        )
     ending = "" if agent == usual else f"-{agent}"
     name = "+".join(folder_name(task) for task in tasks)
     folder = config.out or Path("runs") / f"{name}-{config.preset}{ending}"
@@ -109,7 +117,7 @@ def _only(config: Config, agent: str, allowed: set[str]) -> OnlineChanges:
 
 
 def _online(config: Config, folder: Path, workers: int) -> Result:
-    from foresight.pipelines.learn import road, road_config
+    from foresight.pipelines.road import beside_config, road, road_config
 
     for name, given in (("readout", config.readout), ("episodes", config.episodes)):
         if given is not None:
@@ -121,7 +129,8 @@ def _online(config: Config, folder: Path, workers: int) -> Result:
     sizes = replace(sizes, online=config.online.applied(sizes.online))
     if config.seeds is not None:
         sizes = replace(sizes, seeds=config.seeds)
-    return road(sizes, folder, workers)
+    beside = beside_config(sizes, config.preset, config.beside) if config.beside else None
+    return road(sizes, folder, workers, beside)
 
 
 def _goal_image(config: Config, folder: Path, workers: int) -> Result:

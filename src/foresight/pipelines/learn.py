@@ -25,21 +25,18 @@ from foresight.evaluation.cache import EpisodeCache
 from foresight.evaluation.config import OWN, EvalConfig
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
-from foresight.pipelines import teach as teach_play
 from foresight.pipelines.demonstrations import TeachConfig, demonstrator_of, inverse_rows
 from foresight.pipelines.demonstrations import presets as teach_presets
 from foresight.planning.config import ALONE, MPCConfig
 from foresight.policies.mpc import MPCFactory
 from foresight.policies.taught import TaughtConfig
-from foresight.report.run_page import film_path, road_page, save_films
+from foresight.report.run_page import film_path, save_films
 from foresight.training.online_changes import OnlineChanges
 from foresight.training.online_config import Method, OnlineConfig
 from foresight.training.online_sac import trainer_of
 from foresight.training.run_data import KEPT, MODEL
 from foresight.training.task_settings import folder_name, settings_of, task_name
 
-DEMO_STEPS = 80_000
-"""Environment steps of a demonstration."""
 NO_CHANGES = OnlineChanges()
 FELT = "-joints"
 """Ends the names of agents that feel their joints, too."""
@@ -65,7 +62,7 @@ class LearnConfig:
     shown: int = 10
     """Demonstrations of the task's expert, on training seeds, that the rival knows."""
     show: bool = False
-    """Show the task once on video, too, and film how the agent does it after that (`road`)."""
+    """Show the task once on video, too, and film how the agent does it (`road.road`)."""
     film: int = 2
     """Episodes of the agent that are filmed."""
     searched: tuple[int, ...] | None = None
@@ -105,23 +102,6 @@ def presets() -> dict[str, LearnConfig]:
     return {"full": full, "smoke": smoke}
 
 
-def road_config(task: str, preset: str, method: Method = "taught") -> LearnConfig:
-    """Sizes of `road` for one task: ``full`` as in the results, ``demo`` a little less, ``smoke``.
-
-    Raises:
-        ForesightError: there is no such task.
-    """
-    sizes = presets()["smoke" if preset == "smoke" else "full"]
-    online = online_of(sizes, task, method)
-    if preset == "demo":
-        online = replace(online, steps=min(DEMO_STEPS, online.steps))
-    if preset == "demo" and method == "taught":
-        online = replace(
-            online, updates=online.updates / 6, finetune_updates=online.finetune_updates // 4
-        )
-    return replace(sizes, online=online, show=online.expert is not None)
-
-
 def online_of(config: LearnConfig, task: str, method: Method = "taught") -> OnlineConfig:
     """How a task is learned: with its own settings, or in a smoke run with its expert alone.
 
@@ -136,25 +116,6 @@ def online_of(config: LearnConfig, task: str, method: Method = "taught") -> Onli
         led = min(config.online.demonstrations, own.get("demonstrations", 48))
         own = {"expert": own.get("expert", "oracle"), "demonstrations": led}
     return replace(config.online, task=name, **own)
-
-
-def road(config: LearnConfig, folder: Path, workers: int = 1) -> Result:
-    """Learn one task and show it; run again after a stop, it goes on where it was.
-
-    Writes ``model/``, ``rows.jsonl``, ``videos/``, ``shown/`` where a task was shown,
-    ``result.json`` and ``report.html``.
-
-    Raises:
-        ForesightError: as `learn_task`.
-    """
-    rows = learn_task(config, folder, workers)
-    if config.show:
-        rows += _shown_rows(config, folder)
-    name = f"road-{folder_name(config.online.task)}"
-    result = make_result(name, asdict(config), protocol_of(config.online), rows)
-    result.save(folder / "result.json")
-    road_page(folder)
-    return result
 
 
 def learn_task(config: LearnConfig, folder: Path, workers: int = 1) -> list[Row]:
@@ -263,37 +224,15 @@ def _rival_rows(
     shown = TRAINING_SEEDS[: config.shown]
     console.print(f"{trial.task}: learn to follow, record {len(shown)} demonstrations")
     place = folder / "demonstrations"
-    return inverse_rows(_teaching(config), trial, folder / "model", place, book, shown)
+    return inverse_rows(teaching(config), trial, folder / "model", place, book, shown)
 
 
-def _teaching(config: LearnConfig) -> TeachConfig:
+def teaching(config: LearnConfig) -> TeachConfig:
     """How a learned model follows what it is shown."""
     online = config.online
     return TeachConfig(
         heads=config.heads, protocol=online.protocol, encoder=online.encoder, steps=config.steps
     )
-
-
-def _shown_rows(config: LearnConfig, folder: Path) -> list[Row]:
-    """One video is shown, and followed without reward; what came of it is filmed."""
-    task, kept = task_name(config.online.task), folder / "shown" / "played.json"
-    if not kept.exists():
-        watch = Stopwatch()
-        console.print(f"{task}: learn to follow, then show it once")
-        request = teach_play.TeachRequest(task, folder / "model", seed=0, sizes=_teaching(config))
-        with watch.stage("teach"):
-            film = film_path(folder, "taught-seed-0")
-            played = teach_play.teach_once(request, film, kept.parent, _say)
-        found = {"taught-return": played.return_, "taught-progress": played.progress}
-        write_json(kept, found | {"seconds:teach": watch.seconds["teach"]})
-    return [
-        {"measure": name, "task": task, "value": float(value)}
-        for name, value in read_json(kept).items()
-    ]
-
-
-def _say(sentence: str) -> None:
-    console.print(sentence, soft_wrap=True, markup=False)
 
 
 def run(

@@ -18,6 +18,10 @@ GIF_RATE = 10
 """Frames a second of a GIF, about; an MP4 keeps all of them."""
 
 
+BESIDE = "beside"
+"""The folder in which another agent learned the same task."""
+
+
 def film_path(folder: Path, name: str) -> Path:
     """Where the film of an episode lies."""
     return folder / "videos" / f"{name}.mp4"
@@ -37,6 +41,7 @@ def road_page(folder: Path) -> Path:
     """
     result = load(folder / "result.json")
     films = sorted((folder / "videos").glob("*.mp4"))
+    films += sorted((folder / BESIDE / "videos").glob("*.mp4"))
     videos = [Video(film.read_bytes(), film.stem.replace("-", " ")) for film in films]
     metrics = read_metrics(folder / "model" / "metrics.jsonl")
     return write_result_page(folder / "report.html", result, metrics, videos)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing import connection
 from typing import Any, Protocol
 
@@ -124,6 +125,61 @@ def _run_spawned(
         for process in [] if finished else list((pool._processes or {}).values()):
             process.kill()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def aside(work: Callable[[], Any], label: str) -> Iterator[Future[Any]]:
+    """Something done in a process of its own while this one does something else.
+
+    The process has one thread, prints nothing, and ends with this one. Where the block is left
+    before its result was asked for, it is stopped: what it does should be able to go on later.
+
+    Args:
+        work: picklable.
+        label: what is being done, for the sentence of an error.
+
+    Yields:
+        The future of its result; an error of the work is raised where the result is asked for.
+
+    Raises:
+        ForesightError: work that cannot be pickled, or the process died.
+    """
+    _check_picklable(work, label)
+    pool = ProcessPoolExecutor(
+        max_workers=1,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(partial(_Silent, work),),
+    )
+    with _few_threads(1):
+        future = pool.submit(_run, None)
+    processes = dict(pool._processes or {})
+    try:
+        yield future
+    except BrokenProcessPool as error:
+        raise ForesightError(
+            f"The process of {label} died ({_exit_of(processes)}; out of memory, or killed): run "
+            "the same command again, it goes on where it was."
+        ) from error
+    finally:
+        for process in [] if future.done() else processes.values():
+            process.kill()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Silent:
+    """The job that does one thing and prints nothing."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self.work = work
+
+    def __call__(self, _: None, /) -> Any:
+        with (
+            open(os.devnull, "w") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(nowhere),
+        ):
+            return self.work()
 
 
 def _exit_of(processes: dict[int, Any]) -> str:
