@@ -150,9 +150,9 @@ def test_a_mistake_aside_arrives_as_itself_and_a_death_as_a_sentence():
         future.result()
     with (
         pytest.raises(ForesightError, match="process of work died"),
-        aside(dies_aside, "work") as f,
+        aside(dies_aside, "work") as future,
     ):
-        a.result()
+        future.result()
     with pytest.raises(ForesightError, match="cannot be sent"), aside(lambda: 1, "work"):
         pass
 
