@@ -1,18 +1,18 @@
 """Recipe ``track-b``: does a larger model of what frozen eyes will see predict better?
 
 The source asks for predictors of 10, 100 and 300 million parameters on 50 hours of a walking robot,
-judged by the cosine of predicted and true embeddings. Here sizes are compared at equal updates and at
-equal compute, and every number stands beside what persistence, the mean feature and ridge regression
-score. Two tracks differ in what an action is: a command to a gait, or the targets of its joints.
+judged by the cosine of predicted and true embeddings. Here sizes are compared at equal updates and
+at equal compute, and every number stands beside what persistence, the mean feature and ridge
+regression score. Two tracks differ in what an action is: a command to a gait, or targets of joints.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from math import isnan, nan
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from foresight.core.files import read_json, write_json
@@ -252,8 +252,10 @@ def _judge_once(
 
 def _write(path: Path, judgement: Judgement) -> None:
     values = {
-        f"{measure}:{condition}": np.where(np.isnan(value), None, value).tolist()
-        for (measure, condition), value in ((k, v.numpy()) for k, v in judgement.values.items())
+        f"{measure}:{condition}": [
+            [None if isnan(v) else v for v in line] for line in value.tolist()
+        ]
+        for (measure, condition), value in judgement.values.items()
     }
     write_json(
         path, {"horizons": judgement.horizons, "step": judgement.step_seconds, "values": values}
@@ -265,7 +267,7 @@ def _read(path: Path) -> Judgement:
     values = {}
     for key, lines in raw["values"].items():
         measure, _, condition = key.partition(":")
-        numbers = [[np.nan if v is None else v for v in line] for line in lines]
+        numbers = [[nan if v is None else v for v in line] for line in lines]
         values[measure, condition] = torch.tensor(numbers, dtype=torch.float32)
     return Judgement(list(raw["horizons"]), float(raw["step"]), values)
 

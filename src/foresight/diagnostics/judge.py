@@ -1,14 +1,15 @@
 """Is a model better than what needs none? Predictions beside trivial and linear ones, in one unit.
 
 A cosine of frozen features is high whatever one predicts. So features are centred by the mean of
-training episodes, place by place, and the share of persistence's error that a model removes is told:
+training episodes, place by place, and the share of persistence's error that is removed is told:
 
     skill = 1 - (1 - cos_model) / (1 - cos_persistence)
 
 0 is what predicting no change gets, 1 is perfect, below 0 is worse than doing nothing. Beside the
-model stand the mean feature, a linear model with and without the actions (`linear`), the model under
-the actions of other episodes and under none, and what a bottleneck keeps of the truth: the model's,
-where it has one, and the linear model's axes. Intervals resample held-out episodes, always pairs of them.
+model stand the mean feature, a linear model with and without the actions (`linear`), the model
+under the actions of other episodes and under none, and what a bottleneck keeps of the truth: the
+model's, where it has one, and the linear model's axes. Intervals resample held-out episodes, always
+pairs of them.
 """
 
 from __future__ import annotations
@@ -104,8 +105,9 @@ class Judgement:
 
     def difference(self, ours: str, theirs: str, horizon: int) -> Interval:
         """How much higher one condition's centred cosine is, paired by episode."""
-        pair = (self.column(CENTRED, name, horizon) for name in (ours, theirs))
-        return paired_difference(*pair)
+        return paired_difference(
+            self.column(CENTRED, ours, horizon), self.column(CENTRED, theirs, horizon)
+        )
 
     def above_linear(self, horizon: int = KILL) -> Interval | None:
         """Model minus linear model; None where one of the two was not judged so far ahead."""
@@ -117,8 +119,8 @@ class Judgement:
         found = self.above_linear(horizon)
         if found is None:
             return (
-                f"{name} was not compared with a linear model {horizon} steps ahead: give a dataset "
-                "with training episodes that are longer."
+                f"{name} was not compared with a linear model {horizon} steps ahead: give a "
+                "dataset with training episodes that are longer."
             )
         if found.n < 2:
             return f"{name} was judged on one episode alone, which says nothing: hold out more."
@@ -128,7 +130,7 @@ class Judgement:
             return f"{name} is above ridge regression {when}: centred cosine {told}."
         return (
             f"KILL: {name} is not above ridge regression {when}: centred cosine {told}. A linear "
-            "model does as well: simplify the task, or train on more before anything is built on it."
+            "model does as well: simplify the task, or train on more before building on it."
         )
 
     def summary(self) -> Summary:

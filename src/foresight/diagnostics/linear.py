@@ -211,9 +211,9 @@ class LinearModel:
                 for gram, cross in zip(found.gram, found.cross, strict=True)
             ]
             for with_actions in (True, False):
-                size = None if with_actions else told
+                cut = None if with_actions else told
                 weights, penalty = _ridge(
-                    [gram[:size, :size] for gram in found.gram], [c[:size] for c in left]
+                    [gram[:cut, :cut] for gram in found.gram], [c[:cut] for c in left]
                 )
                 weights[now] += share.diag()
                 self.weights[h, with_actions], self.penalty[h, with_actions] = weights, penalty

@@ -86,7 +86,7 @@ class _Measured:
     """What is to be measured, and what to say about it."""
 
     forecaster: Forecaster
-    tracks: list[Track]
+    tracks: Sequence[Track]
     mean: Tensor | None = None
     notes: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)

@@ -36,7 +36,8 @@ class PredictorTraining:
     size: Size = "1m"
     """1m, 10m, 100m or 300m parameters; tiny is for tests."""
     sizes: PredictorSizes = field(default_factory=PredictorSizes)
-    """How it is told of actions, its positions, its context; the rest follows from size and data."""
+    """How it is told of actions, its positions, its context; the rest follows from size and
+    data."""
     every: int = 1
     """Keep each so many-th frame; actions in between are averaged."""
     state: bool = True

@@ -89,7 +89,7 @@ class PredictorLoss(nn.Module):
             hidden = torch.arange(time, device=tokens.device) < seen
             shown = None if states is None else hidden.expand(len(tokens), -1)
             imagined.append(self.predictor(frames, *told(time), shown)[:, -1:])
-        # The first imagined frame is a part of the teacher-forced ones; V-JEPA 2-AC counts it twice.
+        # The first imagined frame counts in both parts, as in V-JEPA 2-AC.
         truth = tokens[:, seen : seen + ahead]
         losses["rollout"] = error(torch.cat(imagined, dim=1), truth)
         return losses

@@ -1,11 +1,11 @@
 """A frame-causal transformer over the tokens of a frozen encoder, conditioned on actions.
 
 The architecture is that of V-JEPA 2-AC's predictor (arXiv 2506.09985, section 3), from which
-attention, rotary positions and the cache are taken: attention is full inside a frame and causal over
-frames, the output at frame t predicts frame t + 1 and is normalised (LayerNorm without scale and
-shift) as its targets are. What differs is said in `PredictorSizes`: by default rotary positions are
-true rotations and attention sees a sliding window of frames, so that a rollout may go on for longer
-than what was trained on; and the output is the change of the present frame.
+attention, rotary positions and the cache are taken: attention is full inside a frame and causal
+over frames, the output at frame t predicts frame t + 1 and is normalised (LayerNorm without scale
+and shift) as its targets are. What differs is said in `PredictorSizes`: by default rotary positions
+are true rotations and attention sees a sliding window of frames, so that a rollout may go on for
+longer than what was trained on; and the output is the change of the present frame.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class FramePredictor(nn.Module):
             ForesightError: shapes that do not fit, or more frames than there are places for.
         """
         self._check(tokens, actions, states, cache)
-        batch, time = actions.shape[:2]
+        time = actions.shape[1]
         first = cache.frames if cache is not None else 0
         x = self.embed((tokens - self.centre) / self.spread)
         told = self._told(actions, states, known)
@@ -286,8 +286,8 @@ class FramePredictor(nn.Module):
         sizes = self.sizes
         if tokens.ndim != 4 or tuple(tokens.shape[2:]) != (sizes.patches, sizes.dim):
             raise ForesightError(
-                f"Tokens of shape {list(tokens.shape)} do not fit this predictor: expected "
-                f"[batch, frames, {sizes.patches}, {sizes.dim}], from the encoder it was trained on."
+                f"Tokens of shape {list(tokens.shape)} do not fit this predictor: expected [batch, "
+                f"frames, {sizes.patches}, {sizes.dim}], from the encoder it was trained on."
             )
         batch, time = tokens.shape[:2]
         given = {"actions": (actions, sizes.actions)}
