@@ -74,8 +74,8 @@ class TrackBConfig:
     """Of the largest size."""
     checks: int = 50
     """How often held-out episodes are looked at and the state is kept."""
-    batch: int = 8
-    """Windows of an update."""
+    batch: int = 4
+    """Windows of an update: as few as a processor allows; every token of each is predicted."""
     frames: int = 8
     """Of a window."""
     horizons: tuple[int, ...] = (1, 5, 10, 30)

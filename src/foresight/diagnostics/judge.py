@@ -44,7 +44,7 @@ AXES = "linear-axes"
 RAW, CENTRED, L1 = "cos-raw", "cos-centred", "l1"
 MEASURES = (RAW, CENTRED, L1)
 SKILL = "cos-skill"
-STILL = 1e-9
+STILL = 1e-6
 """Error of persistence below which nothing has moved, and no share of it can be removed."""
 KILL = 5
 """Steps ahead at which a model has to be above the linear one."""
@@ -187,7 +187,7 @@ def judge(
         episodes: their places in ``recorded``.
         recorded: the actions of all episodes there are; other actions come from other episodes.
         mean: of the training episodes' features, which centres; or one for each track.
-        linear: fitted on training episodes.
+        linear: fitted on training episodes; only its horizons are judged.
         step_seconds: between two steps.
         plan: how much is asked.
 
@@ -196,6 +196,8 @@ def judge(
     """
     plan = plan or JudgePlan()
     horizons = sorted(set(plan.horizons))
+    if linear is not None:  # side by side or not at all
+        horizons = [h for h in horizons if h in linear.keep]
     found = Judgement(horizons, step_seconds)
     lines: list[dict[tuple[str, str], Tensor]] = []
     means = [mean] * len(tracks) if isinstance(mean, Tensor) else list(mean)
@@ -276,7 +278,7 @@ def _guesses(
     }
     if one.whole is not None:
         guesses[CEILING] = one.features[some[:, None] + torch.tensor(fitting)]
-    if linear is not None and set(fitting) <= linear.keep.keys():
+    if linear is not None:
         guesses[AXES] = linear.ceiling(one.truth[some[:, None] + torch.tensor(fitting)].cpu())
         told = controls[..., :width]
         guesses[LINEAR] = torch.stack([linear.predict(one, some, h, told) for h in fitting], 1)

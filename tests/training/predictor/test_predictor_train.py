@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -34,15 +32,16 @@ def trained(folder, data, training=TRAINING):
 
 
 def test_it_learns_what_actions_do_and_keeps_what_it_learned(tmp_path):
-    data = made_up_frames(tmp_path / "cache")
-    longer = replace(TRAINING, fit=replace(TRAINING.fit, updates=150))
-    found, history = trained(tmp_path / "run", data, longer)
+    data = made_up_frames(tmp_path / "cache", episodes=24)
+    split = (list(range(20)), [20, 21, 22, 23])
+    longer = replace(TRAINING, fit=replace(TRAINING.fit, epochs=2, updates=120, batch=16))
+    found, history = train_predictor(data, split, made_up_config(), longer, tmp_path / "run")
     losses = [record["validation/loss"] for record in history]
-    assert losses[-1] < 0.9 * history[0]["validation/persistence"]
+    assert losses[-1] < 0.95 * history[0]["validation/persistence"]
     assert history[-1]["train/loss"] < history[0]["train/loss"]
     back = TrainedPredictor.load(tmp_path / "run")
     assert torch.equal(back.network.head.weight, found.network.head.weight)
-    assert load_split(tmp_path / "run") == SPLIT
+    assert load_split(tmp_path / "run") == split
 
 
 def test_a_killed_training_ends_where_an_undisturbed_one_does(tmp_path, monkeypatch):
@@ -136,27 +135,3 @@ def test_windows_that_no_episode_is_long_enough_for(tmp_path):
     data = made_up_frames(tmp_path / "cache")
     with pytest.raises(ForesightError, match="shorter windows"):
         trained(tmp_path / "run", data, replace(TRAINING, frames=40))
-
-
-@pytest.mark.slow
-def test_compiled_blocks_learn_the_same(tmp_path):
-    """In a process of its own: what is compiled stays in memory."""
-    script = (
-        "import torch; from foresight.worldmodel.predictor.network import FramePredictor\n"
-        "from made_up_frames import SIZES\n"
-        "torch.manual_seed(0); network = FramePredictor(SIZES)\n"
-        "torch.nn.init.normal_(network.head.weight)\n"
-        "given = torch.randn(2, 3, 4, 8), torch.randn(2, 3, 2), torch.randn(2, 3, 3)\n"
-        "before = network(*given)\n"
-        "for block in network.blocks: block.compile(backend='aot_eager')\n"
-        "torch.testing.assert_close(network(*given), before, atol=1e-5, rtol=1e-4)\n"
-        "assert not any('orig' in name for name in network.state_dict())\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
