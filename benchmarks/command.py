@@ -12,6 +12,7 @@ from benchmarks import collection, window_loader
 from benchmarks.collection import CollectionConfig
 from benchmarks.encoder_speed import SpeedConfig
 from benchmarks.planner_speed import PlannerSpeedConfig
+from benchmarks.predictor_step import PredictorBench
 from benchmarks.train_speed import TrainSpeedConfig
 from benchmarks.window_loader import LoaderConfig
 
@@ -68,9 +69,13 @@ class Config:
         Annotated[EncoderBench, tyro.conf.subcommand("encoder")]
         | Annotated[PlannerBench, tyro.conf.subcommand("planner")]
         | Annotated[TrainBench, tyro.conf.subcommand("train")]
+        | Annotated[PredictorBench, tyro.conf.subcommand("predictor")]
         | Annotated[CollectionConfig, tyro.conf.subcommand("collect")]
         | Annotated[LoaderConfig, tyro.conf.subcommand("loader")]
     ]
+
+
+Measured = SpeedConfig | PlannerSpeedConfig | TrainSpeedConfig | PredictorBench
 
 
 def main(config: Config) -> None:
@@ -79,6 +84,8 @@ def main(config: Config) -> None:
         _planner(config.what)
     elif isinstance(config.what, TrainBench):
         _train(config.what)
+    elif isinstance(config.what, PredictorBench):
+        _predictor(config.what)
     elif isinstance(config.what, CollectionConfig):
         collection.main(config.what)
     elif isinstance(config.what, LoaderConfig):
@@ -109,6 +116,20 @@ def _train(config: TrainBench) -> None:
     _finish("Training speed", "train-speed", config.speed, rows, config.out, extra)
 
 
+def _predictor(config: PredictorBench) -> None:
+    from dataclasses import replace
+
+    from benchmarks.predictor_step import predictor_step
+
+    rows = predictor_step(config)
+    losses = [row["value"] for row in rows if row["measure"] == "loss"]
+    told = [row for row in rows if row["measure"] != "loss"]
+    _finish("Update of a predictor", "predictor-step", replace(config, out=None), told, None, {})
+    print(f"loss: {losses[0]:.4f} at the first update, {losses[-1]:.4f} at update {len(losses)}")
+    if config.out is not None:
+        _write("predictor-step", replace(config, out=None), rows, config.out, {})
+
+
 def _planner(config: PlannerBench) -> None:
     from dataclasses import replace
 
@@ -130,24 +151,31 @@ def _planner(config: PlannerBench) -> None:
 def _finish(
     title: str,
     name: str,
-    speed: SpeedConfig | PlannerSpeedConfig | TrainSpeedConfig,
+    speed: Measured,
     rows: list[Row],
     out: Path | None,
     extra: dict[str, Any],
 ) -> None:
     """Print the table and write the result."""
-    import os
-
-    import torch
     from rich.console import Console
 
-    from foresight.evaluation.results import make_result, plain
     from foresight.report.tables import to_rich
 
     Console().print(to_rich(_table(title, rows)))
-    if out is None:
-        return
-    settings = plain(speed) | {"threads": speed.threads or torch.get_num_threads()}
+    if out is not None:
+        _write(name, speed, rows, out, extra)
+
+
+def _write(name: str, speed: Measured, rows: list[Row], out: Path, extra: dict[str, Any]) -> None:
+    """Write the result."""
+    import os
+
+    import torch
+
+    from foresight.evaluation.results import make_result, plain
+
+    threads = getattr(speed, "threads", 0) or torch.get_num_threads()
+    settings = plain(speed) | {"threads": threads}
     settings |= {"cores": os.cpu_count()} | extra
     if getattr(speed, "device", "cpu") == "cuda":
         settings["gpu"] = torch.cuda.get_device_name()

@@ -65,6 +65,10 @@ def test_world_model_on_a_dataset(place, tmp_path, capsys):
     name = Dataset.open(place / "data").spec.action[1].name
     for key in ("skill", "drawn:action-rank", "others:action-top1", f"{name}:importance"):
         assert f"{key}/h5" in result.summary
+    for condition in ("", "shuffled-actions:", "no-actions:", "linear:", "linear-no-actions:"):
+        assert f"{condition}cos-skill/h5" in result.summary
+    assert result.summary["persistence:cos-skill/h5"]["mean"] == 0
+    assert "one episode alone" in printed  # the verdict
     quiet = run(place, tmp_path / "quiet", "data", "--model", str(place / "model"), "--samples=0")
     assert "skill/h5" not in quiet.summary and "cosine-raw-open/h5" in quiet.summary
     for condition in ("", "persistence:", "mean:"):
@@ -121,6 +125,27 @@ def test_a_tuned_predictor_is_judged_on_held_out_episodes(place, tmp_path, capsy
     assert 0 <= result.summary["drawn:action-rank/h5"]["mean"] <= 1
     words = ["drift", str(place / "clip.npy"), "--ac", str(tmp_path / "tuned")]
     assert cli.main(words) == 2
+    assert "give a dataset" in capsys.readouterr().err
+
+
+def test_a_predictor_is_trained_and_judged(place, tmp_path, capsys):
+    fit = {"epochs": "1", "updates": "2", "batch": "2", "warmup": "0"}
+    words = [f"--predictor.fit.{name}={value}" for name, value in fit.items()]
+    words += ["--predictor.size", "tiny", "--predictor.frames", "3"]
+    out = tmp_path / "predictor"
+    line = ["train", str(place / "data"), "--policy", "predictor", "--out", str(out)]
+    assert cli.main([*line, *words, "--seed", "0"]) == 0
+    printed = capsys.readouterr().out
+    assert "parameters; error of tokens" in printed and "persistence" in printed
+    result = run(place, tmp_path, "data", "--model", str(out))
+    printed = capsys.readouterr().out
+    assert "only held-out episodes" in printed and "Skill" in printed
+    assert result.summary["persistence:cos-skill/h1"]["mean"] == 0
+    for key in ("cos-skill", "linear:cos-skill", "minus-linear", "linear-axes:cos-raw", "l1"):
+        assert f"{key}/h1" in result.summary
+    assert result.config["step_seconds"] == pytest.approx(1 / Dataset.open(place / "data").spec.fps)
+    assert "<svg" in (tmp_path / "drift.svg").read_text()
+    assert cli.main(["drift", str(place / "clip.npy"), "--model", str(out)]) == 2
     assert "give a dataset" in capsys.readouterr().err
 
 

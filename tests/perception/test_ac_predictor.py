@@ -167,8 +167,7 @@ def test_any_way_of_feeding_frames_gives_the_same(cuts, batch, seed):
 
 
 def test_rotary_tables_turn_patches_as_the_encoder_does_and_conditions_stand_in_the_corner():
-    config = ACConfig(dim=8, width=128, heads=2, grid=3, max_frames=4)
-    cos, sin = frame_tables(config, 2)
+    cos, sin = frame_tables(4, 3, 64, 2)
     order = torch.cat((torch.arange(0, 64, 2), torch.arange(1, 64, 2)))
     sign = torch.cat((-torch.ones(32), torch.ones(32)))
     theirs_cos, theirs_sin = rotary_tables(grid_positions(4, 3, 3), 64)

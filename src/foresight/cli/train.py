@@ -15,6 +15,7 @@ from foresight.training.cloning import CloningTraining
 from foresight.training.imagination_run import ActorTraining
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig, Trained
+from foresight.training.predictor.train import PredictorTraining
 from foresight.worldmodel.config import StateKind
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ class Config:
     """Folder of a LeRobot dataset."""
     out: Path
     """Folder of the checkpoint."""
-    policy: Literal["world-model", "bc", "chunk", "ac", "actor"] = "world-model"
-    """world-model: state, dynamics and reward, to plan with; bc: behaviour cloning of one action;
+    policy: Literal["world-model", "predictor", "bc", "chunk", "ac", "actor"] = "world-model"
+    """world-model: state, dynamics and reward, to plan with; predictor: a frame-causal transformer
+    of all tokens, see --predictor; bc: behaviour cloning of one action;
     chunk: decides many actions at once, for demonstrations, from still pictures
     (tubelet:grid=8,stride=0) where no readout is given; stride=1 shows it motion; ac: the
     predictor of V-JEPA 2-AC, fine-tuned to this robot, see --ac; actor: learned in a world model's
@@ -47,6 +49,8 @@ class Config:
     state: StateKind | None = None
     """Kind of the latent state, short for --train.state.kind. The adapter is learned, and values
     and an action prior with it, as by `foresight learn`: see --train.adapter."""
+    predictor: PredictorTraining = field(default_factory=PredictorTraining)
+    """Of a frame-causal predictor; torchrun shares its batches among GPUs."""
     bc: CloningTraining = field(default_factory=CloningTraining)
     chunk: ChunkTraining = field(default_factory=ChunkTraining)
     """Of a policy of action chunks."""
@@ -57,8 +61,8 @@ class Config:
     model: Path | None = None
     """actor: the world model it dreams in; the folder `model` beside the dataset if not given."""
     seed: int | None = None
-    """Of weights, split and order, short for --train.fit.seed, --bc.fit.seed, --chunk.fit.seed,
-    --ac.fit.seed, --actor.seed."""
+    """Of weights, split and order, short for --train.fit.seed, --predictor.fit.seed,
+    --bc.fit.seed, --chunk.fit.seed, --ac.fit.seed, --actor.seed."""
     latent: int | None = None
     """Width of the latent state of the kinds pca and adapter, short for --train.state.dim."""
     horizon: int | None = None
@@ -86,8 +90,8 @@ def main(config: Config) -> None:
     if config.policy == "chunk":
         _chunk(config, dataset)
         return
-    if config.policy == "ac":
-        _ac(config, dataset)
+    if config.policy in ("ac", "predictor"):
+        (_ac if config.policy == "ac" else _predictor)(config, dataset)
         return
     encoder, readout = config.eyes.load()
     train = _train(config, str(encoder.device))
@@ -146,6 +150,26 @@ def _ac(config: Config, dataset: Dataset) -> None:
     best = min(history, key=lambda record: record["validation/loss"])
     print("mean absolute error of the next frames' tokens, teacher-forced plus imagined, held-out:")
     for name, key in (("tuned", "loss"), ("before", "untuned"), ("persistence", "persistence")):
+        print(f"{name} {best[f'validation/{key}']:.4f}")
+    print(f"checkpoint: {config.out}")
+
+
+def _predictor(config: Config, dataset: Dataset) -> None:
+    """Train a frame-causal predictor and show its error beside persistence's."""
+    from foresight.perception.encoder import find_device
+    from foresight.pipelines.predictor import learn_predictor
+
+    device = str(find_device(config.eyes.device))
+    training = replace(config.predictor, fit=_fit(config.predictor.fit, config, device))
+    root = config.cache or config.dataset.parent / "cache"
+    camera = config.cameras[0] if config.cameras else None
+    trained, history = learn_predictor(
+        dataset, config.eyes.encoder, training, config.out, root, camera
+    )
+    best = min(history, key=lambda record: record["validation/loss"])
+    print(f"{trained.config.sizes.parameters:,} parameters; error of tokens, teacher-forced plus")
+    print("imagined, held-out episodes:")
+    for name, key in (("predictor", "loss"), ("persistence", "persistence")):
         print(f"{name} {best[f'validation/{key}']:.4f}")
     print(f"checkpoint: {config.out}")
 

@@ -56,6 +56,11 @@ _TYPES: dict[str, CheckpointType] = {
     "ac-predictor": CheckpointType(
         "foresight.perception.ac_tuned:TunedAC.load", 1, "a fine-tuned predictor of V-JEPA 2-AC"
     ),
+    "frame-predictor": CheckpointType(
+        "foresight.worldmodel.predictor.checkpoint:TrainedPredictor.load",
+        1,
+        "a frame-causal predictor",
+    ),
 }
 
 

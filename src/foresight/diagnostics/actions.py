@@ -111,7 +111,7 @@ def action_rows(
         longest = min(len(one.features) - 1, forecaster.limit or len(one.features))
         fitting = [h for h in sorted(set(plan.horizons)) if h <= longest]
         if fitting:
-            draw = _Draw(recorded, episode, fitting[-1], plan.samples)
+            draw = OtherActions(recorded, episode, fitting[-1], plan.samples)
             found = _episode(forecaster, one, draw, names, fitting, plan)
             rows += [{**row, "episode": index} for row in found]
     if not rows:
@@ -122,7 +122,7 @@ def action_rows(
     return rows
 
 
-class _Draw:
+class OtherActions:
     """Other actions than those of one episode."""
 
     def __init__(
@@ -170,7 +170,7 @@ class _Draw:
 def _episode(
     forecaster: Forecaster,
     one: Track,
-    draw: _Draw,
+    draw: OtherActions,
     names: Sequence[str],
     horizons: list[int],
     plan: ActionPlan,

@@ -38,6 +38,13 @@ class Track:
     """What is compared: N tokens (1 for a feature vector) of D numbers."""
     controls: Float[Tensor, "T A"]
     """Actions, and whatever else the forecaster is told of each step."""
+    whole: Float[Tensor, "T N D"] | None = None
+    """The true features, where ``features`` is what a bottleneck of the model keeps of them."""
+
+    @property
+    def truth(self) -> Float[Tensor, "T N D"]:
+        """The true features."""
+        return self.features if self.whole is None else self.whole
 
 
 class Forecaster(Protocol):

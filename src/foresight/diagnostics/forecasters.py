@@ -84,12 +84,12 @@ class WorldModelForecaster:
                 for seen, camera in zip(features, config.cameras, strict=True)
             ]
             own = None if proprio is None else torch.as_tensor(np.array(proprio)).float()
-            z = self.model.state.episode(
-                self.model.state.join(self.model.state.compress(tokens), own)
-            )
+            compressed = self.model.state.compress(tokens)
+            z = self.model.state.episode(self.model.state.join(compressed, own))
             shown = self._shown(z)
             controls = self.model.normalised(torch.as_tensor(np.array(actions)).float())
-        return Track(z, shown, controls)
+        narrow = isinstance(self.model.state, LinearState) and config.state.kind == "pca"
+        return Track(z, shown, controls, compressed[:, None] if narrow else None)
 
     def _shown(self, z: Float[Tensor, "*batch Z"]) -> Float[Tensor, "*batch 1 D"]:
         """What is compared: the newest features of a linear state, a learned state itself."""

@@ -47,11 +47,17 @@ class Attention(nn.Module):
 
     Rows of query and key stand in each head as (even channels, odd channels), so that the
     rotation's channel pairs are two halves (`ac_checkpoint` reorders Meta's weights).
+
+    Args:
+        width: channels.
+        heads: that share them.
+        window: frames that a frame sees, itself included; None: all up to it.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, window: int | None = None) -> None:
         super().__init__()
         self.heads = heads
+        self.window = window
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
@@ -76,14 +82,15 @@ class Attention(nn.Module):
             keys, values = cache.append(layer, keys, values)
         past = keys.shape[2] - time * tokens
         # One product for each frame instead of a mask: no work on what must not be seen.
-        mixed = [
-            functional.scaled_dot_product_attention(
-                query[:, :, t * tokens : (t + 1) * tokens],
-                keys[:, :, : past + (t + 1) * tokens],
-                values[:, :, : past + (t + 1) * tokens],
+        mixed = []
+        for t, asking in enumerate(query.split(tokens, dim=2)):
+            stop = past + (t + 1) * tokens
+            start = 0 if self.window is None else max(0, stop - self.window * tokens)
+            mixed.append(
+                functional.scaled_dot_product_attention(
+                    asking, keys[:, :, start:stop], values[:, :, start:stop]
+                )
             )
-            for t in range(time)
-        ]
         joined = torch.stack(mixed, dim=1).transpose(2, 3)
         return self.proj(joined.reshape(batch, time, tokens, channels))
 
@@ -120,18 +127,20 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x).to(dtype))
 
 
-def frame_tables(config: ACConfig, conditions: int) -> tuple[Tensor, Tensor]:
+def frame_tables(
+    frames: int, grid: int, head_dim: int, conditions: int, pairs: bool = False
+) -> tuple[Tensor, Tensor]:
     """Cosines and signed sines ``[frames, conditions + N, 1, head_dim]`` (fp64).
 
-    As the encoder's (see `rope.rotary_tables`), with the frame in place of the tubelet; condition
-    tokens turn like the patch at row 0, column 0. Channels stand in (even, odd) order.
+    As the encoder's (see `rope.rotary_tables`, also for ``pairs``), with the frame in place of the
+    tubelet; condition tokens turn like the patch at row 0, column 0. Channels stand in (even, odd)
+    order.
     """
-    head_dim = config.width // config.heads
-    corners = torch.zeros(config.max_frames, conditions, 3, dtype=torch.long)
-    corners[..., 0] = torch.arange(config.max_frames)[:, None]
-    patches = grid_positions(config.max_frames, config.grid, config.grid)
-    points = torch.cat([corners, patches.view(config.max_frames, -1, 3)], dim=1)
-    cos, sin = rotary_tables(points.flatten(0, 1), head_dim)
+    corners = torch.zeros(frames, conditions, 3, dtype=torch.long)
+    corners[..., 0] = torch.arange(frames)[:, None]
+    patches = grid_positions(frames, grid, grid)
+    points = torch.cat([corners, patches.view(frames, -1, 3)], dim=1)
+    cos, sin = rotary_tables(points.flatten(0, 1), head_dim, pairs)
     order = torch.cat((torch.arange(0, head_dim, 2), torch.arange(1, head_dim, 2)))
     sign = torch.ones(head_dim, dtype=torch.float64)
     sign[: head_dim // 2] = -1.0

@@ -222,7 +222,9 @@ class ACPredictor(nn.Module):
     def _rotary(self, conditions: int) -> tuple[Tensor, Tensor]:
         key = (conditions, self.device, self.dtype)
         if key not in self._tables:
-            tables = frame_tables(self.config, conditions)
+            sizes = self.config
+            head_dim = sizes.width // sizes.heads
+            tables = frame_tables(sizes.max_frames, sizes.grid, head_dim, conditions)
             cos, sin = (table.to(self.device, self.dtype) for table in tables)
             self._tables[key] = (cos, sin)
         return self._tables[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,13 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foresight.core.checkpoint import read_header
 from foresight.core.errors import ForesightError
 from foresight.data.clip import fit_frames, read_clip
 from foresight.data.dataset import Dataset
 from foresight.data.layout import INFO_PATH
 from foresight.diagnostics.actions import ActionPlan, Recorded, action_rows
-from foresight.diagnostics.drift import HORIZONS, Forecaster, Track, drift
+from foresight.diagnostics.drift import HORIZONS, Forecaster, Track, drift, other_means
 from foresight.diagnostics.forecasters import ACForecaster, WorldModelForecaster
+from foresight.diagnostics.judge import Judgement, JudgePlan, judge
+from foresight.diagnostics.linear import LinearConfig, LinearModel
 from foresight.diagnostics.planned import planned_displacement
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
@@ -25,8 +29,10 @@ from foresight.perception.encode import chosen_cameras
 from foresight.perception.pose import WIDTH
 from foresight.perception.stream import FeatureStream
 from foresight.pipelines.ac_tracks import ACTracks, ac_tracks, tuned_tracks
+from foresight.pipelines.predictor_tracks import predictor_tracks
 from foresight.pipelines.tracks import DatasetTracks, LookedAt
 from foresight.worldmodel.model import WorldModel
+from foresight.worldmodel.predictor.checkpoint import KIND
 
 MEAN_EPISODES = 50
 AC_BATCH = 16
@@ -39,7 +45,7 @@ class DriftConfig:
     """Which model, and how it is measured."""
 
     model: Path | None = None
-    """Folder of a trained world model."""
+    """Folder of a trained world model or frame-causal predictor."""
     ac: Path | None = None
     """Or a V-JEPA 2-AC checkpoint, such as vjepa2-ac-vitg.pt, or the folder of one that was tuned
     by `foresight train --policy ac`."""
@@ -80,13 +86,20 @@ class _Measured:
     """What is to be measured, and what to say about it."""
 
     forecaster: Forecaster
-    tracks: list[Track]
+    tracks: Sequence[Track]
     mean: Tensor | None = None
     notes: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     """What was measured beside drift."""
     known: Known | None = None
     """What was done, where that is known."""
+    training: Sequence[Track] = ()
+    """Other episodes than the judged ones: their mean centres, a linear model is fitted on them."""
+    step_seconds: float = 1.0
+    first: int = 0
+    """Steps before the first beginning: past that the model sees."""
+    brief: bool = False
+    """Judged alone: every forecast costs too much for the rest."""
 
 
 @dataclass(frozen=True)
@@ -122,18 +135,77 @@ def measure(source: Path, config: DriftConfig) -> Result:
             ".npy frames."
         )
     store = Dataset.open(source) if dataset else None
-    found = _world_model(source, store, config) if config.model else _ac(source, store, config)
-    if len(found.tracks) == 1 and found.mean is None:
+    found = _found(source, store, config)
+    if len(found.tracks) == 1 and found.mean is None and not found.training:
         found.notes.append("One clip alone is centred by its own mean feature.")
-    rows = drift(found.forecaster, found.tracks, config.horizons, config.starts, found.mean)
-    if found.known is not None and config.samples:
-        known = found.known
-        plan = ActionPlan(config.horizons, config.starts, config.samples, known.batch)
-        rows += action_rows(
-            found.forecaster, found.tracks, known.episodes, known.recorded, known.names, plan
-        )
+    rows, summary = found.rows, {}
+    if not found.brief:
+        rows += drift(found.forecaster, found.tracks, config.horizons, config.starts, found.mean)
+    if found.known is not None:
+        if config.samples and not found.brief:
+            known = found.known
+            plan = ActionPlan(config.horizons, config.starts, config.samples, known.batch)
+            rows += action_rows(
+                found.forecaster, found.tracks, known.episodes, known.recorded, known.names, plan
+            )
+        judgement = _judged(found, found.known, config)
+        rows += judgement.rows()
+        summary = judgement.summary()
+        found.notes.append(judgement.verdict())
     settings = {"source": str(source), "drift": config, "notes": found.notes}
-    return make_result("drift", settings, "none", rows + found.rows)
+    settings["step_seconds"] = found.step_seconds
+    return make_result("drift", settings, "none", rows, summary)
+
+
+def _found(source: Path, store: Dataset | None, config: DriftConfig) -> _Measured:
+    if config.model is None:
+        return _ac(source, store, config)
+    if read_header(config.model).type != KIND:
+        return _world_model(source, store, config)
+    if store is None:
+        raise ForesightError(
+            f"{config.model} is told of actions, of which the clip {source} says nothing: give a "
+            "dataset."
+        )
+    seen = predictor_tracks(config.model, store, source, config.episodes, config.device)
+    known = Known(seen.episodes, seen.recorded, tuple(axis.name for axis in store.spec.action))
+    return _Measured(
+        seen.forecaster,
+        seen.tracks,
+        notes=seen.notes,
+        known=known,
+        training=seen.training,
+        step_seconds=seen.step_seconds,
+        first=seen.first,
+        brief=True,
+    )
+
+
+def _judged(found: _Measured, known: Known, config: DriftConfig) -> Judgement:
+    """The model beside what needs none, on the same beginnings."""
+    actions = len(known.names)
+    longest = max(len(one.controls) for one in found.tracks) - found.first - 1
+    horizons = [h for h in config.horizons if h <= min(longest, found.forecaster.limit or longest)]
+    linear, mean = None, list[Tensor]()
+    if len(found.training) > 1 and horizons:
+        longest = max(len(one.controls) for one in found.training) - 1
+        past = LinearConfig(past=found.first + 1)
+        fitting = [h for h in horizons if h <= longest]
+        linear = LinearModel.fit(found.training, fitting, actions, past) if fitting else None
+    centre = found.mean if linear is None else linear.mean
+    if centre is None:
+        mean = other_means(found.tracks)
+    plan = JudgePlan(config.horizons, config.starts, found.first)
+    return judge(
+        found.forecaster,
+        found.tracks,
+        known.episodes,
+        known.recorded,
+        mean if centre is None else centre,
+        linear,
+        found.step_seconds,
+        plan,
+    )
 
 
 def _world_model(source: Path, store: Dataset | None, config: DriftConfig) -> _Measured:
@@ -142,14 +214,23 @@ def _world_model(source: Path, store: Dataset | None, config: DriftConfig) -> _M
     if store is not None:
         tracks = DatasetTracks(looked, store, source)
         mean, chosen = None, tracks.held_out[: config.episodes]
+        # Enough for a mean; all of them would have to be held at once.
+        rest = tracks.training or [i for i in tracks.held_out if i not in chosen]
+        training = [tracks.track(i) for i in rest[:MEAN_EPISODES]]
         if tracks.training:
-            # Enough for a mean; all of them would have to be held at once.
-            training = tracks.training[:MEAN_EPISODES]
-            mean = torch.cat([tracks.track(i).features for i in training]).mean(0)
+            mean = torch.cat([one.features for one in training]).mean(0)
         found = [tracks.track(i) for i in chosen]
         names = tuple(axis.name for axis in store.spec.action)
         known = Known(list(chosen), tracks.recorded(), names)
-        return _Measured(tracks.forecaster, found, mean, tracks.notes, known=known)
+        return _Measured(
+            tracks.forecaster,
+            found,
+            mean,
+            tracks.notes,
+            known=known,
+            training=training,
+            step_seconds=tracks.every / store.spec.fps,
+        )
     model, encoder = looked.model, looked.encoder
     if len(model.config.cameras) > 1 or model.state.proprio:
         raise ForesightError(

@@ -9,6 +9,7 @@ from foresight.core.files import write_text
 from foresight.diagnostics.drift import LOOPS
 from foresight.evaluation.results import Result
 from foresight.report.actions import action_tables
+from foresight.report.judge import judge_panels, judge_tables
 from foresight.report.page import Plot, Section, TableBlock, write_page
 from foresight.report.plots import Entry, horizon_panels, standalone
 from foresight.report.tables import Cell, Table, interval, number, provenance_table
@@ -33,17 +34,20 @@ def drift_tables(result: Result, brief: bool = False) -> list[Table]:
         result: what ``drift`` measured.
         brief: intervals only for the model, so that a table fits a terminal.
     """
-    tables = []
+    judged, tables = judge_tables(result, brief), []
     for measure, title in MEASURES.items():
         series = drift_series(result, measure)
         horizons = sorted({h for entries in series.values() for h in entries})
+        if not horizons:
+            continue  # judged alone
         rows = [
             [Cell(str(h)), *(_cell(name, entries[h], brief) for name, entries in series.items())]
             for h in horizons
         ]
         tables.append(Table(title, ("horizon", *series), rows, labels=1))
-    tables[-1] = replace(tables[-1], note=NOTE)
-    return tables + action_tables(result, brief) + _planned(result)
+    if tables:
+        tables[-1] = replace(tables[-1], note=NOTE)
+    return judged + tables + action_tables(result, brief) + _planned(result)
 
 
 def _planned(result: Result) -> list[Table]:
@@ -110,7 +114,8 @@ def drift_series(result: Result, measure: str) -> dict[str, dict[int, Entry]]:
 def drift_plot(result: Result) -> str:
     """The measures as panels of one figure."""
     panels = {title: drift_series(result, m) for m, title in MEASURES.items() if m != "l1-centred"}
-    return horizon_panels(panels)
+    drifts = any(entries for series in panels.values() for entries in series.values())
+    return horizon_panels(panels if drifts else judge_panels(result))
 
 
 def write_drift(result: Result, folder: Path) -> list[Path]:

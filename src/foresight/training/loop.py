@@ -73,6 +73,7 @@ def fit(
     identity: str,
     select: str | None,
     tensorboard: bool = False,
+    writes: bool = True,
 ) -> list[Record]:
     """Train ``model`` in place and leave it at its best epoch.
 
@@ -91,6 +92,7 @@ def fit(
         identity: fingerprint of data and configuration; a state of another identity is refused.
         select: key of ``validate`` whose minimum is the best epoch; None takes the last one.
         tensorboard: log there as well.
+        writes: whether this process keeps the files: of several that learn together, one does.
 
     Returns:
         One record per epoch.
@@ -104,8 +106,9 @@ def fit(
     )
     state = _State(folder / "training.safetensors", identity, model, optimizer, config.ema > 0)
     history = state.resume()
-    log = MetricsLog(folder / "metrics.jsonl", tensorboard=tensorboard)
-    log.rewind(len(history) - 1)
+    log = MetricsLog(folder / "metrics.jsonl", tensorboard=tensorboard) if writes else None
+    if log is not None:
+        log.rewind(len(history) - 1)
     total = max(1, config.epochs * steps_per_epoch)
     average = state.average
     for epoch in track(range(len(history), config.epochs), "train"):
@@ -118,9 +121,10 @@ def fit(
             record |= validate()
         record |= {"epoch": float(epoch), "seconds": time.perf_counter() - started}
         history.append(record)
-        log.write(epoch, **{k: v for k, v in record.items() if k != "epoch"})
+        if log is not None:
+            log.write(epoch, **{k: v for k, v in record.items() if k != "epoch"})
         best = select is None or record[select] == min(r[select] for r in history)
-        state.store(history, is_best=best)
+        state.store(history, is_best=best, writes=writes)
     state.load_best()
     model.cpu().eval()
     return history
@@ -222,11 +226,13 @@ class _State:
     def _weights(self) -> dict[str, Tensor]:
         return {k: v.detach().clone().contiguous() for k, v in self.model.state_dict().items()}
 
-    def store(self, history: list[Record], is_best: bool) -> None:
+    def store(self, history: list[Record], is_best: bool, writes: bool = True) -> None:
         weights = self._weights()
         if is_best:
             averaged = self.average or weights
             self.best = {name: value.clone() for name, value in averaged.items()}
+        if not writes:
+            return
         parts = {"now": weights, "best": self.best}
         if self.average is not None:
             parts["average"] = self.average

@@ -1,0 +1,1 @@
+"""Training of frame-causal predictors, by one process or several."""

@@ -1,0 +1,1 @@
+"""Frame-causal predictors of a frozen encoder's tokens."""
