@@ -56,6 +56,14 @@ _TYPES: dict[str, CheckpointType] = {
     "ac-predictor": CheckpointType(
         "foresight.perception.ac_tuned:TunedAC.load", 1, "a fine-tuned predictor of V-JEPA 2-AC"
     ),
+    "lewm": CheckpointType(
+        "foresight.worldmodel.lewm.model:LeWorldModel.load", 1, "a LeWorldModel"
+    ),
+    "lewm-inverse": CheckpointType(
+        "foresight.worldmodel.lewm.inverse:GoalInverse.load",
+        1,
+        "a goal-conditioned inverse model of a LeWorldModel",
+    ),
 }
 
 

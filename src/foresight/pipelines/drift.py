@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foresight.core.checkpoint import read_header
 from foresight.core.errors import ForesightError
 from foresight.data.clip import fit_frames, read_clip
 from foresight.data.dataset import Dataset
@@ -16,6 +17,7 @@ from foresight.data.layout import INFO_PATH
 from foresight.diagnostics.actions import ActionPlan, Recorded, action_rows
 from foresight.diagnostics.drift import HORIZONS, Forecaster, Track, drift
 from foresight.diagnostics.forecasters import ACForecaster, WorldModelForecaster
+from foresight.diagnostics.lewm import LeWMForecaster
 from foresight.diagnostics.planned import planned_displacement
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row
@@ -26,6 +28,9 @@ from foresight.perception.pose import WIDTH
 from foresight.perception.stream import FeatureStream
 from foresight.pipelines.ac_tracks import ACTracks, ac_tracks, tuned_tracks
 from foresight.pipelines.tracks import DatasetTracks, LookedAt
+from foresight.training.experience import load_split
+from foresight.worldmodel.lewm.model import TYPE as LEWM
+from foresight.worldmodel.lewm.model import LeWorldModel
 from foresight.worldmodel.model import WorldModel
 
 MEAN_EPISODES = 50
@@ -39,7 +44,7 @@ class DriftConfig:
     """Which model, and how it is measured."""
 
     model: Path | None = None
-    """Folder of a trained world model."""
+    """Folder of a trained world model, or of a LeWorldModel, whose steps are blocks of actions."""
     ac: Path | None = None
     """Or a V-JEPA 2-AC checkpoint, such as vjepa2-ac-vitg.pt, or the folder of one that was tuned
     by `foresight train --policy ac`."""
@@ -122,7 +127,12 @@ def measure(source: Path, config: DriftConfig) -> Result:
             ".npy frames."
         )
     store = Dataset.open(source) if dataset else None
-    found = _world_model(source, store, config) if config.model else _ac(source, store, config)
+    if config.model is None:
+        found = _ac(source, store, config)
+    elif read_header(config.model).type == LEWM:
+        found = _lewm(source, store, config)
+    else:
+        found = _world_model(source, store, config)
     if len(found.tracks) == 1 and found.mean is None:
         found.notes.append("One clip alone is centred by its own mean feature.")
     rows = drift(found.forecaster, found.tracks, config.horizons, config.starts, found.mean)
@@ -162,6 +172,30 @@ def _world_model(source: Path, store: Dataset | None, config: DriftConfig) -> _M
     note = "A clip says nothing of actions: the middle of their range is assumed."
     forecaster = WorldModelForecaster(model)
     return _Measured(forecaster, [forecaster.track([features], still)], notes=[note])
+
+
+def _lewm(source: Path, store: Dataset | None, config: DriftConfig) -> _Measured:
+    assert config.model is not None
+    if store is None:
+        raise ForesightError(
+            f"{source} is a clip, which says nothing of actions, and a LeWorldModel imagines by "
+            "them: give a dataset."
+        )
+    model = LeWorldModel.load(config.model)
+    own = store.fingerprint == model.config.dataset_fingerprint
+    split = load_split(config.model) if own else None
+    chosen = split[1] if split is not None else list(range(len(store)))
+    forecaster, actions = (
+        LeWMForecaster(model),
+        store.column("action").reshape(-1, len(store.spec.action)),
+    )
+    tracks = []
+    for i in chosen[: config.episodes]:
+        first, end = store.offsets[i : i + 2]
+        frames = store.frames(i, model.config.camera)
+        tracks.append(forecaster.track(frames, actions[first:end]))
+    note = f"A step is a block of {model.config.every} actions."
+    return _Measured(forecaster, tracks, notes=[note])
 
 
 def _middle(model: WorldModel) -> np.ndarray:
