@@ -11,6 +11,7 @@ import tyro
 from benchmarks import collection, window_loader
 from benchmarks.collection import CollectionConfig
 from benchmarks.encoder_speed import SpeedConfig
+from benchmarks.lewm_speed import LeWMSpeedConfig
 from benchmarks.planner_speed import PlannerSpeedConfig
 from benchmarks.train_speed import TrainSpeedConfig
 from benchmarks.window_loader import LoaderConfig
@@ -61,6 +62,19 @@ class TrainBench:
 
 
 @dataclass(frozen=True)
+class LeWMBench:
+    """Measure the CPU seconds of a plan with a LeWorldModel.
+
+    Beside it: a plain rollout that encodes and computes everything anew and, with --peer,
+    stable-worldmodel's. The sides take turns in one run, on one thread.
+    """
+
+    speed: tyro.conf.OmitArgPrefixes[LeWMSpeedConfig] = field(default_factory=LeWMSpeedConfig)
+    out: Path | None = None
+    """Also write the result as JSON to this file, for example results/lewm-speed.json."""
+
+
+@dataclass(frozen=True)
 class Config:
     """Measure how fast this machine is, beside the usual route."""
 
@@ -68,6 +82,7 @@ class Config:
         Annotated[EncoderBench, tyro.conf.subcommand("encoder")]
         | Annotated[PlannerBench, tyro.conf.subcommand("planner")]
         | Annotated[TrainBench, tyro.conf.subcommand("train")]
+        | Annotated[LeWMBench, tyro.conf.subcommand("lewm")]
         | Annotated[CollectionConfig, tyro.conf.subcommand("collect")]
         | Annotated[LoaderConfig, tyro.conf.subcommand("loader")]
     ]
@@ -79,6 +94,8 @@ def main(config: Config) -> None:
         _planner(config.what)
     elif isinstance(config.what, TrainBench):
         _train(config.what)
+    elif isinstance(config.what, LeWMBench):
+        _lewm(config.what)
     elif isinstance(config.what, CollectionConfig):
         collection.main(config.what)
     elif isinstance(config.what, LoaderConfig):
@@ -109,6 +126,17 @@ def _train(config: TrainBench) -> None:
     _finish("Training speed", "train-speed", config.speed, rows, config.out, extra)
 
 
+def _lewm(config: LeWMBench) -> None:
+    from dataclasses import replace
+
+    from benchmarks.lewm_speed import lewm_speed
+
+    rows = lewm_speed(config.speed, _say)
+    settings = replace(config.speed, peer=None)
+    extra = {"peer": config.speed.peer is not None, "threads": 1}
+    _finish("Plans with a LeWorldModel", "lewm-speed", settings, rows, config.out, extra)
+
+
 def _planner(config: PlannerBench) -> None:
     from dataclasses import replace
 
@@ -130,7 +158,7 @@ def _planner(config: PlannerBench) -> None:
 def _finish(
     title: str,
     name: str,
-    speed: SpeedConfig | PlannerSpeedConfig | TrainSpeedConfig,
+    speed: SpeedConfig | PlannerSpeedConfig | TrainSpeedConfig | LeWMSpeedConfig,
     rows: list[Row],
     out: Path | None,
     extra: dict[str, Any],
@@ -147,7 +175,7 @@ def _finish(
     Console().print(to_rich(_table(title, rows)))
     if out is None:
         return
-    settings = plain(speed) | {"threads": speed.threads or torch.get_num_threads()}
+    settings = plain(speed) | {"threads": getattr(speed, "threads", 0) or torch.get_num_threads()}
     settings |= {"cores": os.cpu_count()} | extra
     if getattr(speed, "device", "cpu") == "cuda":
         settings["gpu"] = torch.cuda.get_device_name()

@@ -38,6 +38,8 @@ def random_model(sizes=TINY, **more):
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
     for block in model.predictor.blocks:
-        nn.init.normal_(block.modulation.weight, std=0.2)
+        nn.init.normal_(block.modulation.weight, std=0.7)
         nn.init.normal_(block.modulation.bias, std=0.2)
+    for part in model.action_encoder.parameters():
+        part.data *= 3
     return model

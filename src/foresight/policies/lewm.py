@@ -92,7 +92,8 @@ class GoalPolicy(Policy):
     def _encode(self, picture: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, " D"]:
         self.encoded += 1
         size = self.model.config.sizes.image
-        return self.model.encode(torch.from_numpy(fit_frames(picture[None], size)))[0]
+        shown = fit_frames(np.array(picture)[None], size)  # files give arrays that are read-only
+        return self.model.encode(torch.from_numpy(shown))[0]
 
     def _forget(self) -> None:
         config = self.model.config

@@ -25,8 +25,27 @@ def test_it_runs_and_nothing_is_done_twice(tmp_path, monkeypatch):
     assert result.summary[f"ms-per-plan/{TASK}"]["mean"] > 0
     assert result.summary[f"rank/{TASK}"]["mean"] >= 1
     model = tmp_path / "tworoom-point" / "model"
-    assert cli.main(["evaluate", str(model), "--seeds", "1", "--steps", "6", "--baselines", "zero",
-                     "--lewm.samples", "8", "--lewm.elites", "2", "--lewm.iterations", "1"]) == 0
+    assert (
+        cli.main(
+            [
+                "evaluate",
+                str(model),
+                "--seeds",
+                "1",
+                "--steps",
+                "6",
+                "--baselines",
+                "zero",
+                "--lewm.samples",
+                "8",
+                "--lewm.elites",
+                "2",
+                "--lewm.iterations",
+                "1",
+            ]
+        )
+        == 0
+    )
     assert load(model / "evaluation.json").conditions == ["lewm", "zero"]
     data, out = str(tmp_path / "tworoom-point" / "data"), tmp_path / "drift"
     words = ["drift", data, "--model", str(model), "--horizons", "1", "2", "--out", str(out)]

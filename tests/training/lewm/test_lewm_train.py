@@ -67,7 +67,9 @@ def test_an_epoch_sees_all_clips_before_one_comes_again_and_follows_from_its_num
     starts = clips.starts([0, 2])
 
     def seen(epoch, steps=3):
-        found = [b["frames"][:, 0, 0, 0, 0].tolist() for b in clips.epoch(starts, 2, steps, 7, epoch)]
+        found = [
+            b["frames"][:, 0, 0, 0, 0].tolist() for b in clips.epoch(starts, 2, steps, 7, epoch)
+        ]
         return found, float(torch.rand(()))
 
     first, drawn = seen(0)

@@ -35,20 +35,20 @@ def test_it_is_the_formula():
 
 def test_known_values():
     torch.manual_seed(0)
-    regulariser, normal = SIGReg(), torch.randn(8, 128, 192)
+    regulariser, normal = SIGReg(), torch.randn(4, 128, 192)
     assert float(regulariser(normal)) == pytest.approx(1.07, abs=0.1)
     assert float(regulariser(2 * normal)) == pytest.approx(32.2, abs=0.5)
     zeros = torch.zeros(1, 128, 192)
     assert float(regulariser(zeros)) == pytest.approx(51.46, abs=0.01)
-    ones = [float(regulariser(zeros + 1)) for _ in range(8)]
-    assert sum(ones) / 8 == pytest.approx(134.6, abs=5)
+    ones = [float(regulariser(zeros + 1)) for _ in range(4)]
+    assert sum(ones) / 4 == pytest.approx(134.6, abs=8)
 
 
 def test_it_teaches_to_be_normal():
     torch.manual_seed(0)
-    z = torch.nn.Parameter(0.1 * torch.randn(1, 256, 8) + 1)
-    optimizer, regulariser = torch.optim.Adam([z], lr=0.05), SIGReg(64)
-    for _ in range(150):
+    z = torch.nn.Parameter(0.1 * torch.randn(1, 128, 4) + 1)
+    optimizer, regulariser = torch.optim.Adam([z], lr=0.05), SIGReg(16)
+    for _ in range(100):
         loss = regulariser(z)
         optimizer.zero_grad()
         loss.backward()
