@@ -12,7 +12,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,21 @@ class LeWMSpeedConfig:
 
     size: str = "paper-64"
     """Named size of the model."""
-    published: LeWMPlan = field(default_factory=LeWMPlan)
-    """The published search."""
-    ours: LeWMPlan = FAST_PLAN
-    """Our search."""
+    samples: int = 300
+    """Candidates of an iteration, of the published search."""
+    elites: int = 30
+    """Candidates that its distribution is refitted to."""
+    iterations: int = 30
+    """Its refinements."""
     rounds: int = 3
     """Turns of each side."""
     peer: Path | None = None
     """Python of an environment with stable-worldmodel 0.1.1; left out if not given."""
+
+    @property
+    def published(self) -> LeWMPlan:
+        """The published search."""
+        return LeWMPlan(samples=self.samples, elites=self.elites, iterations=self.iterations)
 
 
 def lewm_speed(
@@ -60,7 +67,7 @@ def lewm_speed(
         found = {
             "plain": _timed(lambda: _planned(PlainPlanner, model, pictures, options.published)),
             "ours": _timed(lambda: _planned(LeWMPlanner, model, pictures, options.published)),
-            "our-search": _timed(lambda: _planned(LeWMPlanner, model, pictures, options.ours)),
+            "our-search": _timed(lambda: _planned(LeWMPlanner, model, pictures, FAST_PLAN)),
         }
         if options.peer is not None:
             found["stable-worldmodel"] = peer_seconds(options.peer, model, options.published)

@@ -161,7 +161,8 @@ def _recorded(config: LeWMStudyConfig, task: str, folder: Path, workers: int) ->
     side = sizes_of(config.train.size).image
     env = EnvConfig(task, protocol=RECORDED, cameras=("view",), size=side)
     plan = plan_episodes(env, config.episodes, SHOWN_BY, max_steps=config.recorded_steps)
-    return collect(folder, plan, workers)
+    collect(folder, plan, workers)
+    return Dataset.open(folder)  # what was just written has another fingerprint than what is read
 
 
 def rates(rows: Sequence[Row]) -> Summary:

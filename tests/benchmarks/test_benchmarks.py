@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow
 
 COLLECTION = "--size 64 --rounds 1 --episodes 1 --frames 5 --memory-episodes 1 --workers 1"
 WINDOWS = "--episodes 8 --length 40 --dim 16 --batch 16 --rounds 1 --turn 2"
-LEWM = "--size mini --rounds 1 --published.samples 8 --published.elites 2 --published.iterations 1"
+LEWM = "--size mini --rounds 1 --samples 8 --elites 2 --iterations 1"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Reaching goal pictures: nothing is encoded twice, the past is told, the goal is refused if none."""
+"""Reaching goal pictures: nothing is encoded twice, the past is told, no goal is refused."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_an_epoch_sees_all_clips_before_one_comes_again_and_follows_from_its_num
         return found, float(torch.rand(()))
 
     first, drawn = seen(0)
-    assert sorted(sum(first, [])) == starts.tolist()
+    assert sorted(start for part in first for start in part) == starts.tolist()
     assert seen(0) == (first, drawn) and seen(1)[0] != first
     assert seen(0, 2)[0] == first[:2]
 
