@@ -11,6 +11,7 @@ import tyro
 from benchmarks import collection, window_loader
 from benchmarks.collection import CollectionConfig
 from benchmarks.encoder_speed import SpeedConfig
+from benchmarks.lewm_speed import LeWMSpeedConfig
 from benchmarks.planner_speed import PlannerSpeedConfig
 from benchmarks.predictor_step import PredictorBench
 from benchmarks.train_speed import TrainSpeedConfig
@@ -62,6 +63,19 @@ class TrainBench:
 
 
 @dataclass(frozen=True)
+class LeWMBench:
+    """Measure the CPU seconds of a plan with a LeWorldModel.
+
+    Beside it: a plain rollout that encodes and computes everything anew and, with --peer,
+    stable-worldmodel's. The sides take turns in one run, on one thread.
+    """
+
+    speed: tyro.conf.OmitArgPrefixes[LeWMSpeedConfig] = field(default_factory=LeWMSpeedConfig)
+    out: Path | None = None
+    """Also write the result as JSON to this file, for example results/lewm-speed.json."""
+
+
+@dataclass(frozen=True)
 class Config:
     """Measure how fast this machine is, beside the usual route."""
 
@@ -70,12 +84,13 @@ class Config:
         | Annotated[PlannerBench, tyro.conf.subcommand("planner")]
         | Annotated[TrainBench, tyro.conf.subcommand("train")]
         | Annotated[PredictorBench, tyro.conf.subcommand("predictor")]
+        | Annotated[LeWMBench, tyro.conf.subcommand("lewm")]
         | Annotated[CollectionConfig, tyro.conf.subcommand("collect")]
         | Annotated[LoaderConfig, tyro.conf.subcommand("loader")]
     ]
 
 
-Measured = SpeedConfig | PlannerSpeedConfig | TrainSpeedConfig | PredictorBench
+Measured = SpeedConfig | PlannerSpeedConfig | TrainSpeedConfig | PredictorBench | LeWMSpeedConfig
 
 
 def main(config: Config) -> None:
@@ -86,6 +101,8 @@ def main(config: Config) -> None:
         _train(config.what)
     elif isinstance(config.what, PredictorBench):
         _predictor(config.what)
+    elif isinstance(config.what, LeWMBench):
+        _lewm(config.what)
     elif isinstance(config.what, CollectionConfig):
         collection.main(config.what)
     elif isinstance(config.what, LoaderConfig):
@@ -128,6 +145,17 @@ def _predictor(config: PredictorBench) -> None:
     print(f"loss: {losses[0]:.4f} at the first update, {losses[-1]:.4f} at update {len(losses)}")
     if config.out is not None:
         _write("predictor-step", replace(config, out=None), rows, config.out, {})
+
+
+def _lewm(config: LeWMBench) -> None:
+    from dataclasses import replace
+
+    from benchmarks.lewm_speed import lewm_speed
+
+    rows = lewm_speed(config.speed, _say)
+    settings = replace(config.speed, peer=None)
+    extra = {"peer": config.speed.peer is not None, "threads": 1}
+    _finish("Plans with a LeWorldModel", "lewm-speed", settings, rows, config.out, extra)
 
 
 def _planner(config: PlannerBench) -> None:

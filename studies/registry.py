@@ -66,10 +66,10 @@ class Request:
     """What `foresight learn` left, for teach, delay, phase-8, phase-9 and new-reward: a folder with
     TASK/model in it; a smoke run of all but the last learns a tiny one."""
     tasks: tuple[str, ...] = ()
-    """Tasks of teach, delay, phase-8, phase-9, metaworld, libero, mistakes, track-b, reward-only and
-    imagination-gain, or rewards of new-reward, if not their own; what dmc1000 learns, if not all of
-    its tasks, or none beside learned models. Other tasks in the file of teach, delay, dmc1000,
-    track-b, reward-only, imagination-gain or new-reward stay."""
+    """Tasks of teach, delay, phase-8, phase-9, metaworld, libero, mistakes, track-b, lewm,
+    reward-only and imagination-gain, or rewards of new-reward, if not their own; what dmc1000
+    learns, if not all of its tasks, or none beside learned models. Other tasks in the file of
+    teach, delay, dmc1000, track-b, lewm, reward-only, imagination-gain or new-reward stay."""
     hours: float | None = None
     """Recorded hours of track-b, if not the preset's number."""
 
@@ -233,6 +233,12 @@ OTHERS = (
         "track-b",
         "track_b.study",
         "frame-causal predictors by their size, beside what needs no model",
+        presets=EVERY,
+    ),
+    Study(
+        "lewm",
+        "lewm.study",
+        "LeWorldModel from pixels, planned with towards goal pictures",
         presets=EVERY,
     ),
     Study("teach", "teach", "one demonstration shown, on twenty seeds a task"),

@@ -9,11 +9,13 @@ pytestmark = pytest.mark.slow
 
 COLLECTION = "--size 64 --rounds 1 --episodes 1 --frames 5 --memory-episodes 1 --workers 1"
 WINDOWS = "--episodes 8 --length 40 --dim 16 --batch 16 --rounds 1 --turn 2"
+LEWM = "--size mini --rounds 1 --samples 8 --elites 2 --iterations 1"
 
 
 @pytest.mark.parametrize(
     ("name", "options", "key"),
     [
+        ("lewm", LEWM, "plain-over-ours/lewm"),
         ("collect", COLLECTION, "ratio-to-dm-control/reacher-easy"),
         ("loader", WINDOWS, "share-of-memcpy/window-16"),
     ],

@@ -21,6 +21,7 @@ from foresight.envs import factories
 from foresight.envs.dmc.tasks import task_ids
 from foresight.envs.libero import tasks as libero
 from foresight.envs.metaworld.tasks import TASKS
+from foresight.envs.planar import tasks as planar
 from foresight.envs.registry import (
     EnvConfig,
     env_ids,
@@ -72,7 +73,7 @@ def test_a_short_id_and_the_full_one_are_the_same():
 def test_the_list_has_every_task_of_the_suite_and_what_was_registered(register):
     register("acme/arm", FakeRobot)
     own = {f"dmc/{task}" for task in task_ids()} | {f"metaworld/{task}" for task in TASKS}
-    own |= {f"libero/{task}" for task in libero.TASKS}
+    own |= {f"libero/{task}" for task in libero.TASKS} | set(planar.TASKS)
     assert own | {"acme/arm"} == set(env_ids())
 
 

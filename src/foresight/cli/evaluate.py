@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from foresight.pipelines.planners import GOAL_SEARCH, PlannerConfig
+from foresight.planning.lewm import LeWMPlan
 from foresight.policies.chunk.policy import ChunkActing
 
 
@@ -28,6 +29,8 @@ class Config:
     """Of world models that were trained offline."""
     chunk: ChunkActing = field(default_factory=ChunkActing)
     """Of policies that decide chunks of actions."""
+    lewm: LeWMPlan = field(default_factory=LeWMPlan)
+    """How a LeWorldModel is planned with, towards the picture of the camera `goal`."""
     seeds: int = 20
     """Evaluation episodes, seeds 0, 1, …"""
     protocol: str | None = None
@@ -87,6 +90,7 @@ def main(config: Config) -> None:
         config.device,
         config.chunk,
         lateness=lateness_of(config.compensate, base),
+        lewm=config.lewm,
     )
     seeds, workers = tuple(range(config.seeds)), config.workers or default_workers()
     trial = EvalConfig(found.env, seeds, config.steps, workers, config.parallel)

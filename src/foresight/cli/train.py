@@ -13,6 +13,7 @@ from foresight.training.ac_tuning import ACTuning
 from foresight.training.chunk.train import ChunkTraining
 from foresight.training.cloning import CloningTraining
 from foresight.training.imagination_run import ActorTraining
+from foresight.training.lewm.train import LeWMTraining
 from foresight.training.loop import FitConfig
 from foresight.training.offline import TrainConfig, Trained
 from foresight.training.predictor.train import PredictorTraining
@@ -34,13 +35,16 @@ class Config:
     """Folder of a LeRobot dataset."""
     out: Path
     """Folder of the checkpoint."""
-    policy: Literal["world-model", "predictor", "bc", "chunk", "ac", "actor"] = "world-model"
+    policy: Literal["world-model", "predictor", "lewm", "bc", "chunk", "ac", "actor"] = (
+        "world-model"
+    )
     """world-model: state, dynamics and reward, to plan with; predictor: a frame-causal transformer
     of all tokens, see --predictor; bc: behaviour cloning of one action;
     chunk: decides many actions at once, for demonstrations, from still pictures
     (tubelet:grid=8,stride=0) where no readout is given; stride=1 shows it motion; ac: the
     predictor of V-JEPA 2-AC, fine-tuned to this robot, see --ac; actor: learned in a world model's
-    imagination, without a real step, see --model and --actor."""
+    imagination, without a real step, see --model and --actor; lewm: LeWorldModel, eyes and dynamics
+    at once from pixels, see --lewm."""
     eyes: tyro.conf.OmitArgPrefixes[EncoderConfig] = field(default_factory=EncoderConfig)
     cameras: tuple[str, ...] = ()
     """Cameras to see with, side by side; all of the dataset if none is named."""
@@ -58,11 +62,13 @@ class Config:
     """Of V-JEPA 2-AC's predictor."""
     actor: ActorTraining = field(default_factory=ActorTraining)
     """Of an actor that learns in imagination."""
+    lewm: LeWMTraining = field(default_factory=LeWMTraining)
+    """Of a LeWorldModel."""
     model: Path | None = None
     """actor: the world model it dreams in; the folder `model` beside the dataset if not given."""
     seed: int | None = None
     """Of weights, split and order, short for --train.fit.seed, --predictor.fit.seed,
-    --bc.fit.seed, --chunk.fit.seed, --ac.fit.seed, --actor.seed."""
+    --bc.fit.seed, --chunk.fit.seed, --ac.fit.seed, --lewm.fit.seed, --actor.seed."""
     latent: int | None = None
     """Width of the latent state of the kinds pca and adapter, short for --train.state.dim."""
     horizon: int | None = None
@@ -92,6 +98,9 @@ def main(config: Config) -> None:
         return
     if config.policy in ("ac", "predictor"):
         (_ac if config.policy == "ac" else _predictor)(config, dataset)
+        return
+    if config.policy == "lewm":
+        _lewm(config, dataset)
         return
     encoder, readout = config.eyes.load()
     train = _train(config, str(encoder.device))
@@ -171,6 +180,24 @@ def _predictor(config: Config, dataset: Dataset) -> None:
     print("imagined, held-out episodes:")
     for name, key in (("predictor", "loss"), ("persistence", "persistence")):
         print(f"{name} {best[f'validation/{key}']:.4f}")
+    print(f"checkpoint: {config.out}")
+
+
+def _lewm(config: Config, dataset: Dataset) -> None:
+    """Train a LeWorldModel and show whether it predicts and whether it collapsed."""
+    from foresight.perception.encoder import find_device
+    from foresight.pipelines.lewm import learn_lewm
+
+    device = str(find_device(config.eyes.device))
+    training = replace(config.lewm, fit=_fit(config.lewm.fit, config, device))
+    root = config.cache or config.dataset.parent / "cache"
+    model, history = learn_lewm(
+        dataset, training, config.out, root, config.cameras, tensorboard=config.tensorboard
+    )
+    last = {name.removeprefix("validation/"): value for name, value in history[-1].items()}
+    print("squared error of the next embedding, held-out episodes:")
+    print(f"predicted {last['prediction']:.4f}\npersistence {last['persistence']:.4f}")
+    print(f"effective rank {last['rank']:.1f} of {model.config.sizes.dim}")
     print(f"checkpoint: {config.out}")
 
 

@@ -61,6 +61,14 @@ _TYPES: dict[str, CheckpointType] = {
         1,
         "a frame-causal predictor",
     ),
+    "lewm": CheckpointType(
+        "foresight.worldmodel.lewm.model:LeWorldModel.load", 1, "a LeWorldModel"
+    ),
+    "lewm-inverse": CheckpointType(
+        "foresight.worldmodel.lewm.inverse:GoalInverse.load",
+        1,
+        "a goal-conditioned inverse model of a LeWorldModel",
+    ),
 }
 
 

@@ -1,14 +1,19 @@
 """Privileged: what may look into a simulator. Controllers, feedback laws, the oracle."""
 
+from foresight.core.errors import ForesightError
 from foresight.core.policy import Policy
 from foresight.core.spec import Spec
 from foresight.envs.libero.tasks import NAMESPACE as LIBERO
 from foresight.envs.metaworld.tasks import NAMESPACE as METAWORLD
 from foresight.envs.metaworld.tasks import TASKS
+from foresight.envs.planar.tasks import TASKS as PLANAR
 from foresight.experts.noisy import NoisyExpert, noisy_expert
 from foresight.policies.registry import register_policy
 
 __all__ = ["NoisyExpert", "has_expert"]
+
+WANDERER = "wanderer"
+"""The expert of a planar task that goes on to other places, for recordings."""
 
 
 def has_expert(kind: str, env_id: str) -> bool:
@@ -19,6 +24,8 @@ def has_expert(kind: str, env_id: str) -> bool:
     from foresight.experts.feedback import known_laws
     from foresight.experts.oracle_settings import ORACLE_SETTINGS
 
+    if env_id in PLANAR:
+        return kind in ("expert", WANDERER)
     if env_id.startswith(METAWORLD):
         return kind == "expert" and env_id.removeprefix(METAWORLD) in TASKS
     if env_id.startswith(LIBERO):
@@ -36,6 +43,8 @@ def _scripted(name: str, spec: Spec, env_id: str | None) -> Policy:
         from foresight.experts.metaworld import MetaWorldExpert
 
         return MetaWorldExpert(env_id, spec)
+    if name == "expert" and env_id in PLANAR:
+        return _planar(name, spec, env_id)
     if name == "expert" and env_id is not None and env_id.startswith(LIBERO):
         from foresight.experts.libero import LiberoExpert
 
@@ -44,6 +53,21 @@ def _scripted(name: str, spec: Spec, env_id: str | None) -> Policy:
     from foresight.experts.expert import task_of
 
     return make_expert(name, task_of(name, env_id), spec)
+
+
+def _wanderer(name: str, spec: Spec, env_id: str | None) -> Policy:
+    return _planar(WANDERER, spec, env_id)
+
+
+def _planar(name: str, spec: Spec, env_id: str | None) -> Policy:
+    from foresight.experts.planar import PlanarExpert
+
+    if env_id not in PLANAR:
+        raise ForesightError(
+            f"There is no {name!r} for {env_id or 'an unknown environment'}: it knows "
+            f"{', '.join(PLANAR)}."
+        )
+    return PlanarExpert(spec, wander=name == WANDERER)
 
 
 def _oracle(name: str, spec: Spec, env_id: str | None) -> Policy:
@@ -55,4 +79,5 @@ def _oracle(name: str, spec: Spec, env_id: str | None) -> Policy:
 
 register_policy("expert", _scripted)
 register_policy("oracle", _oracle)
+register_policy(WANDERER, _wanderer)
 register_policy("noisy", noisy_expert, "noisy:0.6:expert")

@@ -20,6 +20,7 @@ from foresight.pipelines.planners import (
     PlannerConfig,
     PlannerFactory,
 )
+from foresight.planning.lewm import LeWMPlan
 from foresight.policies.actor import TYPE as ACTOR
 from foresight.policies.actor import ActorFactory
 from foresight.policies.chunk.policy import TYPE as CHUNKS
@@ -28,8 +29,11 @@ from foresight.policies.delayed.compensator import EstimatedDelay, Lateness
 from foresight.policies.delayed.policy import DelayedFactory
 from foresight.policies.delayed.queue import Delays
 from foresight.policies.latent import ClonedFactory
+from foresight.policies.lewm import InverseFactory, LeWMFactory
 from foresight.policies.mpc import MPCFactory
 from foresight.policies.registry import MakePolicy, NamedPolicy
+from foresight.worldmodel.lewm.inverse import TYPE as INVERSE
+from foresight.worldmodel.lewm.model import TYPE as LEWM
 
 LOOKING = ("replay", "remote")
 """Kinds of named policies that are shown pictures without being asked for."""
@@ -82,6 +86,7 @@ def policy_of(
     chunk: ChunkActing | None = None,
     anywhere: bool = False,
     lateness: Lateness | None = None,
+    lewm: LeWMPlan | None = None,
 ) -> Acting:
     """The policy of a checkpoint's folder or of a name.
 
@@ -93,6 +98,7 @@ def policy_of(
         chunk: of policies that decide chunks.
         anywhere: a policy that needs no environment may have none: it is for a robot.
         lateness: of the robot, which a world model is rolled through; None ignores it.
+        lewm: how a LeWorldModel is planned with.
 
     Raises:
         ForesightError: no such folder or policy, no environment for a policy's name, a checkpoint
@@ -100,7 +106,7 @@ def policy_of(
     """
     folder = Path(what)
     if folder.is_dir():
-        found = _of_checkpoint(folder, env, planner, device, chunk, anywhere)
+        found = _of_checkpoint(folder, env, planner, device, chunk, anywhere, lewm)
         return found if lateness is None else _delayed(found, lateness)
     if "/" in what.partition(":")[0] or not env.id:
         raise ForesightError(
@@ -178,6 +184,7 @@ def _of_checkpoint(
     device: str,
     chunk: ChunkActing | None,
     anywhere: bool,
+    lewm: LeWMPlan | None = None,
 ) -> Acting:
     header = read_header(folder)
     task = header.config.get("task") if isinstance(header.config, dict) else None
@@ -189,6 +196,8 @@ def _of_checkpoint(
         env = replace(env, id=str(task or ""))
     if header.type in ("world-model", "cloned-policy", ACTOR):
         return _of_ours(header, folder, env, planner, device)
+    if header.type in (LEWM, INVERSE):
+        return _of_lewm(header, folder, env, device, lewm or LeWMPlan())
     if header.type == CHUNKS:
         return _of_chunks(header, folder, env, device, chunk or ChunkActing())
     if not isinstance(load(folder), Policy):
@@ -221,6 +230,16 @@ def _of_ours(
         )
     maker = PlannerFactory(str(folder), eyes, planner, env)
     return Acting(maker, env, f"planner:{name.replace('/', ':')}", folder)
+
+
+def _of_lewm(header: Header, folder: Path, env: EnvConfig, device: str, plan: LeWMPlan) -> Acting:
+    """A LeWorldModel plans towards a goal picture; its inverse model goes there in one pass."""
+    plans = header.type == LEWM
+    sizes = (header.config if plans else header.config["model"])["sizes"]
+    env = replace(env, size=env.size or int(sizes["image"]))
+    if plans:
+        return Acting(LeWMFactory(str(folder), plan, device), env, LEWM, folder)
+    return Acting(InverseFactory(str(folder), device), env, "inverse", folder)
 
 
 def _of_chunks(

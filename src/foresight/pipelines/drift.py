@@ -19,6 +19,7 @@ from foresight.diagnostics.actions import ActionPlan, Recorded, action_rows
 from foresight.diagnostics.drift import HORIZONS, Forecaster, Track, drift, other_means
 from foresight.diagnostics.forecasters import ACForecaster, WorldModelForecaster
 from foresight.diagnostics.judge import Judgement, JudgePlan, judge
+from foresight.diagnostics.lewm import LeWMForecaster
 from foresight.diagnostics.linear import LinearConfig, LinearModel
 from foresight.diagnostics.planned import planned_displacement
 from foresight.evaluation.results import Result, make_result
@@ -31,6 +32,9 @@ from foresight.perception.stream import FeatureStream
 from foresight.pipelines.ac_tracks import ACTracks, ac_tracks, tuned_tracks
 from foresight.pipelines.predictor_tracks import predictor_tracks
 from foresight.pipelines.tracks import DatasetTracks, LookedAt
+from foresight.training.experience import load_split
+from foresight.worldmodel.lewm.model import TYPE as LEWM
+from foresight.worldmodel.lewm.model import LeWorldModel
 from foresight.worldmodel.model import WorldModel
 from foresight.worldmodel.predictor.checkpoint import KIND
 
@@ -45,7 +49,8 @@ class DriftConfig:
     """Which model, and how it is measured."""
 
     model: Path | None = None
-    """Folder of a trained world model or frame-causal predictor."""
+    """Folder of a trained world model, frame-causal predictor, or LeWorldModel, whose steps are
+    blocks of actions."""
     ac: Path | None = None
     """Or a V-JEPA 2-AC checkpoint, such as vjepa2-ac-vitg.pt, or the folder of one that was tuned
     by `foresight train --policy ac`."""
@@ -160,7 +165,10 @@ def measure(source: Path, config: DriftConfig) -> Result:
 def _found(source: Path, store: Dataset | None, config: DriftConfig) -> _Measured:
     if config.model is None:
         return _ac(source, store, config)
-    if read_header(config.model).type != KIND:
+    kind = read_header(config.model).type
+    if kind == LEWM:
+        return _lewm(source, store, config)
+    if kind != KIND:
         return _world_model(source, store, config)
     if store is None:
         raise ForesightError(
@@ -243,6 +251,30 @@ def _world_model(source: Path, store: Dataset | None, config: DriftConfig) -> _M
     note = "A clip says nothing of actions: the middle of their range is assumed."
     forecaster = WorldModelForecaster(model)
     return _Measured(forecaster, [forecaster.track([features], still)], notes=[note])
+
+
+def _lewm(source: Path, store: Dataset | None, config: DriftConfig) -> _Measured:
+    assert config.model is not None
+    if store is None:
+        raise ForesightError(
+            f"{source} is a clip, which says nothing of actions, and a LeWorldModel imagines by "
+            "them: give a dataset."
+        )
+    model = LeWorldModel.load(config.model)
+    own = store.fingerprint == model.config.dataset_fingerprint
+    split = load_split(config.model) if own else None
+    chosen = split[1] if split is not None else list(range(len(store)))
+    forecaster, actions = (
+        LeWMForecaster(model),
+        store.column("action").reshape(-1, len(store.spec.action)),
+    )
+    tracks = []
+    for i in chosen[: config.episodes]:
+        first, end = store.offsets[i : i + 2]
+        frames = store.frames(i, model.config.camera)
+        tracks.append(forecaster.track(frames, actions[first:end]))
+    note = f"A step is a block of {model.config.every} actions."
+    return _Measured(forecaster, tracks, notes=[note])
 
 
 def _middle(model: WorldModel) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Learning a LeWorldModel, and a goal-conditioned inverse model on its embeddings."""

@@ -1,0 +1,1 @@
+"""Recipe ``lewm``: LeWorldModel learned from pixels, and planned with towards goal pictures."""
