@@ -1,8 +1,8 @@
 """Ids of environments and who makes them: our own, installed packages', and those at hand.
 
 An id is looked up in this order: what :func:`register_env` was told, the tasks of dm_control,
-Meta-World and LIBERO, installed packages (entry-point group ``foresight.envs``), ``gym/ID`` for
-Gymnasium's own registry, and ``MODULE:ENV`` for a class or function that can be imported.
+Meta-World, LIBERO and Spot, installed packages (entry-point group ``foresight.envs``), ``gym/ID``
+for Gymnasium's own registry, and ``MODULE:ENV`` for a class or function that can be imported.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from foresight.envs.dmc import protocol as dmc
 from foresight.envs.dmc.tasks import canonical, task_ids
 from foresight.envs.libero import tasks as libero
 from foresight.envs.metaworld import tasks as metaworld
+from foresight.envs.spot import tasks as spot
 
 Factory = Callable[..., "gymnasium.Env[Any, Any]"]
 
@@ -34,7 +35,8 @@ DMC = "dmc/"
 GYM = "gym/"
 METAWORLD = metaworld.NAMESPACE
 LIBERO = libero.NAMESPACE
-RESERVED = (DMC, METAWORLD, LIBERO, GYM)
+SPOT = spot.NAMESPACE
+RESERVED = (DMC, METAWORLD, LIBERO, SPOT, GYM)
 ID = re.compile(r"[\w.-]+/[\w.-]+|[\w.-]+")
 
 _registered: dict[str, Factory] = {}
@@ -60,7 +62,7 @@ def register_env(env_id: str, factory: Factory) -> None:
     if not isinstance(env_id, str) or not ID.fullmatch(env_id) or env_id.startswith(RESERVED):
         raise ForesightError(
             f"{env_id!r} cannot be the id of an environment: write NAMESPACE/NAME in letters, "
-            f"digits, '_', '.' and '-', with a namespace other than dmc, metaworld, libero and gym."
+            f"digits, '_', '.' and '-', with a namespace other than dmc, metaworld, libero, spot and gym."
         )
     if not callable(factory):
         raise ForesightError(
@@ -76,7 +78,7 @@ def register_env(env_id: str, factory: Factory) -> None:
 def env_ids() -> list[str]:
     """All ids that can be made here, sorted; Gymnasium's own (``gym/...``) are not listed."""
     own = {DMC + task for task in task_ids()} | {METAWORLD + task for task in metaworld.TASKS}
-    own |= {LIBERO + task for task in libero.TASKS}
+    own |= {LIBERO + task for task in libero.TASKS} | {SPOT + task for task in spot.TASKS}
     return sorted(own | set(_registered) | set(_offered()))
 
 
@@ -90,8 +92,9 @@ def full_id(env_id: str) -> str:
     name = str(env_id)
     if name in _registered or name in _offered() or name.startswith(GYM) or ":" in name:
         return name
-    if name.removeprefix(METAWORLD) in metaworld.TASKS and name.startswith(METAWORLD):
-        return name
+    for suite, tasks in ((METAWORLD, metaworld.TASKS), (SPOT, spot.TASKS)):
+        if name.startswith(suite) and name.removeprefix(suite) in tasks:
+            return name
     if name.startswith(LIBERO):
         known = libero.canonical(name.removeprefix(LIBERO))
         if known is None:
@@ -106,7 +109,12 @@ def full_id(env_id: str) -> str:
 def default_protocol(env_id: str) -> str | None:
     """The preset of an environment where nobody names one; None for one without presets."""
     name = full_id(env_id)
-    defaults = ((DMC, dmc.DEFAULT), (METAWORLD, metaworld.DEFAULT), (LIBERO, libero.DEFAULT))
+    defaults = (
+        (DMC, dmc.DEFAULT),
+        (METAWORLD, metaworld.DEFAULT),
+        (LIBERO, libero.DEFAULT),
+        (SPOT, spot.DEFAULT),
+    )
     return next((default for suite, default in defaults if name.startswith(suite)), None)
 
 
@@ -119,7 +127,7 @@ def find_factory(env_id: str) -> Factory:
     name = full_id(env_id)
     if name in _registered:
         return _registered[name]
-    if name.startswith((DMC, METAWORLD, LIBERO)):
+    if name.startswith((DMC, METAWORLD, LIBERO, SPOT)):
         return _of_suite(*name.split("/", 1))
     if name.startswith(GYM):
         return _gymnasiums(name.removeprefix(GYM))
