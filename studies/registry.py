@@ -217,6 +217,7 @@ OTHERS = (
     ),
     Study("vjepa21", "vjepa21", "V-JEPA 2.1 beside outputs of Meta's code, and how fast it is"),
     Study("delay", "delay", "learned agents whose actions are executed late", presets=EVERY),
+    Study("spot", "spot", "whether Spot's gait walks as it is told, and what that takes"),
     Study("teach", "teach", "one demonstration shown, on twenty seeds a task"),
 )
 STUDIES = {study.name: study for study in (*PHASES, *OTHERS)}

@@ -82,8 +82,8 @@ def _setup(config: Config) -> int:
 
     if config.env.partition("/")[0] != "spot":
         raise ForesightError(
-            f"There is nothing to set up for {config.env!r}: expected spot; what other environments "
-            "need comes with pip or with a script (docs/README.md)."
+            f"There is nothing to set up for {config.env!r}: expected spot; what others need comes "
+            "with pip or with a script (docs/README.md)."
         )
     print(f"Spot's model and meshes are in {set_up(config.wheels)}.")
     return 0

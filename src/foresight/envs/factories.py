@@ -62,7 +62,8 @@ def register_env(env_id: str, factory: Factory) -> None:
     if not isinstance(env_id, str) or not ID.fullmatch(env_id) or env_id.startswith(RESERVED):
         raise ForesightError(
             f"{env_id!r} cannot be the id of an environment: write NAMESPACE/NAME in letters, "
-            f"digits, '_', '.' and '-', with a namespace other than dmc, metaworld, libero, spot and gym."
+            "digits, '_', '.' and '-', with a namespace other than dmc, metaworld, libero, spot "
+            "and gym."
         )
     if not callable(factory):
         raise ForesightError(

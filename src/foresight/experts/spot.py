@@ -34,11 +34,12 @@ class SpotExpert(Policy):
                 f"this robot's state has {len(spec.state)} other numbers: use it there."
             )
         self.spec = spec
-        self._walks = len(spec.action) == len(POSE)
-        if self._walks and abs(spec.fps * CONTROL_STEP - 1) > 1e-3:
+        self._chunk = len(spec.action) // len(POSE)
+        rate = spec.fps * self._chunk
+        if self._chunk and abs(rate * CONTROL_STEP - 1) > 1e-3:
             raise ForesightError(
-                f"Spot's gait moves its joints {1 / CONTROL_STEP:g} times a second, not "
-                f"{spec.fps:g} times: leave the action repeat at 1, or use spot/command."
+                f"Spot's gait moves its joints {1 / CONTROL_STEP:g} times a second, not {rate:g} "
+                "times: leave the action repeat at 1; chunk=5 has 10 decisions a second."
             )
         self._trot = Trot(gait)
 
@@ -47,7 +48,9 @@ class SpotExpert(Policy):
         self._trot.reset()
 
     def act(self, observation: Observation) -> Action:
-        """Float32 ``[12]`` or ``[3]``, within the bounds."""
-        asked = observation.state[JOYSTICK].astype(np.float64)
-        wanted = (self._trot.step(asked) - POSE) / ACTION_SCALE if self._walks else asked
+        """Float32 ``[12 * chunk]`` or ``[3]``, within the bounds."""
+        wanted = asked = observation.state[JOYSTICK].astype(np.float64)
+        if self._chunk:
+            targets = np.array([self._trot.step(asked) for _ in range(self._chunk)])
+            wanted = ((targets - POSE) / ACTION_SCALE).ravel()
         return np.clip(wanted, self.spec.low, self.spec.high).astype(np.float32)

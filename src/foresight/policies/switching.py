@@ -52,7 +52,8 @@ class Switching(Policy):
         self._left -= 1
         half = (self.spec.high - self.spec.low) / 2
         action = self._held + self.strength * self._noise.unit(observation) * half
-        return np.clip(action, self.spec.low, self.spec.high).astype(np.float32)
+        within: np.ndarray = np.clip(action, self.spec.low, self.spec.high)
+        return within.astype(np.float32)
 
 
 def _switching(name: str, spec: Spec, env_id: str | None) -> Policy:

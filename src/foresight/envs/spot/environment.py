@@ -22,9 +22,12 @@ from foresight.envs.spot.model import (
     FOOT_RADIUS,
     JOINTS,
     LEGS,
+    SENSORS,
     SUBSTEPS,
     load_model,
     place_cameras,
+    sensor_slice,
+    state_kind,
 )
 from foresight.envs.spot.tasks import (
     ACTION_SCALE,
@@ -71,6 +74,7 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         switch: seconds for which a command is asked; 0: for the whole episode.
         reach: share of Playground's range of commands.
         gait: of ``command``.
+        chunk: of ``joints``: targets in an action, which take turns while it is held.
 
     Attributes:
         interface: cameras, state, action and rate.
@@ -96,6 +100,7 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         switch: float = SWITCH,
         reach: float = REACH,
         gait: GaitConfig | None = None,
+        chunk: int = 1,
     ) -> None:
         import mujoco
 
@@ -109,13 +114,13 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
                 )
         self.render_mode = "rgb_array" if self._cameras else None
         self._switch, self._reach = round(switch / CONTROL_STEP), reach
-        self._gait = Trot(gait) if task == "command" else None
+        self._gait, self._chunk = (Trot(gait) if task == "command" else None), chunk
         original = render is not None and render.quality == "full"
         self._model = load_model("original" if original else "hulls")
         self._data = mujoco.MjData(self._model)
-        self._kind = _state_kind()
+        self._kind = state_kind()
         self._low, self._high = self._model.actuator_ctrlrange.T
-        self._read = {name: _sensor(self._model, name) for name in SENSORS}
+        self._read = {name: sensor_slice(self._model, name) for name in SENSORS}
         self.on_demand = False
         self._moment = self._seed = self._left = 0
         self._renderer: FrameRenderer | None = None
@@ -125,7 +130,7 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self.interface = Spec(
             dict.fromkeys(self._cameras, sides),
             state_axes(),
-            action_axes(task, reach),
+            action_axes(task, reach, chunk),
             round(rate, 6),
             (self.task_text,),
         )
@@ -173,7 +178,7 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         return self._observe(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """Take one decision (``[12]`` or ``[3]``, clipped to the bounds).
+        """Take one decision (``[12 * chunk]`` or ``[3]``, clipped to the bounds).
 
         Raises:
             ForesightError: wrong shape, a value that is not finite, or no running episode.
@@ -182,8 +187,9 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         if self._left <= 0:
             raise ForesightError("No episode is running: call reset() before step().")
         reward, terminated = 0.0, False
-        for _ in range(min(self.repeat, self._left)):
-            self._advance(control)
+        parts = control.reshape(self._chunk, -1)
+        for held in range(min(self.repeat, self._left)):
+            self._advance(parts[held * self._chunk // self.repeat])
             reward += tracking_reward(self._asked, self.velocity)
             self._ask()
             self._left -= 1
@@ -196,7 +202,8 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     def get_state(self) -> Float64[np.ndarray, " S"]:
         """The simulator's state (time, positions, velocities, the solver's warm start), and what
-        the task and the gait remember."""
+        the task and the gait remember.
+        """
         import mujoco
 
         physics = np.zeros(mujoco.mj_stateSize(self._model, self._kind))
@@ -233,7 +240,8 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     def truth(self) -> dict[str, float]:
         """Where the body is and how it moves, joint angles, and which feet stand; in metres,
-        radians and seconds."""
+        radians and seconds.
+        """
         place = dict(zip(("x", "y", "height"), self._data.qpos[:3], strict=True))
         up, moves = self._sensed("upvector"), ("forward", "left", "turn")
         speeds = {f"{m} speed": v for m, v in zip(moves, self.velocity, strict=True)}
@@ -345,6 +353,7 @@ def make_task(
     action_repeat: int = 1,
     switch: float = SWITCH,
     reach: float = REACH,
+    chunk: int = 1,
 ) -> SpotEnv:
     """Make the environment of a task from plain options, as the registry does.
 
@@ -360,6 +369,8 @@ def make_task(
             ``command``.
         switch: seconds for which a command is asked; 0: for the whole episode.
         reach: share of Playground's range of commands, more than 0 and at most 1.
+        chunk: control steps of one action of ``joints``, each with targets of its own: with 5 there
+            are 10 decisions and frames a second, and the joints still move at 50.
 
     Raises:
         ForesightError: unknown protocol or camera, a number out of its range, the model's files are
@@ -373,20 +384,11 @@ def make_task(
         raise ForesightError(f"A switch every {switch} seconds: give 0 or more.")
     names = ("side",) if cameras is None else tuple(cameras)
     render = RenderSettings(size=size, camera="side", quality=quality, look=look)
-    held = action_repeat * (COMMAND_REPEAT if task == "command" else 1)
-    limits = get_protocol(protocol)
-    return SpotEnv(task, limits, render if names else None, names, held, switch, reach)
-
-
-SENSORS = ("local_linvel", "gyro", "upvector", *(f"{leg}_pos" for leg in LEGS))
-
-
-def _sensor(model: Any, name: str) -> slice:
-    first = int(model.sensor(name).adr[0])
-    return slice(first, first + int(model.sensor(name).dim[0]))
-
-
-def _state_kind() -> int:
-    from mujoco import mjtState
-
-    return int(mjtState.mjSTATE_FULLPHYSICS.value | mjtState.mjSTATE_WARMSTART.value)
+    if chunk < 1 or (chunk > 1 and task == "command"):
+        raise ForesightError(
+            f"A chunk of {chunk} for spot/{task}: give 1 or more, and more than 1 to spot/joints "
+            "alone."
+        )
+    held = action_repeat * (COMMAND_REPEAT if task == "command" else chunk)
+    drawn = render if names else None
+    return SpotEnv(task, get_protocol(protocol), drawn, names, held, switch, reach, chunk=chunk)

@@ -163,7 +163,8 @@ def foot_places(angles: Float64[np.ndarray, "N 4 3"]) -> Float64[np.ndarray, "N 
 
 def _returning(swing: Float64[np.ndarray, "N 4"], ratio: float) -> Float64[np.ndarray, "N 4"]:
     """From 1/2 back to -1/2 over a swing (a cubic Hermite curve), at both ends as fast as a foot
-    on the ground moves: by ``ratio`` in the time of a swing."""
+    on the ground moves: by ``ratio`` in the time of a swing.
+    """
     s = swing
     rest = 2 * s**3 - 3 * s**2 + 0.5
     return rest + ratio * ((s**3 - 2 * s**2 + s) + (s**3 - s**2))

@@ -13,7 +13,8 @@ from foresight.envs.spot.assets import MESHES, MODEL, SCENE, require_files
 
 KP, KV, DAMPING = 300.0, 20.0, 1.0
 """Gains of the actuators (N m / rad, N m s / rad) and the joints' own damping, as Playground sets
-them; kv it leaves as the model has it, so joints lag their targets by (kv + damping) / kp, 70 ms."""
+them. kv it leaves as the model has it, so joints lag their targets by (kv + damping) / kp: 70 ms.
+"""
 CONTROL_STEP, SUBSTEPS = 0.02, 5
 """Seconds of a control step, and physics steps in it."""
 LEGS = ("FL", "FR", "HL", "HR")
@@ -49,6 +50,9 @@ _WORLD = f"""
     </body>
   </worldbody>"""
 
+SENSORS = ("local_linvel", "gyro", "upvector", *(f"{leg}_pos" for leg in LEGS))
+"""What is felt and measured."""
+
 MeshKind = Literal["hulls", "original"]
 
 
@@ -73,7 +77,7 @@ def load_model(meshes: MeshKind = "hulls") -> Any:
     robot = re.sub(r'meshdir="[^"]*"', "", robot)
     robot = re.sub(r"<light [^>]*/>", "", robot)
     robot = re.sub(r"<camera [^>]*/>", "", robot)
-    robot = robot.replace("<freejoint", f'{LIGHT}{CAMERAS["side"]}\n      <freejoint', 1)
+    robot = robot.replace("<freejoint", f"{LIGHT}{CAMERAS['side']}\n      <freejoint", 1)
     drawn = folder / ("meshes" if meshes == "original" else "hulls")
     files = {f"{name}.obj": (drawn / f"{name}.obj").read_bytes() for name in MESHES}
     model = mujoco.MjModel.from_xml_string(scene, {**files, MODEL: robot.encode()})
@@ -97,7 +101,21 @@ def heading(quaternion: Float64[np.ndarray, "4"]) -> float:
 
 def place_cameras(data: Any) -> None:
     """Put the camera that follows behind Spot, as the next kinematics will show it; the physics
-    knows nothing of it."""
+    knows nothing of it.
+    """
     turn = heading(data.qpos[3:7]) / 2
     data.mocap_pos[0] = (*data.qpos[:2], 0.0)
     data.mocap_quat[0] = (np.cos(turn), 0.0, 0.0, np.sin(turn))
+
+
+def sensor_slice(model: Any, name: str) -> slice:
+    """Where a sensor's numbers stand among all of them."""
+    sensor = model.sensor(name)
+    return slice(int(sensor.adr[0]), int(sensor.adr[0] + sensor.dim[0]))
+
+
+def state_kind() -> int:
+    """What of MuJoCo's state decides how it goes on: positions, velocities, time, warm start."""
+    from mujoco import mjtState
+
+    return int(mjtState.mjSTATE_FULLPHYSICS.value | mjtState.mjSTATE_WARMSTART.value)

@@ -50,9 +50,7 @@ MOVE_UNITS = ("m/s", "m/s", "rad/s")
 def state_axes() -> tuple[Axis, ...]:
     """The 81 numbers of Playground's observation, in its order."""
     feet = [Axis(f"foot_{leg.lower()}_{axis}", "m") for leg in LEGS for axis in "xyz"]
-    errors = [
-        Axis(f"{joint}_error_{age}", "rad") for age in range(HISTORY) for joint in JOINTS
-    ]
+    errors = [Axis(f"{joint}_error_{age}", "rad") for age in range(HISTORY) for joint in JOINTS]
     return (
         *(Axis(f"gyro_{axis}", "rad/s") for axis in "xyz"),
         *(Axis(f"up_{axis}") for axis in "xyz"),
@@ -68,10 +66,13 @@ JOYSTICK = slice(-3, None)
 """Where the asked command stands among them."""
 
 
-def action_axes(task: str, reach: float) -> tuple[Axis, ...]:
-    """What is chosen: twelve targets in units of `ACTION_SCALE`, or a command."""
+def action_axes(task: str, reach: float, chunk: int = 1) -> tuple[Axis, ...]:
+    """What is chosen: targets of twelve joints in units of `ACTION_SCALE`, for ``chunk`` moments
+    one after the other; or a command.
+    """
     if task == "joints":
-        return tuple(Axis(joint, None, -1.0, 1.0) for joint in JOINTS)
+        ends = [""] if chunk == 1 else [f"_{moment}" for moment in range(chunk)]
+        return tuple(Axis(joint + end, None, -1.0, 1.0) for end in ends for joint in JOINTS)
     limits = zip(MOVES, MOVE_UNITS, COMMAND_RANGE, strict=True)
     return tuple(Axis(name, unit, -most * reach, most * reach) for name, unit, most in limits)
 
@@ -83,11 +84,10 @@ def asked_command(seed: int, number: int, reach: float) -> Float64[np.ndarray, "
     return np.zeros(3) if random.random() < STILL else drawn
 
 
-def tracking_reward(
-    asked: Float64[np.ndarray, "3"], velocity: Float64[np.ndarray, "3"]
-) -> float:
+def tracking_reward(asked: Float64[np.ndarray, "3"], velocity: Float64[np.ndarray, "3"]) -> float:
     """Playground's two tracking terms, ``exp(-error² / sigma)`` of velocity and of turning, by
-    their weights; 1 for a perfect control step."""
+    their weights; 1 for a perfect control step.
+    """
     error = (asked - velocity) ** 2
     linear, angular = TRACKING_WEIGHTS
     sum_ = linear * np.exp(-(error[0] + error[1]) / TRACKING_SIGMA)
