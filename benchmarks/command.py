@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from benchmarks import collection, window_loader
+from benchmarks import collection, spot_frames, window_loader
 from benchmarks.collection import CollectionConfig
 from benchmarks.encoder_speed import SpeedConfig
 from benchmarks.planner_speed import PlannerSpeedConfig
+from benchmarks.spot_frames import SpotFramesConfig
 from benchmarks.train_speed import TrainSpeedConfig
 from benchmarks.window_loader import LoaderConfig
 
@@ -70,6 +71,7 @@ class Config:
         | Annotated[TrainBench, tyro.conf.subcommand("train")]
         | Annotated[CollectionConfig, tyro.conf.subcommand("collect")]
         | Annotated[LoaderConfig, tyro.conf.subcommand("loader")]
+        | Annotated[SpotFramesConfig, tyro.conf.subcommand("spot")]
     ]
 
 
@@ -83,6 +85,8 @@ def main(config: Config) -> None:
         collection.main(config.what)
     elif isinstance(config.what, LoaderConfig):
         window_loader.main(config.what)
+    elif isinstance(config.what, SpotFramesConfig):
+        spot_frames.main(config.what)
     else:
         _encoder(config.what)
 
