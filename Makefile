@@ -6,6 +6,9 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PYTEST := $(PYTHON_BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
+# Spot's model and meshes (59 MB, once); its tests are skipped where they cannot be fetched.
+SPOT := $(PYTHON_BIN)/foresight envs setup spot || echo "no Spot here: its tests are skipped"
+
 .PHONY: help setup demo test test-fast test-lerobot test-libero lint bench
 
 help:
@@ -26,9 +29,11 @@ demo: setup
 
 test:
 	@scripts/setup --browser
+	@$(SPOT)
 	$(PYTEST)
 
 test-fast: setup
+	@$(SPOT)
 	$(PYTEST) -m "not slow"
 
 test-lerobot: setup

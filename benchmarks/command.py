@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from benchmarks import collection, window_loader
+from benchmarks import collection, spot_frames, window_loader
 from benchmarks.collection import CollectionConfig
 from benchmarks.encoder_speed import SpeedConfig
 from benchmarks.lewm_speed import LeWMSpeedConfig
 from benchmarks.planner_speed import PlannerSpeedConfig
 from benchmarks.predictor_step import PredictorBench
+from benchmarks.spot_frames import SpotFramesConfig
 from benchmarks.train_speed import TrainSpeedConfig
 from benchmarks.window_loader import LoaderConfig
 
@@ -87,6 +88,7 @@ class Config:
         | Annotated[LeWMBench, tyro.conf.subcommand("lewm")]
         | Annotated[CollectionConfig, tyro.conf.subcommand("collect")]
         | Annotated[LoaderConfig, tyro.conf.subcommand("loader")]
+        | Annotated[SpotFramesConfig, tyro.conf.subcommand("spot")]
     ]
 
 
@@ -107,6 +109,8 @@ def main(config: Config) -> None:
         collection.main(config.what)
     elif isinstance(config.what, LoaderConfig):
         window_loader.main(config.what)
+    elif isinstance(config.what, SpotFramesConfig):
+        spot_frames.main(config.what)
     else:
         _encoder(config.what)
 

@@ -241,6 +241,7 @@ OTHERS = (
         "LeWorldModel from pixels, planned with towards goal pictures",
         presets=EVERY,
     ),
+    Study("spot", "spot", "whether Spot's gait walks as it is told, and what that takes"),
     Study("teach", "teach", "one demonstration shown, on twenty seeds a task"),
 )
 STUDIES = {study.name: study for study in (*PHASES, *OTHERS)}

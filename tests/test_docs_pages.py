@@ -20,8 +20,18 @@ from pathlib import Path
 import psutil
 import pytest
 
+from spot_files import needs_spot
+
 ROOT = Path(__file__).parents[1]
-PAGES = ("README", "your-dataset", "your-policy", "your-robot", "demonstrations", "metaworld")
+PAGES = (
+    "README",
+    "your-dataset",
+    "your-policy",
+    "your-robot",
+    "demonstrations",
+    "metaworld",
+    "spot",
+)
 RECORDED = "tests/data/lerobot/two-cameras"
 TWO_CAMERAS = {"recordings/two-cameras": RECORDED}
 RECORDINGS = dict.fromkeys(("your-dataset", "your-robot", "demonstrations"), TWO_CAMERAS)
@@ -98,7 +108,9 @@ def read_page(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=needs_spot) if p == "spot" else p for p in PAGES]
+)
 def test_the_page_runs(page: str, tmp_path: Path) -> None:
     for name, source in RECORDINGS.get(page, {}).items():
         shutil.copytree(ROOT / source, tmp_path / name)

@@ -4,10 +4,12 @@ import pytest
 
 from foresight import cli
 from foresight.evaluation.results import load
+from spot_files import needs_spot
 
 pytestmark = pytest.mark.slow
 
 COLLECTION = "--size 64 --rounds 1 --episodes 1 --frames 5 --memory-episodes 1 --workers 1"
+SPOT = "--sizes 32 --rounds 1 --frames 3"
 WINDOWS = "--episodes 8 --length 40 --dim 16 --batch 16 --rounds 1 --turn 2"
 LEWM = "--size mini --rounds 1 --samples 8 --elites 2 --iterations 1"
 
@@ -18,6 +20,7 @@ LEWM = "--size mini --rounds 1 --samples 8 --elites 2 --iterations 1"
         ("lewm", LEWM, "plain-over-ours/lewm"),
         ("collect", COLLECTION, "ratio-to-dm-control/reacher-easy"),
         ("loader", WINDOWS, "share-of-memcpy/window-16"),
+        pytest.param("spot", SPOT, "hulls:times-as-published/32-pixels", marks=needs_spot),
     ],
 )
 def test_benchmark_runs(name, options, key, tmp_path):

@@ -39,7 +39,7 @@ VERBS = {
     "replay": "execute a dataset's actions in the simulator, beside what was recorded",
     "probe": "say what an encoder sees of a task or a dataset, before any training",
     "report": "make the HTML page of a finished run",
-    "envs": "list environments, or check that one of your own fits",
+    "envs": "list environments, check that one of your own fits, or fetch Spot's model",
     "data": "look into a dataset, check it, repair it, or import demonstrations",
     "doctor": "say what this machine can do and what it lacks",
     "bench": "measure how fast this machine is, beside the usual route",

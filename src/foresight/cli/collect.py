@@ -29,8 +29,9 @@ class Config:
     """Keep successful episodes only: seeds are tried, without pictures where the policy looks at
     none, until there are enough."""
     policies: tuple[str, ...] = ()
-    """Taken in turn: zero, random, ar1:0.9, constant:0.5, expert, oracle, eps:0.3:expert. Empty: a
-    third random, the rest the best expert of the task at epsilon 0.3; without one lasting noise."""
+    """Taken in turn: zero, random, ar1:0.9, switch:0.1, constant:0.5, expert, oracle,
+    eps:0.3:expert. Empty: a third random, the rest the best expert of the task at epsilon 0.3;
+    without one lasting noise."""
     steps: int | None = None
     """Cut episodes after this many decisions."""
     protocol: str | None = None

@@ -1,9 +1,10 @@
-"""List environments, or check that one of your own fits."""
+"""List environments, check that one of your own fits, or fetch what one needs."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from tyro.conf import Positional
@@ -18,13 +19,14 @@ class Config:
     """List environments, or check that one of your own fits.
 
     `list` prints the ids that `make` knows. `check` plays a few seeded episodes with random
-    actions, says in sentences what does not fit, and then ends with exit code 2.
+    actions, says in sentences what does not fit, and then ends with exit code 2. `setup spot`
+    fetches Spot's model and meshes (59 MB) and makes the coarse ones that are drawn.
     """
 
-    action: Positional[Literal["list", "check"]]
+    action: Positional[Literal["list", "check", "setup"]]
     """What to do."""
     env: Positional[str] = ""
-    """For check: MODULE:ENV (a class or a function), or an id."""
+    """For check: MODULE:ENV (a class or a function), or an id. For setup: spot."""
     options: dict[str, bool | int | float | str] = field(default_factory=dict)
     """The environment's options, as NAME VALUE pairs; fps, size and time_limit are among them."""
     episodes: int = 3
@@ -33,13 +35,16 @@ class Config:
     """Most steps of an episode that does not end by itself."""
     seed: int = 0
     """The first episode's seed; the others follow."""
+    wheels: Path | None = None
+    """For setup: a folder with the packages' wheels, where there is no network."""
     json: bool = False
     """Print JSON instead of words."""
 
 
 def main(config: Config) -> int:
     """Run one action; 2 when an environment does not fit."""
-    return _list(config) if config.action == "list" else _check(config)
+    actions = {"list": _list, "check": _check, "setup": _setup}
+    return actions[config.action](config)
 
 
 def _list(config: Config) -> int:
@@ -70,3 +75,15 @@ def _check(config: Config) -> int:
         count = "one thing does" if faults == 1 else f"{faults} things do"
         print(f"{config.env} fits." if good else f"{config.env}: {count} not fit.")
     return 0 if good else DOES_NOT_FIT
+
+
+def _setup(config: Config) -> int:
+    from foresight.envs.spot.assets import set_up
+
+    if config.env.partition("/")[0] != "spot":
+        raise ForesightError(
+            f"There is nothing to set up for {config.env!r}: expected spot; what others need comes "
+            "with pip or with a script (docs/README.md)."
+        )
+    print(f"Spot's model and meshes are in {set_up(config.wheels)}.")
+    return 0

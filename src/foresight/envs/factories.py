@@ -1,8 +1,9 @@
 """Ids of environments and who makes them: our own, installed packages', and those at hand.
 
 An id is looked up in this order: what :func:`register_env` was told, the tasks of dm_control,
-Meta-World and LIBERO, the planar ones, installed packages (entry-point group ``foresight.envs``),
-``gym/ID`` for Gymnasium's own registry, and ``MODULE:ENV`` for what can be imported.
+Meta-World, LIBERO and Spot, the planar ones, installed packages (entry-point group
+``foresight.envs``), ``gym/ID`` for Gymnasium's own registry, and ``MODULE:ENV`` for what can be
+imported.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from foresight.envs.dmc.tasks import canonical, task_ids
 from foresight.envs.libero import tasks as libero
 from foresight.envs.metaworld import tasks as metaworld
 from foresight.envs.planar import tasks as planar
+from foresight.envs.spot import tasks as spot
 
 Factory = Callable[..., "gymnasium.Env[Any, Any]"]
 
@@ -35,7 +37,8 @@ DMC = "dmc/"
 GYM = "gym/"
 METAWORLD = metaworld.NAMESPACE
 LIBERO = libero.NAMESPACE
-RESERVED = (DMC, METAWORLD, LIBERO, *planar.NAMESPACES, GYM)
+SPOT = spot.NAMESPACE
+RESERVED = (DMC, METAWORLD, LIBERO, SPOT, *planar.NAMESPACES, GYM)
 ID = re.compile(r"[\w.-]+/[\w.-]+|[\w.-]+")
 
 _registered: dict[str, Factory] = {}
@@ -79,6 +82,7 @@ def env_ids() -> list[str]:
     """All ids that can be made here, sorted; Gymnasium's own (``gym/...``) are not listed."""
     own = {DMC + task for task in task_ids()} | {METAWORLD + task for task in metaworld.TASKS}
     own |= {LIBERO + task for task in libero.TASKS} | set(planar.TASKS)
+    own |= {LIBERO + task for task in libero.TASKS} | {SPOT + task for task in spot.TASKS}
     return sorted(own | set(_registered) | set(_offered()))
 
 
@@ -93,8 +97,9 @@ def full_id(env_id: str) -> str:
     known = name in _registered or name in _offered() or name in planar.TASKS
     if known or name.startswith(GYM) or ":" in name:
         return name
-    if name.removeprefix(METAWORLD) in metaworld.TASKS and name.startswith(METAWORLD):
-        return name
+    for suite, tasks in ((METAWORLD, metaworld.TASKS), (SPOT, spot.TASKS)):
+        if name.startswith(suite) and name.removeprefix(suite) in tasks:
+            return name
     if name.startswith(LIBERO):
         found = libero.canonical(name.removeprefix(LIBERO))
         if found is None:
@@ -112,6 +117,12 @@ def default_protocol(env_id: str) -> str | None:
     if name in planar.TASKS:
         return planar.DEFAULT
     defaults = ((DMC, dmc.DEFAULT), (METAWORLD, metaworld.DEFAULT), (LIBERO, libero.DEFAULT))
+    defaults = (
+        (DMC, dmc.DEFAULT),
+        (METAWORLD, metaworld.DEFAULT),
+        (LIBERO, libero.DEFAULT),
+        (SPOT, spot.DEFAULT),
+    )
     return next((default for suite, default in defaults if name.startswith(suite)), None)
 
 
@@ -124,7 +135,7 @@ def find_factory(env_id: str) -> Factory:
     name = full_id(env_id)
     if name in _registered:
         return _registered[name]
-    if name.startswith((DMC, METAWORLD, LIBERO)):
+    if name.startswith((DMC, METAWORLD, LIBERO, SPOT)):
         return _of_suite(*name.split("/", 1))
     if name in planar.TASKS:
         return _of_suite("planar", name)

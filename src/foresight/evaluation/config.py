@@ -10,7 +10,7 @@ import gymnasium
 from foresight.core.episode import Episode
 from foresight.core.errors import ForesightError
 from foresight.envs.dmc.protocol import get_protocol
-from foresight.envs.factories import DMC, LIBERO, METAWORLD, default_protocol, full_id
+from foresight.envs.factories import DMC, LIBERO, METAWORLD, SPOT, default_protocol, full_id
 from foresight.envs.registry import EnvConfig
 
 SUCCESS_RETURN = {"seed200": 150.0, "dmc1000": 750.0}
@@ -83,6 +83,8 @@ def simulator_version(env: EnvConfig) -> str:
     for suite, package in packages:
         if full_id(env.id).startswith(suite):
             return f"mujoco {metadata.version('mujoco')}, {package} {metadata.version(package)}"
+    if full_id(env.id).startswith(SPOT):
+        return f"mujoco {metadata.version('mujoco')}"
     return f"gymnasium {gymnasium.__version__}"
 
 

@@ -7,6 +7,8 @@ from foresight.envs.libero.tasks import NAMESPACE as LIBERO
 from foresight.envs.metaworld.tasks import NAMESPACE as METAWORLD
 from foresight.envs.metaworld.tasks import TASKS
 from foresight.envs.planar.tasks import TASKS as PLANAR
+from foresight.envs.spot.tasks import NAMESPACE as SPOT
+from foresight.envs.spot.tasks import TASKS as SPOT_TASKS
 from foresight.experts.noisy import NoisyExpert, noisy_expert
 from foresight.policies.registry import register_policy
 
@@ -28,6 +30,8 @@ def has_expert(kind: str, env_id: str) -> bool:
         return kind in ("expert", WANDERER)
     if env_id.startswith(METAWORLD):
         return kind == "expert" and env_id.removeprefix(METAWORLD) in TASKS
+    if env_id.startswith(SPOT):
+        return kind == "expert" and env_id.removeprefix(SPOT) in SPOT_TASKS
     if env_id.startswith(LIBERO):
         from foresight.experts.libero import can_show
 
@@ -45,6 +49,10 @@ def _scripted(name: str, spec: Spec, env_id: str | None) -> Policy:
         return MetaWorldExpert(env_id, spec)
     if name == "expert" and env_id in PLANAR:
         return _planar(name, spec, env_id)
+    if env_id is not None and has_expert(name, env_id) and env_id.startswith(SPOT):
+        from foresight.experts.spot import SpotExpert
+
+        return SpotExpert(spec)
     if name == "expert" and env_id is not None and env_id.startswith(LIBERO):
         from foresight.experts.libero import LiberoExpert
 

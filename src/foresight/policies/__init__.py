@@ -4,6 +4,7 @@ from foresight.policies.registry import MakePolicy, NamedPolicy, make_policy, re
 from foresight.policies.remote import RemotePolicy
 from foresight.policies.replay import Replay
 from foresight.policies.scripted import AR1Noise, Constant, EpsilonGreedy, Random
+from foresight.policies.switching import Switching
 
 __all__ = [
     "AR1Noise",
@@ -14,6 +15,7 @@ __all__ = [
     "Random",
     "RemotePolicy",
     "Replay",
+    "Switching",
     "make_policy",
     "register_policy",
 ]

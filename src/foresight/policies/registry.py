@@ -46,7 +46,7 @@ def make_policy(name: str, spec: Spec, env_id: str | None = None) -> Policy:
     Args:
         name: ``zero``; ``random``; ``ar1:0.9`` or ``ar1:0.8:clip``; ``constant:0.5`` or
             ``constant:0.1,-0.3``; ``eps:0.3:NAME``; ``expert`` and ``oracle`` where a
-            simulator's task has them; ``noisy:0.6:NAME`` or ``noisy:0.6,120:NAME``;
+            simulator's task has them; ``noisy:0.6:NAME`` or ``noisy:0.6,120:NAME``; ``switch:0.1``;
             ``replay:DATASET``, with ``:random`` or an episode's number behind it if not the
             nearest is meant; and whatever was registered.
         spec: of the robot that it is to act for.
