@@ -116,7 +116,6 @@ def default_protocol(env_id: str) -> str | None:
     name = full_id(env_id)
     if name in planar.TASKS:
         return planar.DEFAULT
-    defaults = ((DMC, dmc.DEFAULT), (METAWORLD, metaworld.DEFAULT), (LIBERO, libero.DEFAULT))
     defaults = (
         (DMC, dmc.DEFAULT),
         (METAWORLD, metaworld.DEFAULT),
