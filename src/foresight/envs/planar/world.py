@@ -17,13 +17,17 @@ class World(Protocol):
 
     Attributes:
         numbers: the true state, float64 ``[S]``; the world is a function of it.
-        names: of these numbers.
-        reach: distance to the goal within which the task is done.
     """
 
     numbers: Float64[np.ndarray, " S"]
-    names: tuple[str, ...]
-    reach: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of these numbers."""
+
+    @property
+    def reach(self) -> float:
+        """Distance to the goal within which the task is done."""
 
     def begin(self, random: np.random.Generator) -> None:
         """Place everything; never so that the task is done already."""

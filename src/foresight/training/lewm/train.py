@@ -35,6 +35,8 @@ class LeWMTraining:
 
     size: str = "paper-64"
     """paper (224 pixels), paper-64, or small and mini for a processor."""
+    dim: int | None = None
+    """Of an embedding, if not the size's: a world of few numbers needs few."""
     every: int = 5
     """Steps between two frames; their actions are one block."""
     weight: float = 0.09
@@ -100,6 +102,7 @@ def train_lewm(
     folder, settings = Path(folder), training.fit
     expect_actions(dataset)
     sizes = sizes or sizes_of(training.size)
+    sizes = replace(sizes, dim=training.dim or sizes.dim)
     split = split_of(dataset.lengths, training.validation, settings.seed)
     taken = torch.from_numpy(dataset.column("action").reshape(sum(dataset.lengths), -1).copy())
     low, high = action_bounds(dataset.spec, taken.numpy())

@@ -72,11 +72,8 @@ class GoalInverse(nn.Module):
             raw["sizes"] = LeWMSizes(**raw["sizes"])
             for name in ("action_low", "action_high"):
                 raw[name] = tuple(raw[name])
-            config = LeWMConfig(
-                **raw,
-                **{f"{name}_fingerprint": value for name, value in header.fingerprints.items()},
-                spec=header.spec,
-            )
+            raw |= {f"{name}_fingerprint": value for name, value in header.fingerprints.items()}
+            config = LeWMConfig(**raw, spec=header.spec)
             found = cls(LeWorldModel(config), InverseSizes(**header.config["net"]))
         load_weights(found, folder)
         return found.eval()

@@ -125,8 +125,8 @@ class _Block:
         """Tokens before the present, and their keys and values; the last block needs no tokens."""
         query, key, value = self._split(y, told).chunk(3, -1)
         if needed:
-            heads = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (query, key, value))
-            mixed = functional.scaled_dot_product_attention(*heads, is_causal=True)
+            q, k, v = (self._headed(part) for part in (query, key, value))
+            mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
             y = self._rest(y, mixed.transpose(1, 2).flatten(2), told)
         return y, (key, value)
 
@@ -146,6 +146,9 @@ class _Block:
         else:
             query, key, value = self._split(x, told).chunk(3, -1)
         return self._rest(x, self._mixed(query, key, value, known), told)
+
+    def _headed(self, part: Float[Tensor, "B p I"]) -> Float[Tensor, "B h p d"]:
+        return part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def _split(self, x: Tensor, told: Told) -> Tensor:
         return functional.linear(_normed(x, told, self.norms[0]).to(self.dtype), self.qkv)
