@@ -84,8 +84,9 @@ def lewm_speed(
 def random_model(size: str) -> LeWorldModel:
     """A model of two actions whose predictor does not ignore them."""
     torch.manual_seed(0)
-    bounds = {"action_low": (-1.0, -1.0), "action_high": (1.0, 1.0)}
-    model = LeWorldModel(LeWMConfig(sizes=sizes_of(size), actions=2, **bounds)).eval()
+    low, high = (-1.0, -1.0), (1.0, 1.0)
+    config = LeWMConfig(sizes=sizes_of(size), actions=2, action_low=low, action_high=high)
+    model = LeWorldModel(config).eval()
     for block in model.predictor.blocks:
         torch.nn.init.normal_(block.modulation.weight, std=0.1)  # type: ignore[union-attr, arg-type]
     return model.requires_grad_(False)

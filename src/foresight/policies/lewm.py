@@ -40,7 +40,11 @@ class GoalPolicy(Policy):
 
     def __init__(self, model: LeWorldModel, goal: Picture | None = None) -> None:
         self.model, self._shown = model, goal
-        self.encoded = 0
+        self.seen: Float[Tensor, "P D"]
+        self.done: Float[Tensor, "P B"]
+        self.goal: Float[Tensor, " D"]
+        self._queue: Float[Tensor, "H A"]
+        self._step = self.encoded = 0
         self._forget()
 
     @abstractmethod
@@ -144,7 +148,7 @@ class InversePolicy(GoalPolicy):
 
     def decide(self) -> Float[Tensor, "H A"]:
         """The next block."""
-        block = self.inverse(self.seen[-1:], self.goal[None])[0]
+        block: Tensor = self.inverse(self.seen[-1:], self.goal[None])[0]
         return block.view(self.model.config.every, -1)
 
 
