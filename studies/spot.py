@@ -29,7 +29,7 @@ from studies.registry import Request
 
 Vector = Float64[np.ndarray, "3"]
 ERRORS = tuple(f"error-{move}" for move in MOVES)
-UPRIGHT, FALLS = "upright", "falls"
+UPRIGHT, FALLS, SWITCHING = "upright", "falls", "switching"
 STANDING = "standing"
 GAIT = GaitConfig()
 
@@ -74,11 +74,11 @@ class SpotConfig:
     """Starts of each held command."""
     settle: float = 2.0
     """Seconds until strides count: the command is reached at 1 m/s²."""
-    hold: float = 6.0
+    hold: float = 4.0
     """Seconds of strides that count."""
     switching: float = 144.0
     """Seconds of commands that switch."""
-    runs: int = 8
+    runs: int = 5
     """Such stretches, with seeds 0, 1, …"""
 
 
@@ -94,15 +94,15 @@ def run(config: SpotConfig, workers: int = 1) -> Result:
     """Walk all conditions.
 
     Rows: ``error-forward`` (m/s), ``error-left`` and ``error-turn`` (rad/s), the mean over strides
-    of the absolute difference to a held command, whose name is the row's task; ``upright``, whether
-    Spot stayed on its feet; ``falls`` in a stretch of switching commands, and ``reward``, its mean
-    in a control step. Summary: ``error-…/<condition>/grid`` and ``…/drawn`` over the commands of
-    the grid and over the drawn ones, ``…/worst`` of the command with the largest mean.
+    of the absolute difference to a held ``command``; ``upright``, whether Spot stayed on its feet;
+    ``falls`` in a stretch of switching commands, and ``reward``, its mean in a control step. Tasks:
+    ``grid`` and ``drawn`` commands, ``switching``. Beside the means there is
+    ``<condition>:error-…/worst``, of the command with the largest error.
     """
     jobs = [
         *_held_jobs(config),
         *(
-            ("switched", name, seed, ())
+            (SWITCHING, name, seed, ())
             for name, seed in itertools.product(SWITCHED, range(config.runs))
         ),
     ]
@@ -115,31 +115,27 @@ def run(config: SpotConfig, workers: int = 1) -> Result:
         with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
             found_by_job = pool.map(_job, calls, chunksize=8)
             rows = [row for found in track(found_by_job, "walking", len(calls)) for row in found]
-    return make_result("spot", settings, "none", rows, overall(rows))
+    return make_result("spot", settings, "none", rows, worst(rows))
 
 
-def overall(rows: Sequence[Row]) -> Summary:
-    """Means over commands and seeds, and the worst command's; see `run`."""
+def worst(rows: Sequence[Row]) -> Summary:
+    """Of each condition and move, the held command that is missed most; over its starts."""
     found: Summary = {}
-    for name, measure in itertools.product(HELD, (*ERRORS, UPRIGHT)):
-        mine = [
-            r for r in rows if (r["condition"], r["measure"]) == (name, measure) and "kind" in r
-        ]
-        for kind in dict.fromkeys(r["kind"] for r in mine):
-            values = [r["value"] for r in mine if r["kind"] == kind]
-            found[f"{measure}/{name}/{kind}"] = bootstrap_interval(values).as_dict()
-        if measure == UPRIGHT or not mine:
-            continue
-        by_task = {r["task"]: [o["value"] for o in mine if o["task"] == r["task"]] for r in mine}
-        worst = max(by_task.values(), key=np.mean)
-        found[f"{measure}/{name}/worst"] = bootstrap_interval(worst).as_dict()
+    for name, measure in itertools.product(HELD, ERRORS):
+        by_command: dict[str, list[float]] = {}
+        for row in rows:
+            if (row["condition"], row["measure"]) == (name, measure):
+                by_command.setdefault(row["command"], []).append(row["value"])
+        if by_command:
+            missed = max(by_command.values(), key=lambda values: sum(values) / len(values))
+            found[f"{name}:{measure}/worst"] = bootstrap_interval(missed).as_dict()
     return found
 
 
 def held_errors(variant: Variant, config: SpotConfig, seed: int, command: Vector) -> list[float]:
     """Mean over strides of the absolute velocity error, for each move; empty after a fall."""
     seconds = config.settle + config.hold
-    env = _env(variant, seconds, switch=0.0)
+    env = _env(variant, seconds, 0.0, 1)
     env.reset(seed=seed)
     action = np.zeros(3) if variant.stands else command
     velocities = []
@@ -161,25 +157,22 @@ def stride_means(velocities: Sequence[Vector], gait: GaitConfig) -> Float64[np.n
 
 def switching_falls(variant: Variant, config: SpotConfig, seed: int) -> tuple[int, float]:
     """Falls and the mean reward in a stretch of commands that switch; after a fall Spot stands
-    again somewhere else."""
-    env = _env(variant, config.switching, switch=2.0)
-    falls, steps, total = 0, 0, 0.0
+    again, and others are asked.
+    """
+    env = _env(variant, config.switching, 2.0, COMMAND_REPEAT)
+    falls, decisions, total = 0, 0, 0.0
     env.reset(seed=seed)
-    while steps < round(config.switching / CONTROL_STEP):
-        action = env.asked  # as far as decisions go, at 10 Hz
-        for _ in range(COMMAND_REPEAT):
-            _, reward, fell, over, _ = env.step(action)
-            steps, total = steps + 1, total + reward
-            if fell:
-                falls += 1
-                env.reset(seed=seed + 1000 * falls)
-            if fell or over:
-                break
-    return falls, total / steps
+    while decisions < env.time_limit:
+        _, reward, fell, _, _ = env.step(env.asked)
+        decisions, total = decisions + 1, total + reward
+        if fell:
+            falls += 1
+            env.reset(seed=seed + 1000 * falls)
+    return falls, total / (decisions * COMMAND_REPEAT)
 
 
 def command_name(command: Sequence[float]) -> str:
-    """A held command as a row's task."""
+    """A held command as rows have it."""
     return ",".join(f"{value:+.2f}" for value in command)
 
 
@@ -196,25 +189,22 @@ def _held_jobs(config: SpotConfig) -> Iterator[tuple[str, str, int, tuple[float,
 
 
 def _job(call: tuple[SpotConfig, str, str, int, tuple[float, ...]]) -> list[Row]:
-    config, kind, name, seed, command = call
-    if kind == "switched":
+    config, task, name, seed, command = call
+    shared: Row = {"condition": name, "task": task, "seed": seed}
+    if task == SWITCHING:
         falls, reward = switching_falls(SWITCHED[name], config, seed)
         values: dict[str, float] = {FALLS: falls, "reward": reward}
-        task = "switching"
     else:
         errors = held_errors(HELD[name], config, seed, np.array(command))
         values = {UPRIGHT: float(bool(errors)), **dict(zip(ERRORS, errors, strict=False))}
-        task = command_name(command)
-    shared = {"condition": name, "task": task, "seed": seed}
-    if kind != "switched":
-        shared["kind"] = kind
+        shared["command"] = command_name(command)
     return [{"measure": measure, "value": value, **shared} for measure, value in values.items()]
 
 
 @cache  # reading the model takes longer than walking does
-def _env(variant: Variant, seconds: float, switch: float) -> SpotEnv:
+def _env(variant: Variant, seconds: float, switch: float, repeat: int) -> SpotEnv:
     length = Protocol("trial", round(seconds / CONTROL_STEP))
-    return SpotEnv("command", length, None, (), 1, switch, variant.reach, variant.gait)
+    return SpotEnv("command", length, None, (), repeat, switch, variant.reach, variant.gait)
 
 
 def reproduce(request: Request) -> Result:

@@ -31,7 +31,7 @@ def walked(env_id, options, seed, name="expert"):
 
 
 @needs_spot
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 3])
 def test_three_ways_to_walk_as_the_joystick_says(seed):
     for env_id, options in (
         ("spot/joints", {}),
