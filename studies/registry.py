@@ -63,12 +63,13 @@ class Request:
     """Folders of `foresight learn`, for calibration, ablation, cost and dmc1000. Without one the
     first three take runs/planning, and dmc1000 learns on its own."""
     models: Path = Path("runs/planning")
-    """What `foresight learn` left, for teach, delay, phase-8, phase-9 and new-reward: a folder with
-    TASK/model in it; a smoke run of all but the last learns a tiny one."""
+    """What `foresight learn` left, for teach, delay, adaptation, phase-8, phase-9 and new-reward: a
+    folder with TASK/model in it; a smoke run of all but the last learns a tiny one."""
     tasks: tuple[str, ...] = ()
-    """Tasks of teach, delay, phase-8, phase-9, metaworld, libero, mistakes and reward-only, or
-    rewards of new-reward, if not their own; what dmc1000 learns, if not all of its tasks, or none
-    beside learned models. Other tasks in the file of teach, delay, dmc1000 or reward-only stay."""
+    """Tasks of teach, delay, adaptation, phase-8, phase-9, metaworld, libero, mistakes and
+    reward-only, or rewards of new-reward, if not their own; what dmc1000 learns, if not all of its
+    tasks, or none beside learned models. Other tasks in the file of teach, delay, adaptation,
+    dmc1000 or reward-only stay."""
 
     @property
     def smoke(self) -> bool:
@@ -217,6 +218,12 @@ OTHERS = (
     ),
     Study("vjepa21", "vjepa21", "V-JEPA 2.1 beside outputs of Meta's code, and how fast it is"),
     Study("delay", "delay", "learned agents whose actions are executed late", presets=EVERY),
+    Study(
+        "adaptation",
+        "adaptation",
+        "learned agents in bodies that changed, learning on while they act",
+        presets=EVERY,
+    ),
     Study("teach", "teach", "one demonstration shown, on twenty seeds a task"),
 )
 STUDIES = {study.name: study for study in (*PHASES, *OTHERS)}

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from toy_bodies import A, Linear, Z, live
 
 from foresight.core.errors import ForesightError
 from foresight.planning.solvers import imagine
@@ -23,7 +24,6 @@ from foresight.policies.adaptive.gain import ActuatorGain
 from foresight.policies.adaptive.residual import LinearResidual, NetworkResidual
 from foresight.worldmodel.dynamics.rollout import mean_rollout
 from foresight.worldmodel.dynamics.simnorm import simnorm
-from toy_bodies import A, Linear, Z, live
 
 WEAK = (0.5, 1.4)
 

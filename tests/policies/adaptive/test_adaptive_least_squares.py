@@ -1,4 +1,4 @@
-"""Recursive least squares: the weights of ridge regression on everything seen, older counting less."""
+"""Recursive least squares: those of ridge regression on all that was seen."""
 
 from __future__ import annotations
 

@@ -14,6 +14,9 @@ from foresight.worldmodel.dynamics.rollout import Dynamics
 from foresight.worldmodel.dynamics.simnorm import GROUP
 from foresight.worldmodel.model import WorldModel
 
+LEAST = 1e-6
+"""What remains of a share that a residual would take below 0."""
+
 
 @dataclass
 class Transition:
@@ -101,7 +104,9 @@ class Space:
         count = min(directions, latent)
         random = torch.Generator().manual_seed(seed)
         drawn = torch.randn(latent, latent, generator=random, dtype=torch.float64)
-        self.directions = torch.linalg.qr(drawn)[0][:, :count].float().contiguous()
+        self.directions: Float[Tensor, "Z K"] = torch.linalg.qr(drawn)[0][:, :count].float()
+        self.count = count
+        """K."""
         # A share is 1/8 on average, and moves by about as much.
         self.centre, self.scale = (1 / GROUP, float(GROUP)) if shares else (0.0, 1.0)
 
@@ -109,11 +114,6 @@ class Space:
     def of(cls, model: WorldModel, directions: int) -> Space:
         """The space of a model's states."""
         return cls(model.config.dynamics.kind == "simnorm", model.latent, directions)
-
-    @property
-    def count(self) -> int:
-        """K."""
-        return self.directions.shape[1]
 
     def features(
         self, z: Float[Tensor, "*batch Z"], action: Float[Tensor, "*batch A"]
@@ -130,10 +130,12 @@ class Space:
         there = z + residual.to(z)
         if not self.shares:
             return there
-        groups = there.clamp(min=1e-6).unflatten(-1, (GROUP, -1))
-        return (groups / groups.sum(-2, keepdim=True)).flatten(-2)
+        shape = (*there.shape[:-1], GROUP, there.shape[-1] // GROUP)
+        groups = there.clamp(min=LEAST).view(shape)
+        shares: Tensor = groups / groups.sum(-2, keepdim=True)
+        return shares.flatten(-2)
 
 
 def by_robot(rows: Float[Tensor, "*E R w"], robots: int) -> Float[Tensor, "*E N S w"]:
     """Rows of robots and their candidates, apart."""
-    return rows.unflatten(-2, (robots, -1))
+    return rows.reshape(*rows.shape[:-2], robots, -1, rows.shape[-1])

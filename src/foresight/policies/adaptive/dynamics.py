@@ -54,8 +54,7 @@ class AdaptedDynamics:
             return imagine(_StepByStep(self), z0, actions)
         rows = actions.permute(2, 0, 1, 3).flatten(1, 2)  # every step: scene by scene
         done = torch.stack([held.executed(step) for step in rows])
-        scenes, samples = actions.shape[:2]
-        done = done.unflatten(1, (scenes, samples)).permute(1, 2, 0, 3)
+        done = done.reshape(-1, *actions.shape[:2], actions.shape[-1]).permute(1, 2, 0, 3)
         return imagine(held.base(self.dynamics), z0, done)
 
 

@@ -1,4 +1,4 @@
-"""How far a model errs in an episode, as it is and as it was corrected, one and more decisions on."""
+"""How far a model errs in an episode, as it is and as it was corrected."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Finetuned(Correction):
                 loss = (imagined - there).square().mean(-1) / unit
                 members = loss.sum(0) if is_ensemble(self.dynamics) else loss
                 self._adam.zero_grad()
-                members.mean().backward()
+                torch.autograd.backward(members.mean())
                 self._adam.step()
         self._made = self.planned(self.dynamics)
         self.active = True

@@ -107,7 +107,7 @@ class NetworkResidual(Correction):
                 unit = targets.square().mean((-2, -1), keepdim=True).clamp(min=1e-12)
                 loss = (weights * error / unit).mean(1).sum()
                 self._adam.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 self._adam.step()
         self.active = True
 
@@ -126,7 +126,10 @@ class NetworkResidual(Correction):
 
     def notes(self) -> list[dict[str, Any]]:
         """How large the last layer has become."""
-        return [{"residual_size": float(size)} for size in self.last.detach().flatten(1).norm(dim=1)]
+        return [
+            {"residual_size": float(size)} for size in self.last.detach().flatten(1).norm(dim=1)
+        ]
 
     def _residual(self, x: Float[Tensor, "*E N S F"]) -> Float[Tensor, "*E N S Z"]:
-        return (x @ self.first.to(x)).relu() @ self.last.to(x)
+        found: Tensor = (x @ self.first.to(x)).relu() @ self.last.to(x)
+        return found
