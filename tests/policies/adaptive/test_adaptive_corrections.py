@@ -22,7 +22,7 @@ from foresight.policies.adaptive.dynamics import AdaptedDynamics
 from foresight.policies.adaptive.finetune import Finetuned
 from foresight.policies.adaptive.gain import ActuatorGain
 from foresight.policies.adaptive.residual import LinearResidual, NetworkResidual
-from foresight.worldmodel.dynamics.rollout import mean_rollout
+from foresight.worldmodel.dynamics.rollout import mean_rollout, mean_step
 from foresight.worldmodel.dynamics.simnorm import simnorm
 
 WEAK = (0.5, 1.4)
@@ -59,6 +59,7 @@ def test_a_changed_gear_is_made_good_several_decisions_ahead(kind):
     before = errors(correction, model, Linear(WEAK))
     assert before[0] == before[1] > 0
     live(correction, Linear(WEAK), model)
+    assert correction.active
     plain, adapted = errors(correction, model, Linear(WEAK))
     assert plain == before[0]
     assert adapted < (0.01 if kind in ("rls", "gain") else 0.3) * plain
@@ -89,6 +90,33 @@ def test_strengths_are_those_of_the_body():
     assert float(correction.proposed(torch.tensor([[0.9, 0.7]]))[0, 0]) == 1.0
     correction.config = replace(correction.config, prior=False)
     assert float(correction.proposed(torch.tensor([[0.4, 0.7]]))[0, 0]) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("kind", ["rls", "gradient", "finetune"])
+def test_what_is_learned_from_noise_changes_nothing(kind):
+    """The model is right but for noise: the gate stays closed, and the planner's numbers the same.
+
+    Without it what was learned from noise makes predictions worse.
+    """
+    correction, model = made(kind)
+    shut = []
+    for seed in range(3):
+        correction.reset(1, seed)
+        random = torch.Generator().manual_seed(seed)
+        for _ in range(25):
+            z, action = (torch.randn(1, n, generator=random) for n in (Z, A))
+            with torch.no_grad():
+                predicted = mean_step(model, z, action)
+            after = predicted + torch.randn(1, Z, generator=random)
+            correction.learn(Transition(z, action, predicted, after, torch.ones(1)))
+            shut.append(not correction.active)
+        assert not correction.active
+    assert sum(shut) > 0.9 * len(shut)
+    plain, adapted = errors(correction, model, Linear())
+    assert plain == adapted == 0
+    correction.gate.opened, correction.active = torch.tensor([True]), True
+    if kind != "finetune":  # which has made nothing for the planner yet
+        assert errors(correction, model, Linear())[1] > 0.01
 
 
 @pytest.mark.parametrize("kind", ["rls", "gain"])

@@ -67,6 +67,7 @@ class ChangedBodyEnv(DMControlEnv):
         """As `DMControlEnv.step`."""
         if self._steps == self.change.at and not self._changed:
             self._put(True)
+            self.physics.forward()  # what the next step begins with was derived from the old body
         self._steps += 1
         return super().step(action)
 

@@ -18,10 +18,12 @@ class RLSConfig:
 
     forgetting: float = 0.995
     """What a decision keeps of the weight of all earlier ones."""
-    ridge: float = 10.0
+    ridge: float = 30.0
     """Decisions of a zero residual that what was seen is weighed against, for each feature."""
     directions: int = 16
     """Random directions in which the state is told; 0 for actions and an offset alone."""
+    gated: bool = True
+    """Correct nothing until it was worth it lately (`foresight.policies.adaptive.gate`)."""
     keep: bool = False
     """Go on from what the last episode taught, instead of forgetting it."""
 
@@ -45,6 +47,8 @@ class GradientConfig:
     """Width."""
     directions: int = 16
     """Random directions in which the state is told."""
+    gated: bool = True
+    """Correct nothing until it was worth it lately (`foresight.policies.adaptive.gate`)."""
     keep: bool = False
     """Go on from what the last episode taught, instead of forgetting it."""
 
@@ -69,6 +73,8 @@ class GainConfig:
     """The largest."""
     prior: bool = True
     """Ask for what the action prior wants to happen: its actions over the strengths."""
+    gated: bool = True
+    """Correct nothing until it was worth it lately (`foresight.policies.adaptive.gate`)."""
     keep: bool = False
     """Go on from what the last episode taught, instead of forgetting it."""
 
@@ -88,6 +94,8 @@ class FinetuneConfig:
     """Decisions of a step, drawn from the recent ones."""
     recent: int = 128
     """Decisions that are learned from, the last ones."""
+    gated: bool = True
+    """Correct nothing until it was worth it lately (`foresight.policies.adaptive.gate`)."""
     keep: bool = False
     """Go on from what the last episode taught, instead of forgetting it."""
 

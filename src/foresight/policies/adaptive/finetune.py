@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from foresight.core.errors import ForesightError
 from foresight.policies.adaptive.config import FinetuneConfig
 from foresight.policies.adaptive.correction import Correction, Transition
-from foresight.worldmodel.dynamics.rollout import Dynamics, is_ensemble
+from foresight.policies.adaptive.gate import Gate
+from foresight.worldmodel.dynamics.rollout import Dynamics, is_ensemble, mean_step
 
 
 class Finetuned(Correction):
@@ -33,6 +34,7 @@ class Finetuned(Correction):
         self._first = {name: value.clone() for name, value in dynamics.state_dict().items()}
         self._made: Dynamics | None = None
         self._random = torch.Generator()
+        self.gate = Gate(config.gated)
         self.reset(1, 0)
 
     def reset(self, robots: int, seed: int) -> None:
@@ -47,6 +49,7 @@ class Finetuned(Correction):
                 "one at a time (--parallel 1), or adapt by rls, gradient or gain."
             )
         self.active, self._made = False, None
+        self.gate.reset(robots)
         self._random.manual_seed(seed)
         with torch.inference_mode(False), torch.no_grad():
             self.dynamics.load_state_dict(self._first)
@@ -58,6 +61,9 @@ class Finetuned(Correction):
         """Take in a decision, and step on the recent ones."""
         if not bool(seen.usable.all()):
             return
+        with torch.inference_mode():
+            ours = mean_step(self.dynamics, seen.z.float(), seen.action.float())
+            self.gate.judge(seen.predicted, ours, seen.after, seen.usable)
         with torch.inference_mode(False), torch.enable_grad():
             parts = (seen.z, seen.action, seen.after)
             z, action, after = (part[0].float().clone() for part in parts)
@@ -77,8 +83,8 @@ class Finetuned(Correction):
                 self._adam.zero_grad()
                 torch.autograd.backward(members.mean())
                 self._adam.step()
-        self._made = self.planned(self.dynamics)
-        self.active = True
+        self.active = self.gate.any
+        self._made = self.planned(self.dynamics) if self.active else None
 
     def base(self, dynamics: Dynamics) -> Dynamics:
         """The dynamics as it has learned on."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from foresight.policies.adaptive.config import GainConfig
 from foresight.policies.adaptive.correction import Correction, Transition, by_robot
+from foresight.policies.adaptive.gate import Gate
 from foresight.policies.adaptive.least_squares import RecursiveLeastSquares
 from foresight.policies.delayed.rolling import Imagines
 from foresight.worldmodel.dynamics.rollout import mean_step
@@ -43,11 +44,13 @@ class ActuatorGain(Correction):
     def __init__(self, config: GainConfig, dynamics: Imagines, actions: int) -> None:
         self.config, self.dynamics, self.actions = config, dynamics, actions
         self.fit = RecursiveLeastSquares(actions, 1, config.forgetting, config.ridge, start=1.0)
+        self.gate = Gate(config.gated)
         self.reset(1, 0)
 
     def reset(self, robots: int, seed: int) -> None:
         """Back to strengths of 1."""
         self.active = False
+        self.gate.reset(robots)
         self.fit.reset(robots)
         self.gain: Float[Tensor, "N A"] = torch.ones(robots, self.actions)
         self._error = torch.zeros(robots)
@@ -66,10 +69,11 @@ class ActuatorGain(Correction):
         there = there.view(robots, 1 + self.actions, latent)
         answer = (there[:, 1:] - there[:, :1]).mT / STEP
         missed = seen.after - there[:, 0]
+        self.gate.judge(seen.predicted, there[:, 0], seen.after, seen.usable)
         told = missed[..., None] + answer @ self.gain[..., None]
         self.fit.update(answer, told, seen.usable, self._doubt(seen, missed))
         self.gain = self.fit.weights[..., 0].clamp(self.config.least, self.config.most)
-        self.active = True
+        self.active = self.gate.any
 
     def _doubt(self, seen: Transition, missed: Float[Tensor, "N Z"]) -> Float[Tensor, " N"]:
         """How far the model errs, squared, lately and on average."""
@@ -82,21 +86,27 @@ class ActuatorGain(Correction):
 
     def executed(self, action: Float[Tensor, "R A"]) -> Float[Tensor, "R A"]:
         """What the old body would have done."""
-        return self._times(action, self.gain)
+        return self._times(action, self._believed)
 
     def proposed(self, action: Float[Tensor, "R A"]) -> Float[Tensor, "R A"]:
         """What brings about what the prior means."""
         if not (self.active and self.config.prior):
             return action
-        return self._times(action, 1 / self.gain).clamp(-1, 1)
+        return self._times(action, 1 / self._believed).clamp(-1, 1)
 
     def frozen(self) -> ActuatorGain:
         """A copy with these strengths."""
-        return copy.copy(self)  # learning makes new tensors
+        held = copy.copy(self)  # learning makes new tensors
+        held.gate = copy.copy(self.gate)
+        return held
 
     def notes(self) -> list[dict[str, Any]]:
         """The mean strength that was found."""
         return [{"actuator_gain": float(gain.mean())} for gain in self.gain]
+
+    @property
+    def _believed(self) -> Float[Tensor, "N A"]:
+        return torch.where(self.gate.opened[:, None], self.gain, 1.0)
 
     def _times(self, action: Tensor, by: Float[Tensor, "N A"]) -> Tensor:
         return (by_robot(action, len(by)) * by[:, None].to(action)).flatten(-3, -2)
