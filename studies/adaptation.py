@@ -140,11 +140,11 @@ def presets() -> dict[str, AdaptationConfig]:
     )
     smoke = AdaptationConfig(
         tasks=(SMOKE_TASK,),
-        changes=(Change("gear", 0.5), Change("gear", 0.5, 6)),
+        changes=(Change("gear", 0.5, 4),),
         unchanged=(NONE, "rls"),
         seeds=2,
         search=SMALL,
-        steps=14,
+        steps=12,
     )
     return {"full": full, "short": short, "smoke": smoke}
 
