@@ -63,13 +63,14 @@ class Request:
     """Folders of `foresight learn`, for calibration, ablation, cost and dmc1000. Without one the
     first three take runs/planning, and dmc1000 learns on its own."""
     models: Path = Path("runs/planning")
-    """What `foresight learn` left, for teach, delay, phase-8, phase-9 and new-reward: a folder with
-    TASK/model in it; a smoke run of all but the last learns a tiny one."""
+    """What `foresight learn` left, for teach, delay, adaptation, phase-8, phase-9 and new-reward: a
+    folder with TASK/model in it; a smoke run of all but the last learns a tiny one."""
     tasks: tuple[str, ...] = ()
-    """Tasks of teach, delay, phase-8, phase-9, metaworld, libero, mistakes, track-b, lewm,
-    reward-only and imagination-gain, or rewards of new-reward, if not their own; what dmc1000
+    """Tasks of teach, delay, adaptation, phase-8, phase-9, metaworld, libero, mistakes, track-b,
+    lewm, reward-only and imagination-gain, or rewards of new-reward, if not their own; what dmc1000
     learns, if not all of its tasks, or none beside learned models. Other tasks in the file of
-    teach, delay, dmc1000, track-b, lewm, reward-only, imagination-gain or new-reward stay."""
+    teach, delay, adaptation, dmc1000, track-b, lewm, reward-only, imagination-gain or new-reward
+    stay."""
     hours: float | None = None
     """Recorded hours of track-b, if not the preset's number."""
 
@@ -242,6 +243,12 @@ OTHERS = (
         presets=EVERY,
     ),
     Study("spot", "spot", "whether Spot's gait walks as it is told, and what that takes"),
+    Study(
+        "adaptation",
+        "adaptation",
+        "learned agents in bodies that changed, learning on while they act",
+        presets=EVERY,
+    ),
     Study("teach", "teach", "one demonstration shown, on twenty seeds a task"),
 )
 STUDIES = {study.name: study for study in (*PHASES, *OTHERS)}

@@ -26,6 +26,8 @@ def test_mistakes_are_sentences(capsys):
     for verb in ("drive", "serve"):
         assert main([verb, "random", *robot, "--compensate", "2"]) == 2
         assert "random has no world model to roll" in capsys.readouterr().err
+        assert main([verb, "random", *robot, "--adapt", "rls"]) == 2
+        assert "random has no world model of" in capsys.readouterr().err
     assert main(["serve", "random"]) == 2
     assert "--env" in capsys.readouterr().err
     assert main(["serve", "random", *robot, "--port", "99999999"]) == 2

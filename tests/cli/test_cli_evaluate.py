@@ -13,6 +13,8 @@ from foresight.envs.registry import EnvConfig
 from foresight.evaluation.results import load
 from foresight.pipelines.acting import lateness_of, policy_of
 from foresight.policies.actor import Actor
+from foresight.policies.adaptive.config import GainConfig, RLSConfig
+from foresight.policies.adaptive.policy import AdaptiveFactory
 from foresight.policies.delayed.compensator import EstimatedDelay
 from foresight.policies.delayed.policy import DelayedFactory
 from foresight.policies.delayed.queue import Delays
@@ -46,6 +48,9 @@ def test_a_policys_name_on_a_strangers_robot(tmp_path, capsys):
         (["random", "--env", "reacher-easy", "--seeds", "0"], "at least 1"),
         (["random", "--env", "reacher-easy", "--compensate", "2"], "random has no world model"),
         (["random", "--env", "reacher-easy", "--compensate=-1"], "-1 is no action delay"),
+        (["random", "--env", "reacher-easy", "--adapt", "rls"], "random has no world model of"),
+        (["random", "--env", "reacher-easy", "--gear", "0"], "0.0 on the gear is refused"),
+        (["random", "--env", ROBOT.id, "--mass", "2"], "has no option 'mass'"),
         (["random", "--env", "reacher-easy", "--action-delay=-1"], "-1 is no action delay"),
         (["expert", "--env", "gym/Pendulum-v1"], "tasks of dm_control"),
     ],
@@ -94,6 +99,30 @@ def test_who_has_no_world_model_cannot_make_good_for_a_delay(tmp_path):
     assert found.method == "mpc-compensated"
     with pytest.raises(ForesightError, match="actor has no world model to roll"):
         policy_of(str(tmp_path / "actor"), EnvConfig(""), lateness=Delays(1))
+
+
+def test_a_learned_agent_learns_on_in_a_body_that_changed(tiny_learned, tmp_path):
+    words = ["evaluate", str(tiny_learned / "model"), "--gear", "0.5", "--baselines", *FEW]
+    for adapt in ("none", "rls"):
+        out = tmp_path / f"{adapt}.json"
+        assert cli.main([*words, "--adapt", adapt, "--out", str(out)]) == 0
+    usual, adapted = load(tmp_path / "none.json"), load(tmp_path / "rls.json")
+    assert (usual.conditions, adapted.conditions) == (["mpc"], ["mpc-adapted"])
+    assert all(row["adapt_ms"] > 0 for row in adapted.rows)
+
+
+def test_who_can_be_adapted_and_what_goes_not_together(tmp_path):
+    model = tiny(task="reacher-easy", encoder="foresight-small")
+    model.save(tmp_path / "model")
+    Actor.of(model, first_actor(model, "prior")).save(tmp_path / "actor")
+    found = policy_of(str(tmp_path / "model"), EnvConfig(""), adaptation=GainConfig())
+    assert found.maker == AdaptiveFactory(str(tmp_path / "model"), adaptation=GainConfig())
+    with pytest.raises(ForesightError, match="actor has no world model of `foresight learn`"):
+        policy_of(str(tmp_path / "actor"), EnvConfig(""), adaptation=RLSConfig())
+    with pytest.raises(ForesightError, match="leave --compensate or --adapt out"):
+        policy_of(
+            str(tmp_path / "model"), EnvConfig(""), lateness=Delays(1), adaptation=RLSConfig()
+        )
 
 
 def test_robots_that_differ_are_told_so_in_one_sentence():

@@ -33,6 +33,12 @@ class Config:
     """Steps from an action's choice to its execution by the robot, through which an agent with a
     world model imagines where the actions under way will have led; auto finds them out from the
     first decisions, which are noisy."""
+    adapt: Literal["none", "rls", "gradient", "gain", "finetune"] = "none"
+    """How a world model learns on while it acts, for a robot that is not as it was: none; rls, a
+    linear residual on its prediction; gradient, a small network as residual; gain, the strength of
+    each actuator; finetune, its own weights, which takes long."""
+    keep_adapted: bool = False
+    """Whether an episode goes on from what the last one taught, instead of forgetting it."""
     out: Path | None = None
     """A JSON file for the report, if it is to be kept."""
 
@@ -43,12 +49,17 @@ def main(config: Config) -> None:
     from foresight.envs.interface import spec_of
     from foresight.envs.registry import EnvConfig
     from foresight.pipelines.acting import lateness_of, policy_of
+    from foresight.policies.adaptive.config import adaptation_of
     from foresight.serving.control_loop import ControlLoop
     from foresight.serving.env_robot import EnvRobot
 
     base = EnvConfig(config.env or "")
     found = policy_of(
-        config.policy, base, device=config.device, lateness=lateness_of(config.compensate, base)
+        config.policy,
+        base,
+        device=config.device,
+        lateness=lateness_of(config.compensate, base),
+        adaptation=adaptation_of(config.adapt, config.keep_adapted),
     )
     env = found.env.make()
     policy = found.maker(spec_of(env))

@@ -43,10 +43,20 @@ class Config:
     """Decisions by which observations are old."""
     jitter: int = 0
     """Most decisions by which both are longer at times."""
+    mass: float = 1.0
+    """Factor on the masses of the robot, in tasks of dm_control."""
+    gear: float = 1.0
+    """Factor on the strength of its actuators, in the same."""
+    friction: float = 1.0
+    """Factor on the friction of its contacts, in the same."""
     compensate: Literal["none", "known", "auto"] | int = "none"
     """Delays that an agent with a world model reckons with, by imagining where the actions under
     way will have led: none; known, those above; auto, found out from the first decisions of each
     episode, which are noisy; or so many decisions from an action's choice to its execution."""
+    adapt: Literal["none", "rls", "gradient", "gain", "finetune"] = "none"
+    """How a world model learns on while it acts, for a robot that is not as it was: none; rls, a
+    linear residual on its prediction; gradient, a small network as residual; gain, the strength of
+    each actuator; finetune, its own weights, which takes long."""
     baselines: tuple[str, ...] = ("zero", "random", "constant", "expert")
     """Any of zero, random, constant, expert, oracle; those that the environment has not are left
     out."""
@@ -71,10 +81,12 @@ def main(config: Config) -> None:
     from foresight.evaluation.results import make_result
     from foresight.pipelines.acting import lateness_of, policy_of
     from foresight.pipelines.stages import default_workers
+    from foresight.policies.adaptive.config import adaptation_of
     from foresight.report.tables import print_result
 
     if config.seeds < 1:
         raise ForesightError(f"{config.seeds} seeds were asked for: evaluate on at least 1.")
+    body = {name: getattr(config, name) for name in ("friction", "gear", "mass")}
     base = EnvConfig(
         config.env or "",
         config.protocol,
@@ -82,6 +94,7 @@ def main(config: Config) -> None:
         action_delay=config.action_delay,
         observation_lag=config.observation_lag,
         jitter=config.jitter,
+        options=tuple((name, factor) for name, factor in body.items() if factor != 1.0),
     )
     found = policy_of(
         config.policy,
@@ -91,6 +104,7 @@ def main(config: Config) -> None:
         config.chunk,
         lateness=lateness_of(config.compensate, base),
         lewm=config.lewm,
+        adaptation=adaptation_of(config.adapt),
     )
     seeds, workers = tuple(range(config.seeds)), config.workers or default_workers()
     trial = EvalConfig(found.env, seeds, config.steps, workers, config.parallel)

@@ -33,6 +33,12 @@ class Config:
     """Steps from an action's choice to its execution by the robot, through which an agent with a
     world model imagines where the actions under way will have led; auto finds them out from the
     first decisions, which are noisy."""
+    adapt: Literal["none", "rls", "gradient", "gain", "finetune"] = "none"
+    """How a world model learns on while it acts, for a robot that is not as it was: none; rls, a
+    linear residual on its prediction; gradient, a small network as residual; gain, the strength of
+    each actuator; finetune, its own weights, which takes long."""
+    keep_adapted: bool = False
+    """Whether an episode goes on from what the last one taught, instead of forgetting it."""
 
 
 def main(config: Config) -> None:
@@ -43,11 +49,16 @@ def main(config: Config) -> None:
     require("msgpack", "Serving a policy")
     from foresight.envs.registry import EnvConfig
     from foresight.pipelines.acting import lateness_of, policy_and_spec
+    from foresight.policies.adaptive.config import adaptation_of
     from foresight.serving.server import PolicyServer
 
     env = EnvConfig(config.env or "")
     policy, spec, name = policy_and_spec(
-        config.policy, env, config.device, lateness_of(config.compensate, env)
+        config.policy,
+        env,
+        config.device,
+        lateness_of(config.compensate, env),
+        adaptation_of(config.adapt, config.keep_adapted),
     )
     server = PolicyServer(policy, spec, name, config.host, config.port)
     print(f"{name} at ws://{config.host}:{server.port}", flush=True)

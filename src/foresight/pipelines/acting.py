@@ -23,6 +23,8 @@ from foresight.pipelines.planners import (
 from foresight.planning.lewm import LeWMPlan
 from foresight.policies.actor import TYPE as ACTOR
 from foresight.policies.actor import ActorFactory
+from foresight.policies.adaptive.config import Adaptation
+from foresight.policies.adaptive.policy import AdaptiveFactory
 from foresight.policies.chunk.policy import TYPE as CHUNKS
 from foresight.policies.chunk.policy import ChunkActing, ChunkFactory
 from foresight.policies.delayed.compensator import EstimatedDelay, Lateness
@@ -87,6 +89,7 @@ def policy_of(
     anywhere: bool = False,
     lateness: Lateness | None = None,
     lewm: LeWMPlan | None = None,
+    adaptation: Adaptation | None = None,
 ) -> Acting:
     """The policy of a checkpoint's folder or of a name.
 
@@ -99,15 +102,17 @@ def policy_of(
         anywhere: a policy that needs no environment may have none: it is for a robot.
         lateness: of the robot, which a world model is rolled through; None ignores it.
         lewm: how a LeWorldModel is planned with.
+        adaptation: how a world model learns on while it acts; None leaves it as it is.
 
     Raises:
         ForesightError: no such folder or policy, no environment for a policy's name, a checkpoint
-            that cannot act, or delays for a policy without a world model.
+            that cannot act, delays for a policy without a world model, or an adaptation of one, or
+            of one for delays.
     """
     folder = Path(what)
     if folder.is_dir():
         found = _of_checkpoint(folder, env, planner, device, chunk, anywhere, lewm)
-        return found if lateness is None else _delayed(found, lateness)
+        return _reckoning(found, lateness, adaptation)
     if "/" in what.partition(":")[0] or not env.id:
         raise ForesightError(
             f"{what!r} does not exist: give a checkpoint's folder, or the name of a policy and "
@@ -116,8 +121,7 @@ def policy_of(
     kind = what.partition(":")[0]
     if kind not in LOOKING and env.cameras is None:
         env = replace(env, cameras=())
-    found = Acting(NamedPolicy(what, env.id), env, kind)
-    return found if lateness is None else _delayed(found, lateness)
+    return _reckoning(Acting(NamedPolicy(what, env.id), env, kind), lateness, adaptation)
 
 
 def lateness_of(compensate: Compensate, env: EnvConfig) -> Lateness | None:
@@ -133,6 +137,28 @@ def lateness_of(compensate: Compensate, env: EnvConfig) -> Lateness | None:
     if compensate == "known":
         return Delays(env.action_delay, env.observation_lag, env.jitter)
     return Delays(compensate)
+
+
+def _reckoning(found: Acting, lateness: Lateness | None, adaptation: Adaptation | None) -> Acting:
+    """The same agent, for a robot that acts late, or for one that is not as it was."""
+    if lateness is not None and adaptation is not None:
+        raise ForesightError(
+            "A model is either rolled through delays or adapted while acting, not both: leave "
+            "--compensate or --adapt out."
+        )
+    if adaptation is not None:
+        return _adapting(found, adaptation)
+    return found if lateness is None else _delayed(found, lateness)
+
+
+def _adapting(found: Acting, adaptation: Adaptation) -> Acting:
+    if not isinstance(found.maker, MPCFactory):
+        raise ForesightError(
+            f"{found.method} has no world model of `foresight learn`, which could be adapted while "
+            "acting: leave --adapt out, or give the folder of one."
+        )
+    maker = AdaptiveFactory(**_fields(found.maker), adaptation=adaptation)
+    return replace(found, maker=maker, method=f"{found.method}-adapted")
 
 
 def _delayed(found: Acting, lateness: Lateness) -> Acting:
@@ -155,7 +181,11 @@ def _fields(maker: MPCFactory | PlannerFactory) -> dict[str, Any]:
 
 
 def policy_and_spec(
-    what: str, env: EnvConfig, device: str = "cpu", lateness: Lateness | None = None
+    what: str,
+    env: EnvConfig,
+    device: str = "cpu",
+    lateness: Lateness | None = None,
+    adaptation: Adaptation | None = None,
 ) -> tuple[Policy, Spec, str]:
     """A policy that acts for a robot elsewhere, that robot's spec, and the policy's name.
 
@@ -164,11 +194,14 @@ def policy_and_spec(
         env: stands for the robot where a policy has no spec of its own; its id may be empty.
         device: where networks run.
         lateness: as for :func:`policy_of`.
+        adaptation: as for :func:`policy_of`.
 
     Raises:
         ForesightError: as :func:`policy_of`.
     """
-    found = policy_of(what, env, device=device, anywhere=True, lateness=lateness)
+    found = policy_of(
+        what, env, device=device, anywhere=True, lateness=lateness, adaptation=adaptation
+    )
     spec = None if found.folder is None else read_header(found.folder).spec
     if spec is None:
         made = found.env.make()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -36,6 +36,18 @@ from foresight.worldmodel.model import WorldModel
 
 Propose = Callable[[Tensor], Tensor]
 """A policy that plans begin from: ``z [N, Z] -> a [N, A]`` in [-1, 1]."""
+
+
+class Adapts(Protocol):
+    """Stands between a planner and what it imagines and begins with."""
+
+    def imagining(self, dynamics: Dynamics, /) -> Dynamics:
+        """What the planner imagines with, instead of ``dynamics``."""
+        ...
+
+    def proposing(self, propose: Propose, /) -> Propose:
+        """What plans begin from, instead of ``propose``."""
+        ...
 
 
 class MPCPlanner:
@@ -96,6 +108,7 @@ class MPCPlanner:
         dtype: torch.dtype | None = None,
         terms: Sequence[Term] | None = None,
         propose: Propose | None = None,
+        adapting: Adapts | None = None,
     ) -> Self:
         """A planner with a world model.
 
@@ -106,6 +119,7 @@ class MPCPlanner:
             dtype: of the networks that imagine; the device's fastest if not given.
             terms: the model's imagined return if not given.
             propose: the model's action prior if not given, where it has one.
+            adapting: corrects both; as they are if not given.
 
         Raises:
             ForesightError: more members than the model has, or terms it cannot judge.
@@ -121,6 +135,9 @@ class MPCPlanner:
         usual = [] if own.reward is None and own.prior is not None else [return_of(own)]
         found = usual if terms is None else terms
         dynamics: Dynamics = fast(own.dynamics, dtype) if rapid else own.dynamics
+        if adapting is not None:
+            dynamics = adapting.imagining(dynamics)
+            propose = None if propose is None else adapting.proposing(propose)
         return cls(dynamics, own.config.actions, config, found, propose, seed, device, own)
 
     @property

@@ -258,6 +258,10 @@ def make_task(
     look: Literal["plain", "varied"] = "plain",
     camera: int | str = 0,
     action_repeat: int = 1,
+    mass: float = 1.0,
+    gear: float = 1.0,
+    friction: float = 1.0,
+    changes_at: int = 0,
 ) -> DMControlEnv:
     """Make the environment of a task from plain options, as the registry does.
 
@@ -270,17 +274,27 @@ def make_task(
         look: see there.
         camera: number or name of what is called ``camera``.
         action_repeat: steps of the protocol for which an action is held.
+        mass: factor on the body's masses, as the next three see
+            `foresight.envs.dmc.bodies.BodyChange`.
+        gear: factor on the strength of its actuators.
+        friction: factor on the friction of its contacts.
+        changes_at: steps after which it changes.
 
     Raises:
-        ForesightError: unknown task, protocol or camera, an action held for less than a step, or no
-            OpenGL where frames are wanted.
+        ForesightError: unknown task, protocol or camera, an action held for less than a step, a
+            factor that is not above 0, or no OpenGL where frames are wanted.
     """
+    from foresight.envs.dmc.bodies import BodyChange, ChangedBodyEnv
+
     if action_repeat < 1:
         raise ForesightError(f"An action held for {action_repeat} steps: hold it for 1 or more.")
     base = get_protocol(protocol)
     held = replace(base, repeat=base.repeat * action_repeat)
     bare = cameras is not None and len(cameras) == 0
     render = None if bare else RenderSettings(size=size, camera=camera, quality=quality, look=look)
+    change = BodyChange(mass, gear, friction, changes_at)
+    if change.changes:
+        return ChangedBodyEnv(change, task, held, render, cameras)
     return DMControlEnv(task, held, render, cameras)
 
 
