@@ -12,7 +12,7 @@ import foresight
 ROOT = Path(foresight.__file__).parent
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 MAY_LOOK = (
-    *("envs/dmc", "envs/metaworld", "envs/libero", "envs/spot"),
+    *("envs/dmc", "envs/metaworld", "envs/libero", "envs/planar", "envs/spot"),
     *("experts", "diagnostics/probes", "core/simulator.py"),
 )
 """Who implements a simulator, and who may ask for it."""

@@ -96,8 +96,8 @@ def test_stopped_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
 
     stored = module._State.store
 
-    def stop_after_two(self, history, is_best):
-        stored(self, history, is_best)
+    def stop_after_two(self, history, is_best, **how):
+        stored(self, history, is_best, **how)
         if len(history) == 2:
             raise KeyboardInterrupt
 
@@ -226,8 +226,8 @@ def test_stopped_ensemble_training_resumes_to_the_same_weights(tmp_path, monkeyp
 
     stored = module._State.store
 
-    def stop_after_one(self, history, is_best):
-        stored(self, history, is_best)
+    def stop_after_one(self, history, is_best, **how):
+        stored(self, history, is_best, **how)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module._State, "store", stop_after_one)

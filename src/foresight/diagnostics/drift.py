@@ -42,7 +42,7 @@ class Track:
     """The true features, where ``features`` is what a bottleneck of the model keeps of them."""
 
     @property
-    def truth(self) -> Float[Tensor, "T N D"]:
+    def target(self) -> Float[Tensor, "T N D"]:
         """The true features."""
         return self.features if self.whole is None else self.whole
 

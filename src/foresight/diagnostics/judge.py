@@ -239,7 +239,7 @@ def _episode(
     for some in begins.split(plan.batch):
         guesses = _guesses(forecaster, one, some, others, length, linear, fitting)
         guesses[MEAN] = mean.expand(len(some), len(fitting), *mean.shape)
-        truth = one.truth[some[:, None] + torch.tensor(fitting)]
+        truth = one.target[some[:, None] + torch.tensor(fitting)]
         for condition, guess in guesses.items():
             for measure, value in scores(guess.to(truth), truth, mean.to(truth)).items():
                 key = (measure, condition)
@@ -274,12 +274,12 @@ def _guesses(
         MODEL: forecaster.open_loop(start, controls)[:, picked],
         SHUFFLED: forecaster.open_loop(start, swapped)[:, picked],
         NONE: forecaster.open_loop(start, without)[:, picked],
-        PERSISTENCE: one.truth[some][:, None].expand(-1, len(fitting), -1, -1),
+        PERSISTENCE: one.target[some][:, None].expand(-1, len(fitting), -1, -1),
     }
     if one.whole is not None:
         guesses[CEILING] = one.features[some[:, None] + torch.tensor(fitting)]
     if linear is not None:
-        guesses[AXES] = linear.ceiling(one.truth[some[:, None] + torch.tensor(fitting)].cpu())
+        guesses[AXES] = linear.ceiling(one.target[some[:, None] + torch.tensor(fitting)].cpu())
         told = controls[..., :width]
         guesses[LINEAR] = torch.stack([linear.predict(one, some, h, told) for h in fitting], 1)
         guesses[LINEAR_BLIND] = torch.stack(

@@ -117,7 +117,7 @@ class LinearModel:
                 None: the model that is not told.
         """
         back = (starts[:, None] - torch.arange(self.config.past)).clamp(min=0)
-        flat = one.truth.flatten(1).cpu() - self.mean.flatten()
+        flat = one.target.flatten(1).cpu() - self.mean.flatten()
         z, controls = self._along(flat), one.controls.cpu()
         future = None if actions is None else actions[:, :horizon].cpu()
         inputs = self._inputs(z, controls, starts, back, future)
@@ -137,7 +137,7 @@ class LinearModel:
         each = max(1, self.config.sample // len(tracks))
         sample = []
         for one in tracks:
-            truth = one.truth.cpu()
+            truth = one.target.cpu()
             total = total + truth.double().sum(0)
             steps += len(truth)
             sample.append(truth[torch.linspace(0, len(truth) - 1, min(each, len(truth))).long()])
@@ -178,7 +178,7 @@ class LinearModel:
         inside = {h: [torch.zeros(()), torch.zeros(())] for h in self.horizons}
         told = 0
         for index, one in enumerate(progress(tracks, "linear")):
-            flat = one.truth.flatten(1).cpu() - self.mean.flatten()
+            flat = one.target.flatten(1).cpu() - self.mean.flatten()
             z, controls = self._along(flat), one.controls.cpu()
             rest = flat - (z * self.scale) @ self.axes.T
             part = int(index % min(VALIDATION, len(tracks)) == 0)

@@ -86,7 +86,7 @@ def test_targets_lead_by_the_actuators_lag():
             joints = joints + 0.002 * (target - joints) / GAIT.lead
             path.append(joints)
         followed[name] = np.abs(np.array(path)[250:] - wanted[250:]).mean()
-    assert followed["led"] < followed["late"] / 8
+    assert followed["led"] < followed["late"] / 5
 
 
 def test_the_followed_command_changes_at_a_bounded_rate():
