@@ -38,6 +38,21 @@ def test_half_the_gear_is_half_the_action():
     np.testing.assert_allclose(there[0], there[1], atol=1e-12)
 
 
+def test_a_changed_body_looks_as_it_did():
+    """What changes cannot be seen: the same state gives the same picture, before and after."""
+    shown = []
+    for options in ({}, {"mass": 1.5}, {"gear": 0.5, "changes_at": 1}):
+        env = make("walker-walk", size=64, quality="smooth", **options)
+        start = env.reset(seed=0)[1]["state"]
+        for _ in range(2):
+            env.step(np.ones(6))
+        shown.append(env.unwrapped.set_state(start)["images"]["camera"])
+        env.close()
+    assert shown[0].std() > 10
+    for picture in shown[1:]:
+        np.testing.assert_array_equal(picture, shown[0])
+
+
 def test_the_body_changes_in_the_middle_and_is_the_own_one_again_after_a_reset():
     late, usual = (
         make("reacher-easy", cameras=(), **o) for o in ({"mass": 3.0, "changes_at": 2}, {})

@@ -11,6 +11,10 @@ from foresight.core.errors import ForesightError
 from foresight.envs.dmc.environment import DMControlEnv
 from foresight.envs.interface import whole_number
 
+DRAWN = ("center", "extent", "meansize")
+"""Statistics by which MuJoCo draws, of which a task says its own: derived again, walker's extent is
+that of its endless floor, and the near plane of its camera swallows the robot."""
+
 
 @dataclass(frozen=True)
 class BodyChange:
@@ -91,7 +95,10 @@ class ChangedBodyEnv(DMControlEnv):
         factors |= {"geom_friction": change.friction, "pair_friction": change.friction}
         for name, own in self._own.items():
             getattr(model, name)[:] = own * (factors[name] if changed else 1.0)
+        drawn = {name: np.array(getattr(model.stat, name)) for name in DRAWN}
         mujoco.mj_setConst(model, mujoco.MjData(model))  # a scratch state: the episode's stays
+        for name, own in drawn.items():
+            setattr(model.stat, name, own)
         self._changed = changed
 
     def _info(self) -> dict[str, Any]:
