@@ -24,7 +24,7 @@ from foresight.diagnostics.drift import Track
 PENALTIES = tuple(10.0**power for power in range(-6, 5))
 """Candidates, in units of the mean square of what goes in."""
 VALIDATION = 5
-"""Every so many-th training episode chooses the penalty."""
+"""Every so many-th training episode chooses the penalty; the axes are fitted on the others."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +136,12 @@ class LinearModel:
         total, steps = torch.zeros(()), 0
         each = max(1, self.config.sample // len(tracks))
         sample = []
-        for one in tracks:
+        for index, one in enumerate(tracks):
             truth = one.target.cpu()
             total = total + truth.double().sum(0)
             steps += len(truth)
+            if _judges(index, len(tracks)):
+                continue
             sample.append(truth[torch.linspace(0, len(truth) - 1, min(each, len(truth))).long()])
         self.mean = (total / steps).float()
         flat = torch.cat(sample).flatten(1) - self.mean.flatten()
@@ -181,12 +183,13 @@ class LinearModel:
             flat = one.target.flatten(1).cpu() - self.mean.flatten()
             z, controls = self._along(flat), one.controls.cpu()
             rest = flat - (z * self.scale) @ self.axes.T
-            part = int(index % min(VALIDATION, len(tracks)) == 0)
+            part = int(_judges(index, len(tracks)))
             for h in self.horizons:
                 starts = torch.arange(len(flat) - h)
                 if not len(starts):
                     continue
-                for sum_of, value in ((kept[h], rest), (inside[h], z)):
+                # What lies outside of axes is less on those episodes that the axes were fitted on.
+                for sum_of, value in ((kept[h], rest * part), (inside[h], z)):
                     sum_of[0] = sum_of[0] + (value[h:] * value[:-h]).sum(0)
                     sum_of[1] = sum_of[1] + value[:-h].square().sum(0)
                 back = (starts[:, None] - torch.arange(self.config.past)).clamp(min=0)
@@ -217,6 +220,11 @@ class LinearModel:
                 )
                 weights[now] += share.diag()
                 self.weights[h, with_actions], self.penalty[h, with_actions] = weights, penalty
+
+
+def _judges(index: int, count: int) -> bool:
+    """Whether a training episode chooses the penalty, and tells what lies outside of the axes."""
+    return index % min(VALIDATION, count) == 0
 
 
 def _ridge(grams: Sequence[Tensor], crosses: Sequence[Tensor]) -> tuple[Tensor, float]:
