@@ -294,7 +294,7 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         mujoco.mj_step(self._model, self._data, SUBSTEPS - 1)
         self._look()
         self._acted = control
-        self._errors = np.roll(self._errors, 1, axis=0)
+        self._errors[1:] = self._errors[:-1]  # NumPy sees that they overlap
         self._errors[0] = self._data.qpos[7:] - targets
 
     def _ask(self) -> None:

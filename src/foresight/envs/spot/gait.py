@@ -11,6 +11,7 @@ is the wanted angle plus that time times the wanted angular velocity, which canc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float64
@@ -105,9 +106,7 @@ def feet(
         phase: moments in the cycle, in strides.
         command: velocity of the body.
     """
-    stand = HIPS + np.stack(
-        [np.full(4, config.offset), SIDES * (HIP_WIDTH + config.spread), np.zeros(4)], 1
-    )
+    stand = _stand(config)
     step = min(1.0, float(np.abs(command).sum()) / STANDING)
     forward, left, turn = np.asarray(command) * config.gain
     forward += config.drift * step
@@ -128,12 +127,20 @@ def feet(
     return places
 
 
+@cache
+def _stand(config: GaitConfig) -> Float64[np.ndarray, "4 3"]:
+    """Where feet are in the middle of their push, at the hips' height."""
+    out = SIDES * (HIP_WIDTH + config.spread)
+    return HIPS + np.stack([np.full(4, config.offset), out, np.zeros(4)], 1)
+
+
 def leg_angles(places: Float64[np.ndarray, "N 4 3"]) -> Float64[np.ndarray, "N 4 3"]:
     """Hip sideways, hip forwards and knee that put feet at places (metres from the body's middle).
 
     A place out of reach is approached as far as the leg goes.
     """
-    x, y, z = np.moveaxis(places - HIPS, -1, 0)
+    apart = places - HIPS
+    x, y, z = apart[..., 0], apart[..., 1], apart[..., 2]
     width = SIDES * HIP_WIDTH
     down = -np.sqrt(np.maximum(y**2 + z**2 - HIP_WIDTH**2, 1e-6))
     sideways = np.arctan2(z, y) - np.arctan2(down, width)
