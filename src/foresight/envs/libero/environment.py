@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float64
 
 from foresight.core.errors import ForesightError
-from foresight.core.observation import PicturesOnDemand
 from foresight.core.spec import Axis, Spec
 from foresight.envs import interface
 from foresight.envs.libero.init_states import read_init_states
@@ -27,7 +25,8 @@ from foresight.envs.libero.tasks import (
     get_protocol,
     task_text,
 )
-from foresight.envs.render import FilmCamera, FrameRenderer, RenderSettings
+from foresight.envs.render import FilmCamera, RenderSettings
+from foresight.envs.scene import SceneEnv
 
 CAMERAS = {
     "front": "agentview",
@@ -55,7 +54,7 @@ COARSE = 0.003
 MOST_SPREAD = 0.3
 
 
-class LiberoEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
+class LiberoEnv(SceneEnv):
     """One task of LIBERO (Liu et al., NeurIPS 2023); a `foresight.core.simulator.Simulator`.
 
     The robot feels the place of its grip site in metres, its hand's orientation as axis times
@@ -102,28 +101,16 @@ class LiberoEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             raise ForesightError(f"LIBERO has no task {task!r}: `foresight envs list` lists them.")
         self.suite, self.name = full.split("/")
         self.task_id, self.task_text = full, task_text(full)
-        self.protocol, self.repeat, self.render_settings = protocol, repeat, render
-        self._cameras = tuple(cameras) if render is not None else ()
-        for name in self._cameras:
-            if name not in CAMERAS:
-                raise ForesightError(
-                    f"{NAMESPACE}{full} has no camera {name!r}: choose among {', '.join(CAMERAS)}."
-                )
-        self.render_mode = "rgb_array" if self._cameras else None
+        self.protocol, self.repeat = protocol, repeat
+        self._begin_pictures(f"{NAMESPACE}{full}", render, cameras, CAMERAS)
         require_libero()
         rows = (
             read_init_states(init_file(self.suite, self.name)) if protocol.start == "row" else None
         )
         self.beginning = Beginning(protocol.start, rows, spread)
         self.simulation = Simulation(self.suite, self.name)
-        self.on_demand = False
-        self._moment = 0
-        self._renderer: FrameRenderer | None = None
         self._seed = self._left = 0
-        sides = (0, 0) if render is None else (render.height, render.width)
-        self.interface = Spec(
-            dict.fromkeys(self._cameras, sides), STATE, ACTION, FPS / repeat, (self.task_text,)
-        )
+        self.interface = Spec(self._sizes, STATE, ACTION, FPS / repeat, (self.task_text,))
         if self._cameras:  # a missing OpenGL shows here and not in the middle of a run
             self.render()
         self.observation_space = interface.observation_space(self.interface)
@@ -147,8 +134,7 @@ class LiberoEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._seed = interface.seed_episode(self, seed)
         begin(self.simulation, self.beginning, self._seed)
         self._left = self.protocol.most(self.suite)
-        if self._renderer is not None:
-            self._renderer.new_episode(self._seed)
+        self._new_episode()
         return self._observe(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -208,34 +194,20 @@ class LiberoEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             for axis, value in zip("xyz", place, strict=True)
         }
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
-        """The first camera's frame, uint8 ``[H, W, 3]``, or None for one without cameras."""
-        return self._view(self._cameras[0]) if self._cameras else None
-
     def film_camera(self, size: int, quality: Literal["fast", "smooth", "full"]) -> FilmCamera:
         """Draws the present moment from the front; close it in the end."""
         settings = _settings(size, quality, "plain")
         return FilmCamera(settings, self.simulation.model, lambda: self.simulation.data)
 
-    def close(self) -> None:
-        """Free the renderer; the next frame makes a new one."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+    @property
+    def _scene(self) -> tuple[Any, Any]:
+        return self.simulation.model, self.simulation.data
 
-    def _view(self, camera: str) -> np.ndarray:
-        assert self.render_settings is not None
-        if self._renderer is None:  # made late: a renderer belongs to the process that uses it
-            self._renderer = FrameRenderer(self.simulation.model, self.render_settings)
-            self._renderer.new_episode(self._seed)
-        return self._renderer.render(self.simulation.data, CAMERAS[camera])
+    def _camera(self, name: str) -> str:
+        return CAMERAS[name]
 
     def _observe(self) -> dict[str, Any]:
-        self._moment += 1
-        now = self._moment
-        seen = PicturesOnDemand(self._cameras, self._view, lambda: now == self._moment)
-        images = seen if self.on_demand else dict(seen.items())
-        return interface.raw_observation(images, self.simulation.feel())
+        return interface.raw_observation(self._images(), self.simulation.feel())
 
     def _info(self) -> dict[str, Any]:
         return {

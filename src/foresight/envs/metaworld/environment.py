@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float64
 
 from foresight.core.errors import ForesightError
 from foresight.core.extras import require
-from foresight.core.observation import PicturesOnDemand
 from foresight.core.spec import Axis, Spec
 from foresight.envs import interface
 from foresight.envs.gl import choose_gl
 from foresight.envs.metaworld.tasks import DEFAULT, TASKS, Protocol, get_protocol
-from foresight.envs.render import FilmCamera, FrameRenderer, RenderSettings
+from foresight.envs.render import FilmCamera, RenderSettings
+from foresight.envs.scene import SceneEnv
 
 CAMERAS = {
     "front": "corner2",
@@ -53,7 +52,7 @@ FROM_SEED = ("body_pos", "body_quat", "site_pos", "geom_pos")
 """What tasks change in their model when an episode begins."""
 
 
-class MetaWorldEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
+class MetaWorldEnv(SceneEnv):
     """One task of Meta-World (Yu et al., CoRL 2020); a `foresight.core.simulator.Simulator`.
 
     The robot feels what a real one would: the hand's place in metres and how far its gripper is
@@ -92,26 +91,14 @@ class MetaWorldEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         repeat: int = 1,
     ) -> None:
         self.task_id, self.task_text = task, TASKS[task]
-        self.protocol, self.repeat, self.render_settings = protocol, repeat, render
-        self._cameras = tuple(cameras) if render is not None else ()
-        for name in self._cameras:
-            if name not in CAMERAS:
-                raise ForesightError(
-                    f"metaworld/{task} has no camera {name!r}: choose among {', '.join(CAMERAS)}."
-                )
-        self.render_mode = "rgb_array" if self._cameras else None
+        self.protocol, self.repeat = protocol, repeat
+        self._begin_pictures(f"metaworld/{task}", render, cameras, CAMERAS)
         self._upstream = _load(task)
         self._first = {name: getattr(self._model, name).copy() for name in FROM_SEED}
-        self.on_demand = False
-        self._moment = 0
-        self._renderer: FrameRenderer | None = None
         self._seed = self._left = 0
         self._succeeded = False
         self._place_things(0)
-        sides = (0, 0) if render is None else (render.height, render.width)
-        self.interface = Spec(
-            dict.fromkeys(self._cameras, sides), STATE, ACTION, FPS / repeat, (self.task_text,)
-        )
+        self.interface = Spec(self._sizes, STATE, ACTION, FPS / repeat, (self.task_text,))
         if self._cameras:  # a missing OpenGL shows here and not in the middle of a run
             self.render()
         self.observation_space = interface.observation_space(self.interface)
@@ -147,8 +134,7 @@ class MetaWorldEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._seed = interface.seed_episode(self, seed)
         self._place_things(self._seed)
         self._left, self._succeeded = self.protocol.steps, False
-        if self._renderer is not None:
-            self._renderer.new_episode(self._seed)
+        self._new_episode()
         return self._observe(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -224,27 +210,17 @@ class MetaWorldEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             for axis, value in zip("xyz", place, strict=True)
         }
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
-        """The first camera's frame, uint8 ``[H, W, 3]``, or None for one without cameras."""
-        return self._view(self._cameras[0]) if self._cameras else None
-
     def film_camera(self, size: int, quality: Literal["fast", "smooth", "full"]) -> FilmCamera:
         """Draws the present moment from the front; close it in the end."""
         settings = RenderSettings(size=size, quality=quality, camera=CAMERAS["front"])
         return FilmCamera(settings, self._model, lambda: self._data)
 
-    def close(self) -> None:
-        """Free the renderer; the next frame makes a new one."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+    @property
+    def _scene(self) -> tuple[Any, Any]:
+        return self._model, self._data
 
-    def _view(self, camera: str) -> np.ndarray:
-        assert self.render_settings is not None
-        if self._renderer is None:  # made late: a renderer belongs to the process that uses it
-            self._renderer = FrameRenderer(self._model, self.render_settings)
-            self._renderer.new_episode(self._seed)
-        return self._renderer.render(self._data, CAMERAS[camera])
+    def _camera(self, name: str) -> str:
+        return CAMERAS[name]
 
     def _place_things(self, seed: int) -> None:
         import mujoco
@@ -268,11 +244,7 @@ class MetaWorldEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._seen = self._upstream._get_obs()
 
     def _observe(self) -> dict[str, Any]:
-        self._moment += 1
-        now = self._moment
-        seen = PicturesOnDemand(self._cameras, self._view, lambda: now == self._moment)
-        images = seen if self.on_demand else dict(seen.items())
-        return interface.raw_observation(images, self._seen[:4].astype(np.float32))
+        return interface.raw_observation(self._images(), self._seen[:4].astype(np.float32))
 
     def _info(self) -> dict[str, Any]:
         return {

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float64
 
 from foresight.core.errors import ForesightError
-from foresight.core.observation import PicturesOnDemand
 from foresight.core.spec import Spec
 from foresight.envs import interface
-from foresight.envs.render import FilmCamera, FrameRenderer, RenderSettings
+from foresight.envs.render import FilmCamera, RenderSettings
+from foresight.envs.scene import SceneEnv
 from foresight.envs.spot.gait import GaitConfig, Trot
 from foresight.envs.spot.model import (
     CAMERAS,
@@ -55,7 +54,7 @@ ON_GROUND = FOOT_RADIUS + 0.005
 """Metres; a foot whose middle is lower stands."""
 
 
-class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
+class SpotEnv(SceneEnv):
     """MuJoCo Playground's joystick task of Spot; a `foresight.core.simulator.Simulator`.
 
     A joystick asks for a velocity, another one every few seconds, and Spot is paid for having it
@@ -105,14 +104,8 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         import mujoco
 
         self.task_id, self.task_text = NAMESPACE + task, TASKS[task]
-        self.protocol, self.repeat, self.render_settings = protocol, repeat, render
-        self._cameras = tuple(cameras) if render is not None else ()
-        for name in self._cameras:
-            if name not in CAMERAS:
-                raise ForesightError(
-                    f"{self.task_id} has no camera {name!r}: choose among {', '.join(CAMERAS)}."
-                )
-        self.render_mode = "rgb_array" if self._cameras else None
+        self.protocol, self.repeat = protocol, repeat
+        self._begin_pictures(self.task_id, render, cameras, CAMERAS)
         self._switch, self._reach = round(switch / CONTROL_STEP), reach
         self._gait, self._chunk = (Trot(gait) if task == "command" else None), chunk
         original = render is not None and render.quality == "full"
@@ -121,14 +114,11 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._kind = state_kind()
         self._low, self._high = self._model.actuator_ctrlrange.T
         self._read = {name: sensor_slice(self._model, name) for name in SENSORS}
-        self.on_demand = False
-        self._moment = self._seed = self._left = 0
-        self._renderer: FrameRenderer | None = None
+        self._seed = self._left = 0
         self._begin(0)
-        sides = (0, 0) if render is None else (render.height, render.width)
         rate = 1 / (CONTROL_STEP * repeat)
         self.interface = Spec(
-            dict.fromkeys(self._cameras, sides),
+            self._sizes,
             state_axes(),
             action_axes(task, reach, chunk),
             round(rate, 6),
@@ -173,8 +163,7 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._seed = interface.seed_episode(self, seed)
         self._begin(self._seed)
         self._left = self.protocol.steps
-        if self._renderer is not None:
-            self._renderer.new_episode(self._seed)
+        self._new_episode()
         return self._observe(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -250,20 +239,14 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         named = {**place, "upright": up[2], **speeds, **joints, **stands}
         return {name: float(value) for name, value in named.items()}
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
-        """The first camera's frame, uint8 ``[H, W, 3]``, or None for one without cameras."""
-        return self._view(self._cameras[0]) if self._cameras else None
-
     def film_camera(self, size: int, quality: Literal["fast", "smooth", "full"]) -> FilmCamera:
         """Draws the present moment from the side; close it in the end."""
         settings = RenderSettings(size=size, quality=quality, camera="side")
         return FilmCamera(settings, self._model, lambda: self._data)
 
-    def close(self) -> None:
-        """Free the renderer; the next frame makes a new one."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+    @property
+    def _scene(self) -> tuple[Any, Any]:
+        return self._model, self._data
 
     def _begin(self, seed: int) -> None:
         import mujoco
@@ -316,18 +299,7 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     def _foot_height(self, leg: str) -> float:
         return float(self._data.site(leg).xpos[2])
 
-    def _view(self, camera: str) -> np.ndarray:
-        assert self.render_settings is not None
-        if self._renderer is None:  # made late: a renderer belongs to the process that uses it
-            self._renderer = FrameRenderer(self._model, self.render_settings)
-            self._renderer.new_episode(self._seed)
-        return self._renderer.render(self._data, camera)
-
     def _observe(self) -> dict[str, Any]:
-        self._moment += 1
-        now = self._moment
-        seen = PicturesOnDemand(self._cameras, self._view, lambda: now == self._moment)
-        images = seen if self.on_demand else dict(seen.items())
         felt = (
             self._sensed("gyro"),
             self._sensed("upvector"),
@@ -337,7 +309,7 @@ class SpotEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
             self._acted,
             self._asked,
         )
-        return interface.raw_observation(images, np.concatenate(felt, dtype=np.float32))
+        return interface.raw_observation(self._images(), np.concatenate(felt, dtype=np.float32))
 
     def _info(self) -> dict[str, Any]:
         return {"state": self.get_state(), "time": float(self._data.time), "seed": self._seed}
