@@ -15,12 +15,12 @@ from foresight.core.errors import ForesightError
 from foresight.core.spec import Axis, Spec
 from foresight.data.dataset import Dataset
 from foresight.policies.chunk.config import ChunkConfig, NetworkConfig
+from foresight.training.batches import epoch_rows
 from foresight.training.chunk import train as training_module
 from foresight.training.chunk.demonstrations import (
     Demonstrations,
     GoalDraw,
     binary_actions,
-    epoch_rows,
     idle,
     split_by_task,
     switches,

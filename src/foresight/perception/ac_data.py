@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +51,14 @@ class ACRobot:
     action_scale: tuple[float, ...] = ()
     state_mean: tuple[float, ...] = ()
     state_scale: tuple[float, ...] = ()
+
+    @classmethod
+    def read(cls, raw: dict[str, Any]) -> ACRobot:
+        """From what a checkpoint's JSON has of it."""
+        told: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in raw.items()
+        }
+        return cls(**told)
 
     @property
     def width(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -64,13 +63,9 @@ class TunedAC:
         """
         header = read_header(folder, KIND)
         with building(header):
-            raw: dict[str, Any] = header.config["robot"]
-            robot: dict[str, Any] = {
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in raw.items()
-            }
+            robot = ACRobot.read(header.config["robot"])
             sizes = ACConfig(**header.config["sizes"])
-            config = TunedACConfig.read(header, sizes=sizes, robot=ACRobot(**robot))
+            config = TunedACConfig.read(header, sizes=sizes, robot=robot)
             predictor = ACPredictor(config.sizes)
         load_weights(predictor, folder)
         return cls(predictor.eval().requires_grad_(False), config)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import psutil
 import torch
 from jaxtyping import Float
@@ -24,11 +23,10 @@ from foresight.perception.ac_data import ACEpisodes, held_states
 from foresight.perception.ac_predictor import ACPredictor, normalise
 from foresight.perception.ac_tuned import TunedAC, TunedACConfig, tunable
 from foresight.perception.low_rank import merge_low_rank
+from foresight.training.batches import seed_of
 from foresight.training.experience import save_split
 from foresight.training.loop import Batch, FitConfig, Record, fit, products
-
-MOST_WINDOWS = 64
-"""Held-out windows that are looked at."""
+from foresight.training.token_windows import TokenWindows
 
 
 @dataclass(frozen=True)
@@ -236,7 +234,7 @@ def memory_needed(
     return Need(learns, total, 4 * total, 12 * learns, training.fit.batch * held, free)
 
 
-class _Windows:
+class _Windows(TokenWindows):
     """Windows of kept frames, drawn at random from training episodes and fixed on held-out ones."""
 
     def __init__(
@@ -247,30 +245,14 @@ class _Windows:
         held: bool,
     ) -> None:
         self.training, self.held = training, held
-        arrays: dict[str, Tensor | np.ndarray] = {
-            "tokens": data.cache.array,
-            "action": data.actions,
-            "state": data.states,
-        }
-        self.train, self.test = (
-            WindowLoader(
-                arrays,
-                data.cache.offsets,
-                episodes,
-                training.frames,
-                training.fit.batch,
-                shuffle=False,
-                reuse=False,
-            )
-            for episodes in split
+        super().__init__(
+            data,
+            split,
+            training.frames,
+            training.fit,
+            f"{training.every or 'a few'} steps apart",
+            "take shorter windows (--ac.frames) or more frames a second (--ac.every)",
         )
-        for name, found in (("training", self.train), ("held-out", self.test)):
-            if not len(found):
-                raise ForesightError(
-                    f"No {name} episode has {training.frames} frames, {training.every or 'a few'} "
-                    "steps apart: take shorter windows (--ac.frames) or more frames a second "
-                    "(--ac.every)."
-                )
 
     def first(self) -> Batch:
         """One window."""
@@ -279,7 +261,7 @@ class _Windows:
     def epoch(self, epoch: int, steps: int) -> Iterator[Batch]:
         """Windows in an order of seed and epoch alone, all of them before any comes again."""
         fit, starts = self.training.fit, self.train.starts
-        generator = torch.Generator().manual_seed(int(fingerprint([fit.seed, epoch]), 16) % 2**62)
+        generator = torch.Generator().manual_seed(seed_of(fit.seed, epoch))
         rest = starts[:0]
         for _ in range(steps):
             if len(rest) < fit.batch:
@@ -287,16 +269,9 @@ class _Windows:
             yield self._told(self.train, rest[: fit.batch])
             rest = rest[fit.batch :]
 
-    def judged(self, judge: Callable[[Batch], Record]) -> Record:
-        """Means over held-out windows, evenly spread."""
-        device, starts = self.training.fit.device, self.test.starts
-        some = starts[:: -(-len(starts) // MOST_WINDOWS)]
-        sums: Record = {}
-        for part in some.split(self.training.fit.batch):
-            batch = {k: v.to(device) for k, v in self._told(self.test, part).items()}
-            for name, value in judge(batch).items():
-                sums[name] = sums.get(name, 0.0) + value * len(part) / len(some)
-        return {f"validation/{name}": value for name, value in sums.items()}
+    def held_out(self, starts: Tensor) -> Batch:
+        """As they are."""
+        return self._told(self.test, starts)
 
     def _told(self, loader: WindowLoader, starts: Tensor) -> Batch:
         batch = loader.gather(starts)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from foresight.core.files import fingerprint
 from foresight.data.windows import WindowLoader, window_starts
 from foresight.training.experience import Experience
 
@@ -110,3 +111,20 @@ class MemberBatches:
                     {name: array.new_empty((*shape, *array.shape[1:])) for name, array in arrays}
                 )
         return self._buffers[number % 2]
+
+
+def seed_of(*numbers: int) -> int:
+    """One seed from several numbers, such as a training's and an epoch's."""
+    return int(fingerprint(list(numbers)), 16) % 2**62
+
+
+def epoch_rows(
+    pool: Int64[Tensor, " rows"], count: int, generator: torch.Generator
+) -> Iterator[Int64[Tensor, " n"]]:
+    """Endless permutations of a pool, cut into pieces of ``count``."""
+    left = torch.zeros(0, dtype=torch.long)
+    while True:
+        while len(left) < count:
+            left = torch.cat([left, torch.randperm(len(pool), generator=generator)])
+        yield left[:count]
+        left = left[count:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -227,13 +227,3 @@ def idle(data: Demonstrations) -> Bool[Tensor, " N"]:
             still[1:] &= ((values[1:] - values[:-1]).abs() <= reach).all(1)
     still[starts] = False
     return still
-
-
-def epoch_rows(pool: Rows, count: int, generator: torch.Generator) -> Iterator[Int64[Tensor, " n"]]:
-    """Endless permutations of a pool, cut into pieces of ``count``."""
-    left = torch.zeros(0, dtype=torch.long)
-    while True:
-        while len(left) < count:
-            left = torch.cat([left, torch.randperm(len(pool), generator=generator)])
-        yield left[:count]
-        left = left[count:]

@@ -17,10 +17,10 @@ from foresight.core.files import fingerprint, read_json, write_json
 from foresight.policies.chunk.config import ChunkConfig, NetworkConfig, Preset
 from foresight.policies.chunk.network import ChunkNetwork
 from foresight.policies.chunk.policy import save_network
+from foresight.training.batches import epoch_rows, seed_of
 from foresight.training.chunk.demonstrations import (
     Demonstrations,
     GoalDraw,
-    epoch_rows,
     idle,
     switches,
 )
@@ -251,7 +251,7 @@ class Sampler:
 
     def epoch(self, epoch: int, steps: int) -> Iterator[Batch]:
         """``steps`` batches."""
-        seed = int(fingerprint([self.training.fit.seed, epoch]), 16) % 2**62
+        seed = seed_of(self.training.fit.seed, epoch)
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)  # dropout and noise: a resumed training draws the same
         pieces = epoch_rows(self.pool, self.training.fit.batch, generator)

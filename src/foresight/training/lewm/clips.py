@@ -18,6 +18,7 @@ from foresight.data.cache import FeatureCache
 from foresight.data.clip import fit_frames
 from foresight.data.dataset import Dataset
 from foresight.data.windows import window_starts
+from foresight.training.batches import epoch_rows, seed_of
 from foresight.training.loop import Batch
 
 
@@ -105,15 +106,9 @@ class Clips:
         an update draws does not depend on what was drawn before it, so a training that was killed
         goes on as if it had not been.
         """
-        generator = torch.Generator().manual_seed(_mixed(seed, epoch))
-        rest = starts[:0]
+        generator = torch.Generator().manual_seed(seed_of(seed, epoch))
+        pieces = epoch_rows(starts, batch, generator)
         for step in range(steps):
-            while len(rest) < batch:
-                rest = torch.cat([rest, starts[torch.randperm(len(starts), generator=generator)]])
-            torch.manual_seed(_mixed(seed, epoch, step))
-            yield self.gather(rest[:batch])
-            rest = rest[batch:]
-
-
-def _mixed(*numbers: int) -> int:
-    return int(fingerprint(list(numbers)), 16) % 2**62
+            some = starts[next(pieces)]
+            torch.manual_seed(seed_of(seed, epoch, step))
+            yield self.gather(some)

@@ -122,16 +122,9 @@ class _Pairs:
     def epoch(self, episodes: list[int], steps: int, epoch: int, batch: int) -> Iterator[Batch]:
         """Batches that follow from seed and epoch alone."""
         random = np.random.default_rng([self.training.fit.seed, epoch])
-        firsts = np.concatenate(
-            [np.arange(self.offsets[i], self.offsets[i + 1] - self.every) for i in episodes]
-        )
-        ends = np.concatenate(
-            [
-                np.full(max(0, self.offsets[i + 1] - self.every - self.offsets[i]), end - 1)
-                for i in episodes
-                for end in (self.offsets[i + 1],)
-            ]
-        )
+        own = [np.arange(self.offsets[i], self.offsets[i + 1] - self.every) for i in episodes]
+        firsts = np.concatenate(own)
+        ends = np.repeat(self.offsets[np.array(episodes) + 1] - 1, list(map(len, own)))
         for _ in range(steps):
             drawn = random.integers(len(firsts), size=batch)
             first = torch.from_numpy(firsts[drawn])

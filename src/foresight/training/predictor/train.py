@@ -6,25 +6,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from foresight.core.errors import ForesightError
 from foresight.core.files import fingerprint
 from foresight.data.windows import WindowLoader
 from foresight.perception.ac_data import ACEpisodes
+from foresight.training.batches import epoch_rows, seed_of
 from foresight.training.experience import save_split
 from foresight.training.loop import Batch, FitConfig, Record, fit
 from foresight.training.predictor.parallel import Ranks, shared
+from foresight.training.token_windows import TokenWindows
 from foresight.worldmodel.predictor.checkpoint import TrainedPredictor
 from foresight.worldmodel.predictor.config import PredictorConfig, PredictorSizes, Size
 from foresight.worldmodel.predictor.losses import ERRORS, PredictorLoss, PredictorLossConfig
 from foresight.worldmodel.predictor.network import FramePredictor
 
-MOST_WINDOWS = 64
-"""Held-out windows that are looked at."""
 SCALE_FRAMES = 1024
 """Training frames that centre and spread are taken from."""
 
@@ -157,7 +155,7 @@ def told(
     return tokens, actions, batch["state"][..., : sizes.states], known
 
 
-class Windows:
+class Windows(TokenWindows):
     """Windows of kept frames, drawn at random from training episodes and fixed on held-out ones."""
 
     def __init__(
@@ -169,30 +167,14 @@ class Windows:
         ranks: Ranks | None = None,
     ) -> None:
         self.sizes, self.training, self.ranks = sizes, training, ranks or Ranks()
-        arrays: dict[str, Tensor | np.ndarray] = {
-            "tokens": data.cache.array,
-            "action": data.actions,
-            "state": data.states,
-        }
-        self.train, self.test = (
-            WindowLoader(
-                arrays,
-                data.cache.offsets,
-                episodes,
-                training.frames,
-                training.fit.batch,
-                shuffle=False,
-                reuse=False,
-            )
-            for episodes in split
+        super().__init__(
+            data,
+            split,
+            training.frames,
+            training.fit,
+            f"{training.every} steps apart",
+            "take shorter windows (--predictor.frames) or more frames (--predictor.every)",
         )
-        for name, found in (("training", self.train), ("held-out", self.test)):
-            if not len(found):
-                raise ForesightError(
-                    f"No {name} episode has {training.frames} frames, {training.every} steps "
-                    "apart: take shorter windows (--predictor.frames) or more frames "
-                    "(--predictor.every)."
-                )
 
     def scale_frames(self) -> Float[Tensor, "n N D"]:
         """Frames from all over the training windows."""
@@ -208,26 +190,17 @@ class Windows:
         """
         fit, starts = self.training.fit, self.train.starts
         share = self.ranks.share(fit.batch)
-        generator = torch.Generator().manual_seed(int(fingerprint([fit.seed, epoch]), 16) % 2**62)
-        rest = starts[:0]
+        generator = torch.Generator().manual_seed(seed_of(fit.seed, epoch))
+        pieces = epoch_rows(starts, fit.batch, generator)
         for _ in range(steps):
-            while len(rest) < fit.batch:
-                rest = torch.cat([rest, starts[torch.randperm(len(starts), generator=generator)]])
+            some = starts[next(pieces)]
             cuts = torch.randint(1, self.training.frames + 1, (fit.batch,), generator=generator)
-            yield self._windows(self.train, rest[: fit.batch][share], cuts[share])
-            rest = rest[fit.batch :]
+            yield self._windows(self.train, some[share], cuts[share])
 
-    def judged(self, judge: Callable[[Batch], Record]) -> Record:
-        """Means over held-out windows, evenly spread; states are known of half of the frames."""
-        device, starts = self.training.fit.device, self.test.starts
-        some = starts[:: -(-len(starts) // MOST_WINDOWS)]
-        sums: Record = {}
-        for part in some.split(self.training.fit.batch):
-            cuts = torch.full((len(part),), self.training.frames // 2)
-            batch = {k: v.to(device) for k, v in self._windows(self.test, part, cuts).items()}
-            for name, value in judge(batch).items():
-                sums[name] = sums.get(name, 0.0) + value * len(part) / len(some)
-        return {f"validation/{name}": value for name, value in sums.items()}
+    def held_out(self, starts: Tensor) -> Batch:
+        """States are known of half of the frames."""
+        cuts = torch.full((len(starts),), self.training.frames // 2)
+        return self._windows(self.test, starts, cuts)
 
     @staticmethod
     def _windows(loader: WindowLoader, starts: Tensor, cuts: Tensor) -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from foresight.core.checkpoint import TrainedOn
+from foresight.core.checkpoint import Header, TrainedOn
 from foresight.core.errors import ForesightError
 
 
@@ -116,6 +116,13 @@ class LeWMConfig(TrainedOn):
     """Whose pictures are seen."""
     task: str = ""
     """Id of the environment, where it is known."""
+
+    @classmethod
+    def of(cls, header: Header) -> LeWMConfig:
+        """What a checkpoint says of its LeWorldModel, within `building`."""
+        raw = header.config
+        bounds = {name: tuple(raw[name]) for name in ("action_low", "action_high")}
+        return cls.read(header, sizes=LeWMSizes(**raw["sizes"]), **bounds)
 
     @property
     def block(self) -> int:

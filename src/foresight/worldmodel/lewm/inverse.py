@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from foresight.core.checkpoint import building, load_weights, read_header, save_checkpoint
-from foresight.worldmodel.lewm.config import LeWMConfig, LeWMSizes
+from foresight.worldmodel.lewm.config import LeWMConfig
 from foresight.worldmodel.lewm.model import LeWorldModel
 
 TYPE = "lewm-inverse"
@@ -68,12 +67,7 @@ class GoalInverse(nn.Module):
         """
         header = read_header(folder, TYPE)
         with building(header):
-            raw: dict[str, Any] = dict(header.config["model"])
-            raw["sizes"] = LeWMSizes(**raw["sizes"])
-            for name in ("action_low", "action_high"):
-                raw[name] = tuple(raw[name])
-            raw |= {f"{name}_fingerprint": value for name, value in header.fingerprints.items()}
-            config = LeWMConfig(**raw, spec=header.spec)
+            config = LeWMConfig.of(replace(header, config=header.config["model"]))
             found = cls(LeWorldModel(config), InverseSizes(**header.config["net"]))
         load_weights(found, folder)
         return found.eval()

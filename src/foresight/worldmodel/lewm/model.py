@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from foresight.core.checkpoint import building, load_weights, read_header, save_checkpoint
 from foresight.core.errors import ForesightError
 from foresight.worldmodel.actions import normalised, scaled
-from foresight.worldmodel.lewm.config import LeWMConfig, LeWMSizes
+from foresight.worldmodel.lewm.config import LeWMConfig
 from foresight.worldmodel.lewm.layers import ActionEncoder, Predictor, Projection
 from foresight.worldmodel.lewm.vit import VisionTransformer
 
@@ -105,10 +105,7 @@ class LeWorldModel(nn.Module):
         """
         header = read_header(folder, TYPE)
         with building(header):
-            raw: dict[str, Any] = header.config
-            parts = {name: tuple(raw[name]) for name in ("action_low", "action_high")}
-            config = LeWMConfig.read(header, sizes=LeWMSizes(**raw["sizes"]), **parts)
-            model = cls(config)
+            model = cls(LeWMConfig.of(header))
         load_weights(model, folder)
         return model.eval()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from foresight.core.checkpoint import building, load_weights, read_header, save_checkpoint
 from foresight.perception.ac_data import ACRobot
@@ -41,13 +40,9 @@ class TrainedPredictor:
         """
         header = read_header(folder, KIND)
         with building(header):
-            raw: dict[str, Any] = header.config["robot"]
-            robot: dict[str, Any] = {
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in raw.items()
-            }
+            robot = ACRobot.read(header.config["robot"])
             sizes = PredictorSizes(**header.config["sizes"])
-            config = PredictorConfig.read(header, sizes=sizes, robot=ACRobot(**robot))
+            config = PredictorConfig.read(header, sizes=sizes, robot=robot)
             network = FramePredictor(sizes)
         load_weights(network, folder)
         return cls(network.eval().requires_grad_(False), config)
