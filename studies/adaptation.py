@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
 from foresight.core.errors import ForesightError
@@ -29,7 +28,6 @@ from foresight.evaluation.statistics import (
     paired_difference,
     returns_by_seed,
 )
-from foresight.pipelines import learn as planning
 from foresight.planning.config import MPCConfig
 from foresight.policies.adaptive.config import (
     Adaptation,
@@ -40,7 +38,7 @@ from foresight.policies.adaptive.config import (
 )
 from foresight.policies.adaptive.policy import AdaptiveFactory
 from studies.calibration import SMALL
-from studies.learned import Learned, find_learned, named
+from studies.learned import Learned, models_of, named
 from studies.registry import Request
 
 NONE, SAME = "none", "same-body"
@@ -272,16 +270,6 @@ def reproduce(request: Request) -> Result:
         config = replace(config, tasks=tuple(canonical(task) for task in request.tasks))
     if request.seeds is not None:
         config = replace(config, seeds=request.seeds)
-    models = request.models
-    if request.smoke and not all((models / task).is_dir() for task in config.tasks):
-        models = _tiny(request.folder / "learned", config)
-    learned = find_learned([models / task for task in config.tasks], request.folder)
+    learned = models_of(request, config.tasks)
     before = None if request.smoke else earlier(request.target, "adaptation", config.protocol)
     return beside(run(config, learned, request.processes), before)
-
-
-def _tiny(folder: Path, config: AdaptationConfig) -> Path:
-    """Models learned in seconds, to see that everything runs."""
-    sizes = replace(planning.presets()["smoke"], film=0)
-    planning.run(sizes, config.tasks, folder)
-    return folder

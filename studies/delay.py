@@ -28,7 +28,6 @@ from foresight.evaluation.statistics import (
     ratio_interval,
     returns_by_seed,
 )
-from foresight.pipelines import learn as planning
 from foresight.planning.config import MPCConfig
 from foresight.policies.delayed.compensator import EstimatedDelay
 from foresight.policies.delayed.policy import DelayedFactory
@@ -36,7 +35,7 @@ from foresight.policies.delayed.queue import Delays
 from foresight.policies.mpc import MPCFactory
 from foresight.policies.registry import MakePolicy
 from studies.calibration import SMALL
-from studies.learned import Learned, find_learned, named
+from studies.learned import Learned, models_of, named
 from studies.registry import Request, results_file
 from studies.simulator_rolled import SimulatorRolledFactory
 
@@ -194,17 +193,7 @@ def reproduce(request: Request) -> Result:
         config = replace(config, tasks=tuple(canonical(task) for task in request.tasks))
     if request.seeds is not None:
         config = replace(config, seeds=request.seeds)
-    models = request.models
-    if request.smoke and not all((models / task).is_dir() for task in config.tasks):
-        models = _tiny(request.folder / "learned", config)
-    learned = find_learned([models / task for task in config.tasks], request.folder)
+    learned = models_of(request, config.tasks)
     before = None if request.smoke else earlier(request.target, "delay", config.protocol)
     result = run(config, learned, request.processes, results_file("baselines"))
     return beside(result, before)
-
-
-def _tiny(folder: Path, config: DelayConfig) -> Path:
-    """Models learned in seconds, to see that everything runs."""
-    sizes = replace(planning.presets()["smoke"], film=0)
-    planning.run(sizes, config.tasks, folder)
-    return folder

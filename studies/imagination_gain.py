@@ -30,6 +30,7 @@ from foresight.training.run_data import MODEL, load_replay
 from foresight.training.task_settings import folder_name, task_config, task_name
 from foresight.worldmodel.model import WorldModel
 from studies.registry import Request
+from studies.tiny import tiny_learning
 
 PROTOCOL = "seed200"
 PRIOR, SEARCH, ACTOR = "prior", "mpc", "actor"
@@ -59,13 +60,6 @@ class GainConfig:
     """Cut evaluation episodes short (smoke runs), in decisions of the environment."""
 
 
-TINY = (
-    "length", "parallel", "representation_updates", "updates", "finetune_updates", "latent",
-    "hidden", "members",
-)  # fmt: skip
-"""Sizes of a smoke run's learning that are those of `foresight learn`."""
-
-
 def presets() -> dict[str, GainConfig]:
     """The named sizes."""
     tiny = learn_presets()["smoke"]
@@ -76,8 +70,7 @@ def presets() -> dict[str, GainConfig]:
         baselines=("zero", "random"),
         search=tiny.planner,
         dream=ActorTraining(updates=4),
-        learn={name: getattr(tiny.online, name) for name in TINY}
-        | {"random_episodes": 2, "trials_every": 0, "final_trials": 1, "planner": tiny.planner},
+        learn=tiny_learning(final_trials=1),
         steps=20,
     )
     return {"full": GainConfig(), "smoke": smoke}

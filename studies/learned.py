@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.files import file_fingerprint
 from foresight.evaluation.statistics import Interval
 from foresight.perception.encoder import load_encoder
+from foresight.pipelines import learn as planning
 from foresight.planning.config import MPCConfig
 from foresight.planning.mpc import MPCPlanner
 from foresight.training.run_data import load_replay
@@ -19,6 +20,7 @@ from studies.ensemble_errors.held_out import HeldOutConfig, collect_held_out
 from studies.ensemble_errors.imagined_errors import HeldOut
 from studies.latent_stats import Grounds, grounds_of
 from studies.penalty import planning_beta
+from studies.registry import Request
 
 DEFAULT = Path("runs/planning")
 """Where ``foresight learn`` puts its folders."""
@@ -108,3 +110,16 @@ def find_learned(folders: Sequence[Path], work: Path) -> list[Learned]:
                 )
             found[task] = Learned(place, work / task)
     return list(found.values())
+
+
+def models_of(request: Request, tasks: Sequence[str]) -> list[Learned]:
+    """What ``--models`` holds of some tasks; a smoke run learns what is not there, in seconds.
+
+    Raises:
+        ForesightError: as `find_learned`.
+    """
+    models = request.models
+    if request.smoke and not all((models / task).is_dir() for task in tasks):
+        models = request.folder / "learned"
+        planning.run(replace(planning.presets()["smoke"], film=0), tasks, models)
+    return find_learned([models / task for task in tasks], request.folder)

@@ -9,11 +9,9 @@ bound on the acceleration, and the whole range of commands.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from multiprocessing import get_context
 
 import numpy as np
 from jaxtyping import Float64
@@ -25,6 +23,7 @@ from foresight.envs.spot.model import CONTROL_STEP
 from foresight.envs.spot.tasks import COMMAND_RANGE, COMMAND_REPEAT, MOVES, REACH, Protocol
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, Summary, bootstrap_interval
+from foresight.rollout.pool import run_jobs
 from studies.registry import Request
 
 Vector = Float64[np.ndarray, "3"]
@@ -82,6 +81,10 @@ class SpotConfig:
     """Such stretches, with seeds 0, 1, …"""
 
 
+Call = tuple[SpotConfig, str, str, int, tuple[float, ...]]
+"""Sizes, task, condition, seed and the held command."""
+
+
 def presets() -> dict[str, SpotConfig]:
     """The named sizes."""
     smoke = SpotConfig(
@@ -107,14 +110,9 @@ def run(config: SpotConfig, workers: int = 1) -> Result:
         ),
     ]
     settings = {**asdict(config), "gait": asdict(GAIT), "reach": REACH, "range": COMMAND_RANGE}
-    rows: list[Row] = []
     calls = [(config, *job) for job in jobs]
-    if workers == 1:
-        rows = [row for found in track(map(_job, calls), "walking", len(calls)) for row in found]
-    else:
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            found_by_job = pool.map(_job, calls, chunksize=8)
-            rows = [row for found in track(found_by_job, "walking", len(calls)) for row in found]
+    found = track(run_jobs(_worker, calls, workers, "walking"), "walking", len(calls))
+    rows = [row for some in found for row in some]
     return make_result("spot", settings, "none", rows, worst(rows))
 
 
@@ -188,7 +186,12 @@ def _held_jobs(config: SpotConfig) -> Iterator[tuple[str, str, int, tuple[float,
             yield kind, name, seed, command
 
 
-def _job(call: tuple[SpotConfig, str, str, int, tuple[float, ...]]) -> list[Row]:
+def _worker() -> Callable[[Call], list[Row]]:
+    """What a process does with each call."""
+    return _job
+
+
+def _job(call: Call) -> list[Row]:
     config, task, name, seed, command = call
     shared: Row = {"condition": name, "task": task, "seed": seed}
     if task == SWITCHING:

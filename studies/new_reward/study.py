@@ -21,7 +21,6 @@ from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, Summary, best_trivial, condition_difference
 from foresight.experts.oracle import Oracle
 from foresight.experts.oracle_settings import oracle_settings
-from foresight.pipelines.learn import presets as learn_presets
 from foresight.planning.config import MPCConfig
 from foresight.policies.actor import ActorFactory
 from foresight.policies.mpc import MPCFactory
@@ -41,6 +40,7 @@ from studies.new_reward.learning import (
 from studies.new_reward.rewards import KEYS, NewReward, new_reward
 from studies.new_reward.scratch import PaidConfig, learn_again, scratch_config
 from studies.registry import Request
+from studies.tiny import tiny_learning
 
 PROTOCOL = "seed200"
 OURS = ("planned", "actor")
@@ -76,16 +76,8 @@ class NewRewardConfig:
     """Cut evaluation episodes short (smoke runs)."""
 
 
-TINY = (
-    "length", "parallel", "representation_updates", "updates", "finetune_updates", "latent",
-    "hidden", "members",
-)  # fmt: skip
-"""Sizes of a smoke run's learning that are those of `foresight learn`."""
-
-
 def presets() -> dict[str, NewRewardConfig]:
     """The named sizes: full, short without starting again, smoke."""
-    tiny = learn_presets()["smoke"]
     smoke = NewRewardConfig(
         rewards=("walker-walk-to-stand",),
         seeds=2,
@@ -95,8 +87,7 @@ def presets() -> dict[str, NewRewardConfig]:
         updates=4,
         search=MPCConfig(samples=16, elites=4, iterations=1, prior_samples=4, prior_weight=0.5),
         baselines=("zero", "random"),
-        again={name: getattr(tiny.online, name) for name in TINY}
-        | {"random_episodes": 2, "trials_every": 0, "final_trials": 0, "planner": tiny.planner},
+        again=tiny_learning(final_trials=0),
         steps=8,
     )
     full = NewRewardConfig()

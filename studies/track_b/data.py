@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from foresight.data.dataset import Dataset
+from foresight.envs.interface import spec_of
 from foresight.envs.registry import EnvConfig
 from foresight.experts import has_expert
 from foresight.rollout.collect import collect, default_policies, plan_episodes
@@ -71,10 +73,5 @@ def record(recording: Recording, size: int, folder: Path, workers: int) -> Datas
 
 
 def _most_steps(env: EnvConfig, seconds: float) -> int:
-    from foresight.envs.registry import spec_of
-
-    made = env.make()
-    try:
+    with closing(env.make()) as made:
         return max(1, round(seconds * spec_of(made).fps))
-    finally:
-        made.close()

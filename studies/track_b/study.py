@@ -34,7 +34,7 @@ from foresight.diagnostics.linear import LinearConfig, LinearModel
 from foresight.evaluation.merge import beside, earlier
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, Summary
-from foresight.perception.encoder import load_encoder
+from foresight.perception.encoder import Encoder, load_encoder
 from foresight.pipelines.predictor import learn_predictor
 from foresight.pipelines.predictor_tracks import predictor_tracks
 from foresight.training.loop import FitConfig
@@ -156,14 +156,14 @@ def run(config: TrackBConfig, request: Request) -> Result:
     summary: Summary = {}
     notes: list[str] = []
     seconds: dict[str, float] = {}
+    eyes = load_encoder(request.encoder, request.device)
     for task in config.tasks:
         track, folder = track_name(task), request.folder / track_name(task)
         console.print(f"[bold]{task}[/]: record")
-        eyes = load_encoder(request.encoder, request.device)
         recording = Recording(task, config.hours, config.seconds, config.policies)
         store = record(recording, eyes.image_size, folder / "data", request.processes)
         rows += [_row("hours", name, hours_of(store)) for name in ("data", f"data-{track}")]
-        for one, judgement, parameters in _judged(config, store, folder, request):
+        for one, judgement, parameters in _judged(config, store, folder, request, eyes):
             rows += _measured(one, track, judgement, one.size == config.sizes[-1])
             summary |= _compared(one, track, judgement, one.size == config.sizes[-1])
             rows.append(_row("parameters", f"{one.name}-{track}", parameters))
@@ -177,13 +177,13 @@ def run(config: TrackBConfig, request: Request) -> Result:
 
 
 def _judged(
-    config: TrackBConfig, store: Dataset, folder: Path, request: Request
+    config: TrackBConfig, store: Dataset, folder: Path, request: Request, eyes: Encoder
 ) -> list[tuple[Trained, Judgement, int]]:
     """Learn and judge every row of a track."""
     every = max(1, round(store.spec.fps / config.rate))
     base = PredictorSizes(
-        grid=load_encoder(request.encoder, request.device).grid,
-        dim=load_encoder(request.encoder, request.device).dim,
+        grid=eyes.grid,
+        dim=eyes.dim,
         actions=len(store.spec.action),
         states=max(1, len(store.spec.state)),
     )

@@ -87,12 +87,7 @@ def _run_spawned(
     on_result: Callable[[Any], None] | None,
 ) -> Iterator[Any]:
     threads = max(1, (os.cpu_count() or 1) // workers)
-    pool = ProcessPoolExecutor(
-        max_workers=workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(make_job,),
-    )
+    pool = _spawning(workers, make_job)
     waiting = deque(items)
     running: deque[Future[Any]] = deque()
     told: set[Future[Any]] = set()
@@ -122,9 +117,20 @@ def _run_spawned(
         ) from error
     finally:
         # After Ctrl-C or an error what still runs is of no use to anyone.
-        for process in [] if finished else list((pool._processes or {}).values()):
-            process.kill()
-        pool.shutdown(wait=True, cancel_futures=True)
+        _end(pool, finished)
+
+
+def _spawning(workers: int, make_job: Callable[[], Job]) -> ProcessPoolExecutor:
+    """Processes that are spawned, each with a job of its own."""
+    spawned = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, spawned, initializer=_start, initargs=(make_job,))
+
+
+def _end(pool: ProcessPoolExecutor, finished: bool) -> None:
+    """Stop what still runs, unless all of it is done."""
+    for process in [] if finished else list((pool._processes or {}).values()):
+        process.kill()
+    pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextlib.contextmanager
@@ -145,12 +151,7 @@ def aside(work: Callable[[], Any], label: str) -> Iterator[Future[Any]]:
         ForesightError: work that cannot be pickled, or the process died.
     """
     _check_picklable(work, label)
-    pool = ProcessPoolExecutor(
-        max_workers=1,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(partial(_Silent, work),),
-    )
+    pool = _spawning(1, partial(_Silent, work))
     with _few_threads(1):
         future = pool.submit(_run, None)
     processes = dict(pool._processes or {})
@@ -162,9 +163,7 @@ def aside(work: Callable[[], Any], label: str) -> Iterator[Future[Any]]:
             "the same command again, it goes on where it was."
         ) from error
     finally:
-        for process in [] if future.done() else processes.values():
-            process.kill()
-        pool.shutdown(wait=True, cancel_futures=True)
+        _end(pool, future.done())
 
 
 class _Silent:
