@@ -140,7 +140,16 @@ class MPCFactory:
             ForesightError: the model belongs to another encoder or robot, is damaged, or decides at
                 a rate that does not divide the environment's.
         """
+        model, encoder, hold = self.loaded(spec)
+        return MPCPolicy(model, encoder, self.search, hold)
+
+    def loaded(self, spec: Spec) -> tuple[WorldModel, Encoder, int]:
+        """Model, encoder, and how many of the environment's decisions one of the model lasts.
+
+        Raises:
+            ForesightError: as calling it.
+        """
         model = WorldModel.load(self.checkpoint).to(self.device)
         expect_robot(model.config, spec, f"The model {self.checkpoint}")
         encoder = load_encoder(self.encoder or model.config.encoder, device=self.device)
-        return MPCPolicy(model, encoder, self.search, hold_of(model, spec))
+        return model, encoder, hold_of(model, spec)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
 from foresight.core.spec import Spec
-from foresight.perception.encoder import Encoder, default_dtype, load_encoder
+from foresight.perception.encoder import Encoder, default_dtype
 from foresight.planning.config import MPCConfig
 from foresight.planning.fast import fast
 from foresight.planning.mpc import MPCPlanner
@@ -34,7 +34,7 @@ from foresight.policies.adaptive.errors import ErrorLog
 from foresight.policies.adaptive.finetune import Finetuned
 from foresight.policies.adaptive.gain import ActuatorGain
 from foresight.policies.adaptive.residual import LinearResidual, NetworkResidual
-from foresight.policies.mpc import MPCFactory, MPCPolicy, expect_robot, hold_of
+from foresight.policies.mpc import MPCFactory, MPCPolicy
 from foresight.worldmodel.dynamics.rollout import Dynamics, context_of
 from foresight.worldmodel.model import WorldModel
 
@@ -188,8 +188,5 @@ class AdaptiveFactory(MPCFactory):
         Raises:
             ForesightError: as `MPCFactory` and `AdaptivePolicy`.
         """
-        model = WorldModel.load(self.checkpoint).to(self.device)
-        expect_robot(model.config, spec, f"The model {self.checkpoint}")
-        encoder = load_encoder(self.encoder or model.config.encoder, device=self.device)
-        hold = hold_of(model, spec)
+        model, encoder, hold = self.loaded(spec)
         return AdaptivePolicy(model, encoder, self.search, hold, self.adaptation, self.measured)
