@@ -18,6 +18,7 @@ from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.merge import beside, earlier
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, Summary, bootstrap_interval, wilson_interval
+from foresight.experts.planar_search import ExactFactory
 from foresight.pipelines.lewm import learn_lewm
 from foresight.planning.lewm import FAST_PLAN, LeWMPlan
 from foresight.policies.lewm import InverseFactory, LeWMFactory
@@ -32,6 +33,7 @@ from studies.registry import Request
 
 PROTOCOL, RECORDED = "first-success", "whole"
 OURS, PUBLISHED, INVERSE = "lewm", "lewm-published-search", "inverse"
+EXACT, LATE = "exact-model", "exact-model-judged-at-the-end"
 SHOWN_BY = ("noisy:0.6,40:wanderer",)
 """The expert goes on from goal to goal, disturbed, and now and then noise alone decides."""
 
@@ -70,6 +72,8 @@ class LeWMStudyConfig:
     """The published one."""
     published_seeds: int = 10
     """Starts of the latter, which takes long."""
+    exact_seeds: int = 20
+    """Starts of the same search with the task's own physics."""
     seeds: int = 100
     """Starts, seeds 0, 1, …, the same for all; none is solved already."""
     steps: int | None = None
@@ -101,6 +105,7 @@ def presets() -> dict[str, LeWMStudyConfig]:
         plan=replace(FAST_PLAN, samples=8, elites=2, iterations=2),
         published=LeWMPlan(samples=8, elites=2, iterations=2),
         published_seeds=1,
+        exact_seeds=1,
         seeds=2,
         steps=6,
     )
@@ -111,9 +116,11 @@ def run(config: LeWMStudyConfig, folder: Path, workers: int = 1) -> Result:
     """Go all stages of every task; what is finished is not done again.
 
     Rows: episodes of ``lewm`` (our search), ``lewm-published-search`` (fewer starts), ``inverse``,
-    ``expert``, ``random`` and ``zero``; ``prediction``, ``persistence`` and ``rank`` of the model
-    on held-out episodes. The summary adds ``success/<task>`` and the same of the others
-    (``published``, ``inverse``, ``expert``, ``random``) with Wilson intervals, and
+    ``exact-model`` (our search in the true physics, on the distance between places; judged at the
+    end of a plan it is another row), ``expert``, ``random`` and ``zero``; ``prediction``,
+    ``persistence`` and ``rank`` of the model on held-out episodes. The summary adds
+    ``success/<task>`` and the same of the others
+    (``published``, ``inverse``, ``exact``, ``expert``, ``random``) with Wilson intervals, and
     ``ms-per-plan/<task>``, CPU milliseconds, with ``ms-per-plan-published/<task>``.
 
     Raises:
@@ -138,12 +145,15 @@ def _task_rows(config: LeWMStudyConfig, task: str, folder: Path, workers: int) -
     env = EnvConfig(task, protocol=PROTOCOL, size=model.config.sizes.image)
     trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
     few = replace(trial, seeds=trial.seeds[: config.published_seeds])
+    exact = replace(trial, seeds=trial.seeds[: config.exact_seeds])
     book = EpisodeCache(folder / "rows.jsonl")
     checkpoint = str(folder / "model")
     policies: dict[str, tuple[EvalConfig, MakePolicy]] = {
         OURS: (trial, LeWMFactory(checkpoint, config.plan)),
         PUBLISHED: (few, LeWMFactory(checkpoint, config.published)),
         INVERSE: (trial, InverseFactory(str(inverse))),
+        EXACT: (exact, ExactFactory(config.plan)),
+        LATE: (exact, ExactFactory(replace(config.plan, judge="last"))),
     }
     rows: list[Row] = []
     for name, (episodes, maker) in policies.items():
@@ -171,6 +181,8 @@ def rates(rows: Sequence[Row]) -> Summary:
         OURS: "success",
         PUBLISHED: "published",
         INVERSE: "inverse",
+        EXACT: "exact",
+        LATE: "exact-judged-at-the-end",
         "expert": "expert",
         "random": "random",
     }

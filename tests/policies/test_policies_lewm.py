@@ -14,7 +14,7 @@ from foresight.policies.lewm import InverseFactory, InversePolicy, LeWMFactory, 
 from foresight.worldmodel.lewm.inverse import GoalInverse
 from lewm_worlds import random_model
 
-SMALL = LeWMPlan(blocks=2, samples=8, elites=2, iterations=2)
+SMALL = LeWMPlan(blocks=2, samples=8, elites=2, iterations=2, execute=1)
 
 
 def observation(number):

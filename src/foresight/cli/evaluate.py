@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from foresight.pipelines.planners import GOAL_SEARCH, PlannerConfig
-from foresight.planning.lewm import LeWMPlan
+from foresight.planning.lewm import FAST_PLAN, LeWMPlan
 from foresight.policies.chunk.policy import ChunkActing
 
 
@@ -29,7 +29,7 @@ class Config:
     """Of world models that were trained offline."""
     chunk: ChunkActing = field(default_factory=ChunkActing)
     """Of policies that decide chunks of actions."""
-    lewm: LeWMPlan = field(default_factory=LeWMPlan)
+    lewm: LeWMPlan = FAST_PLAN
     """How a LeWorldModel is planned with, towards the picture of the camera `goal`."""
     seeds: int = 20
     """Evaluation episodes, seeds 0, 1, …"""

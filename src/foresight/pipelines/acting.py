@@ -20,7 +20,7 @@ from foresight.pipelines.planners import (
     PlannerConfig,
     PlannerFactory,
 )
-from foresight.planning.lewm import LeWMPlan
+from foresight.planning.lewm import FAST_PLAN, LeWMPlan
 from foresight.policies.actor import TYPE as ACTOR
 from foresight.policies.actor import ActorFactory
 from foresight.policies.adaptive.config import Adaptation
@@ -230,7 +230,7 @@ def _of_checkpoint(
     if header.type in ("world-model", "cloned-policy", ACTOR):
         return _of_ours(header, folder, env, planner, device)
     if header.type in (LEWM, INVERSE):
-        return _of_lewm(header, folder, env, device, lewm or LeWMPlan())
+        return _of_lewm(header, folder, env, device, lewm or FAST_PLAN)
     if header.type == CHUNKS:
         return _of_chunks(header, folder, env, device, chunk or ChunkActing())
     if not isinstance(load(folder), Policy):

@@ -6,6 +6,7 @@ by the distance of the last imagined embedding to that of a goal picture.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from foresight.core.errors import ForesightError
 from foresight.planning.config import MPCConfig
 from foresight.planning.objective import GoalDistance, Objective
 from foresight.planning.solvers import Plan, make_solver, shift
@@ -39,19 +41,32 @@ class LeWMPlan:
     held: bool = False
     """Search for one action a block, held for all of its steps, instead of every step's: a
     fifth of the numbers, which needs far fewer candidates."""
-    execute: int = 1
-    """Blocks that are executed before the next plan."""
+    execute: int | None = None
+    """Blocks that are carried out before the next plan; all of it if not given."""
     warm: bool = True
     """Begin where the last plan goes on, where there is one."""
     judge: Literal["last", "nearest"] = "last"
-    """last: the distance at the horizon; nearest: the least along the way, so that arriving early
-    costs nothing."""
+    """last: the distance at the horizon; nearest: the least along the way. With ``last`` a plan has
+    to be carried out to its end: made anew after every block, it may arrive later each time, and
+    never comes."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the predictor's products."""
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.carried_out <= self.blocks:
+            raise ForesightError(
+                f"{self.execute} blocks of a plan of {self.blocks} cannot be carried out: give 1 "
+                f"to {self.blocks}."
+            )
 
-FAST_PLAN = LeWMPlan(samples=128, elites=16, iterations=8, held=True)
-"""A search with a thirtieth of the candidates: one action a block."""
+    @property
+    def carried_out(self) -> int:
+        """Blocks that are carried out before the next plan."""
+        return self.blocks if self.execute is None else self.execute
+
+
+FAST_PLAN = LeWMPlan(samples=128, elites=16, iterations=8, held=True, execute=1, judge="nearest")
+"""A ninth of the candidates, one action a block, planned anew after every block."""
 
 
 class NearestOnTheWay:
@@ -72,10 +87,38 @@ class NearestOnTheWay:
         return far.amin(-1).mean(0)
 
 
-class LeWMDynamics:
-    """The predictor as a dynamics over single actions: those of a block lead to one embedding.
+class BlockDynamics(ABC):
+    """A dynamics over single actions that lead, block by block, to one embedding each.
 
     Futures have one entry for each block, not for each action.
+
+    Args:
+        every: actions of a block.
+        actions: numbers of an action.
+        device: where embeddings are.
+    """
+
+    def __init__(self, every: int, actions: int, device: torch.device | str = "cpu") -> None:
+        self.every, self.actions, self.device = every, actions, torch.device(device)
+
+    def remember(  # noqa: B027 (physics need no past)
+        self, seen: Float[Tensor, "B P D"], done: Float[Tensor, "B Q W"]
+    ) -> None:
+        """Take in what was seen, the present one last, and the P - 1 blocks of actions between."""
+
+    def step(self, z: Tensor, action: Tensor) -> Tensor:
+        """Not for single actions: whole futures are imagined at once."""
+        raise NotImplementedError("whole blocks of actions are imagined")
+
+    @abstractmethod
+    def imagine(
+        self, z0: Float[Tensor, "B Z"], actions: Float[Tensor, "B S H A"]
+    ) -> Float[Tensor, "1 B S H1 Z"]:
+        """Embeddings now and after every block."""
+
+
+class LeWMDynamics(BlockDynamics):
+    """The predictor of a LeWorldModel.
 
     Args:
         model: in eval mode.
@@ -83,17 +126,14 @@ class LeWMDynamics:
     """
 
     def __init__(self, model: LeWorldModel, dtype: torch.dtype = torch.float32) -> None:
-        self.every, self.predictor = model.config.every, FastPredictor(model, dtype)
+        super().__init__(model.config.every, model.config.actions, model.device)
+        self.predictor = FastPredictor(model, dtype)
         self._seen: Float[Tensor, "B P D"] | None = None
         self._done: Float[Tensor, "B Q W"] | None = None
 
     def remember(self, seen: Float[Tensor, "B P D"], done: Float[Tensor, "B Q W"]) -> None:
-        """Take in what was seen, the present one last, and the P - 1 blocks of actions between."""
+        """See `BlockDynamics.remember`."""
         self._seen, self._done = seen, done
-
-    def step(self, z: Tensor, action: Tensor) -> Tensor:
-        """Not for single actions: whole futures are imagined at once."""
-        raise NotImplementedError("LeWorldModel imagines whole blocks of actions")
 
     def imagine(
         self, z0: Float[Tensor, "B Z"], actions: Float[Tensor, "B S H A"]
@@ -107,22 +147,20 @@ class LeWMDynamics:
         return self.predictor.imagine(seen, done, blocks)[None]
 
 
-class LeWMPlanner:
+class BlockPlanner:
     """From embeddings seen to a plan of actions in [-1, 1].
 
     Args:
-        model: trained, in eval mode.
+        dynamics: what follows from actions.
         plan: how to search.
     """
 
-    def __init__(self, model: LeWorldModel, plan: LeWMPlan) -> None:
-        every, actions = model.config.every, model.config.actions
-        self.plan_config, self.every = plan, every
-        self.dynamics = LeWMDynamics(model, getattr(torch, plan.dtype))
+    def __init__(self, dynamics: BlockDynamics, plan: LeWMPlan) -> None:
+        self.plan_config, self.dynamics, self.every = plan, dynamics, dynamics.every
         search = MPCConfig(
             solver="cem",
-            horizon=plan.blocks * every,
-            hold=every if plan.held else 1,
+            horizon=plan.blocks * self.every,
+            hold=self.every if plan.held else 1,
             samples=plan.samples,
             elites=plan.elites,
             iterations=plan.iterations,
@@ -131,8 +169,8 @@ class LeWMPlanner:
             prior_samples=0,
             prior_weight=0.0,
         )
-        high = torch.ones(actions, device=model.device)
-        self.solver = make_solver(search, self.dynamics, -high, high)
+        high = torch.ones(dynamics.actions, device=dynamics.device)
+        self.solver = make_solver(search, dynamics, -high, high)
         self.last: Plan | None = None
 
     def reset(self, seed: int) -> None:
@@ -158,7 +196,19 @@ class LeWMPlanner:
         term = NearestOnTheWay(goal) if plan.judge == "nearest" else GoalDistance(goal)
         start = None
         if plan.warm and self.last is not None:
-            start = shift(self.last.actions, plan.execute * self.every)
+            start = shift(self.last.actions, plan.carried_out * self.every)
         self.dynamics.remember(seen[None], done[None])
         self.last = self.solver.plan(seen[-1:], Objective(term), start)
         return self.last.actions[0]
+
+
+class LeWMPlanner(BlockPlanner):
+    """Planning in what a LeWorldModel imagines.
+
+    Args:
+        model: trained, in eval mode.
+        plan: how to search.
+    """
+
+    def __init__(self, model: LeWorldModel, plan: LeWMPlan) -> None:
+        super().__init__(LeWMDynamics(model, getattr(torch, plan.dtype)), plan)

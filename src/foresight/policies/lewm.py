@@ -131,7 +131,7 @@ class LeWMPolicy(GoalPolicy):
     def decide(self) -> Float[Tensor, "H A"]:
         """The first blocks of a plan."""
         found = self.planner.plan(self.seen, self.done, self.goal)
-        return found[: self.planner.plan_config.execute * self.model.config.every]
+        return found[: self.planner.plan_config.carried_out * self.model.config.every]
 
 
 class InversePolicy(GoalPolicy):

@@ -19,6 +19,7 @@ def test_it_runs_and_nothing_is_done_twice(tmp_path, monkeypatch):
     assert cli.main(line) == 0
     result = load(tmp_path / "lewm.json")
     wanted = {"lewm", "lewm-published-search", "inverse", "expert", "random", "zero"}
+    wanted |= {"exact-model", "exact-model-judged-at-the-end"}
     assert set(result.conditions) == wanted and result.tasks == [TASK]
     for name in ("success", "random", "inverse", "expert"):
         assert result.summary[f"{name}/{TASK}"]["n"] == 2

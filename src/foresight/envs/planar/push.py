@@ -41,6 +41,11 @@ class PuckTable:
         return self.numbers[2:4]
 
     @property
+    def moved(self) -> Place:
+        """The puck."""
+        return self.puck
+
+    @property
     def goal(self) -> Place:
         """Where the puck has to be."""
         return self.numbers[4:6]

@@ -45,6 +45,11 @@ class TwoRooms:
         return self.numbers[:2]
 
     @property
+    def moved(self) -> Place:
+        """The agent itself."""
+        return self.agent
+
+    @property
     def goal(self) -> Place:
         """Where it has to go."""
         return self.numbers[2:4]

@@ -29,6 +29,14 @@ class World(Protocol):
     def reach(self) -> float:
         """Distance to the goal within which the task is done."""
 
+    @property
+    def moved(self) -> Place:
+        """Where what has to be moved is."""
+
+    @property
+    def goal(self) -> Place:
+        """Where it has to be."""
+
     def begin(self, random: np.random.Generator) -> None:
         """Place everything; never so that the task is done already."""
 
