@@ -19,13 +19,15 @@ def test_it_runs_and_nothing_is_done_twice(tmp_path, monkeypatch):
     assert cli.main(line) == 0
     result = load(tmp_path / "lewm.json")
     wanted = {"lewm", "lewm-published-search", "inverse", "expert", "random", "zero"}
-    wanted |= {"exact-model", "exact-model-judged-at-the-end"}
+    wanted |= {"lewm-published-objective", "exact-model", "exact-model-judged-at-the-end"}
     assert set(result.conditions) == wanted and result.tasks == [TASK]
     for name in ("success", "random", "inverse", "expert"):
         assert result.summary[f"{name}/{TASK}"]["n"] == 2
     assert result.summary[f"ms-per-plan/{TASK}"]["mean"] > 0
-    assert result.summary[f"rank/{TASK}"]["mean"] >= 1
-    model = tmp_path / "tworoom-point" / "model"
+    for name in ("lewm", "lewm-published-objective"):
+        assert result.summary[f"rank-{name}/{TASK}"]["mean"] >= 1
+        assert result.summary[f"place-r2-y-{name}/{TASK}"]["mean"] < 1
+    model = tmp_path / "tworoom-point" / "lewm"
     assert (
         cli.main(
             [

@@ -16,6 +16,7 @@ from foresight.rollout.collect import collect, plan_episodes
 from foresight.training.lewm.clips import Clips
 from foresight.training.lewm.inverse import InverseTraining, train_inverse
 from foresight.training.lewm.train import (
+    Learner,
     LeWMTraining,
     effective_rank,
     lewm_losses,
@@ -102,16 +103,37 @@ def test_the_loss_is_the_error_of_the_next_embedding():
     assert (still - model.vit.embed.weight.grad).abs().max() > 1e-6
 
 
+def test_asked_for_actions_pairs_of_embeddings_in_a_row_answer():
+    model = random_model(every=5)
+    frames = torch.randint(0, 256, (6, 4, 16, 16, 3), dtype=torch.uint8)
+    batch = {"frames": frames, "blocks": torch.rand(6, 3, 10)}
+    learner = Learner(model)
+    found = lewm_losses(model, batch, SIGReg(16), learner.inverse)
+    z = model.encode(frames)
+    errors = [
+        (learner.inverse(torch.cat([z[i, t], z[i, t + 1]])[None])[0] - batch["blocks"][i, t])
+        for i in range(6)
+        for t in range(3)
+    ]
+    wanted = torch.cat(errors).square().mean()
+    torch.testing.assert_close(found["inverse"], wanted, rtol=1e-4, atol=1e-6)
+    found["inverse"].backward()
+    assert model.vit.embed.weight.grad.abs().max() > 1e-6  # it teaches the encoder
+    assert model.predicted.down.weight.grad is None  # and not the predictor
+
+
 class Killed(Exception):
     pass
 
 
-def test_a_killed_training_ends_as_an_undisturbed_one(recorded, tmp_path, monkeypatch):
+@pytest.mark.parametrize("inverse", [0.0, 0.5])
+def test_a_killed_training_ends_as_an_undisturbed_one(recorded, tmp_path, monkeypatch, inverse):
     dropping = replace(TINY, dropout=0.2)  # what is drawn has to be drawn again
+    training = replace(TRAINING, inverse=inverse)
 
     def learned(name):
         folder, cache = tmp_path / name, tmp_path / "cache"
-        model, history = learn_lewm(recorded, TRAINING, folder, cache, sizes=dropping)
+        model, history = learn_lewm(recorded, training, folder, cache, sizes=dropping)
         return model.state_dict(), history
 
     whole, history = learned("whole")
@@ -134,7 +156,8 @@ def test_a_killed_training_ends_as_an_undisturbed_one(recorded, tmp_path, monkey
     assert loaded.config.task == "tworoom/point" and loaded.config.every == 3
     assert all(torch.equal(loaded.state_dict()[name], whole[name]) for name in whole)
     with pytest.raises(ForesightError, match="other data or settings"):
-        learn_lewm(recorded, replace(TRAINING, weight=1.0), tmp_path / "whole", tmp_path / "cache")
+        learn_lewm(recorded, replace(training, weight=1.0), tmp_path / "whole", tmp_path / "cache")
+    assert ("validation/inverse" in history[-1]) == bool(inverse)
 
 
 def test_norms_are_settled_on_the_weights_as_they_are():

@@ -1,7 +1,10 @@
 """LeWorldModel's objective and its training (arXiv 2603.19312).
 
 ``mean |predicted z_{t+1} - z_{t+1}|^2 + lambda SIGReg(z_t)``: gradients flow through prediction and
-target alike, and nothing but the second term keeps all embeddings from being one.
+target alike, and nothing but the second term keeps all embeddings from being one. It keeps them
+apart, but does not say by what: an embedding that shows half of what moves, or where it is within a
+patch alone, can be as predictable and as normal. Asked for the actions between two of them as well
+(as in ICM, arXiv 1705.05363, and PLDM, arXiv 2502.14819), they have to show all that actions move.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from foresight.core.files import fingerprint
 from foresight.data.dataset import Dataset
@@ -20,6 +23,7 @@ from foresight.training.lewm.clips import Clips, read_pixels
 from foresight.training.loop import Batch, FitConfig, Record, fit
 from foresight.worldmodel.actions import action_bounds, normalised
 from foresight.worldmodel.lewm.config import LeWMConfig, LeWMSizes, sizes_of
+from foresight.worldmodel.lewm.inverse import InverseSizes, inverse_network
 from foresight.worldmodel.lewm.model import LeWorldModel, settings_of
 from foresight.worldmodel.lewm.sigreg import SIGReg
 
@@ -41,6 +45,9 @@ class LeWMTraining:
     """Steps between two frames; their actions are one block."""
     weight: float = 0.09
     """Of SIGReg, lambda."""
+    inverse: float = 0.0
+    """Weight of a term that asks two embeddings in a row for the actions between them. The
+    published objective has none; small models then keep only part of what they see."""
     directions: int = 1024
     """Random directions of SIGReg, drawn anew at every update."""
     validation: float = 0.1
@@ -52,22 +59,43 @@ class LeWMTraining:
     )
 
 
-def lewm_losses(model: LeWorldModel, batch: Batch, regulariser: SIGReg) -> dict[str, Tensor]:
-    """The two terms on a batch of clips.
+class Learner(nn.Module):
+    """What learns together: the model, and what guesses actions from its embeddings.
+
+    Args:
+        model: trained in place.
+    """
+
+    def __init__(self, model: LeWorldModel) -> None:
+        super().__init__()
+        self.model = model
+        self.inverse = inverse_network(model.config, InverseSizes(hidden=128, layers=1))
+
+
+def lewm_losses(
+    model: LeWorldModel, batch: Batch, regulariser: SIGReg, inverse: nn.Module | None = None
+) -> dict[str, Tensor]:
+    """The terms on a batch of clips.
 
     Args:
         model: gradients flow through all of it.
         batch: see `Clips.gather`.
         regulariser: SIGReg.
+        inverse: two embeddings ``[..., 2 D]`` to the actions between them, or none.
 
     Returns:
-        ``prediction``, the mean squared error of each next embedding from those before it, and
-        ``sigreg``, the mean over the steps of a clip; and the embeddings ``z [B, T, D]``.
+        ``prediction``, the mean squared error of each next embedding from those before it,
+        ``sigreg``, the mean over the steps of a clip, with an inverse model ``inverse``, its mean
+        squared error; and the embeddings ``z [B, T, D]``.
     """
     z = model.encode(batch["frames"])
     ahead = model.predict(z[:, :-1], batch["blocks"])
     prediction = (ahead.float() - z[:, 1:].float()).square().mean()
-    return {"prediction": prediction, "sigreg": regulariser(z.transpose(0, 1)), "z": z}
+    parts = {"prediction": prediction, "sigreg": regulariser(z.transpose(0, 1)), "z": z}
+    if inverse is not None:
+        guessed = inverse(torch.cat([z[:, :-1], z[:, 1:]], -1))
+        parts["inverse"] = (guessed.float() - batch["blocks"]).square().mean()
+    return parts
 
 
 def train_lewm(
@@ -144,22 +172,26 @@ def _fitted(
     settings, regulariser = training.fit, SIGReg(training.directions)
     train, held_out = (clips.starts(episodes) for episodes in split)
     steps = settings.steps_per_epoch(max(1, len(train) // settings.batch))
+    learner = Learner(model) if training.inverse else None
+    inverse = None if learner is None else learner.inverse
+    weights = {"prediction": 1.0, "sigreg": training.weight, "inverse": training.inverse}
 
     def loss(batch: Batch) -> tuple[Tensor, Record]:
-        parts = lewm_losses(model, batch, regulariser)
-        total = parts["prediction"] + training.weight * parts["sigreg"]
-        names = ("prediction", "sigreg")
-        return total, {"loss": float(total.detach())} | {n: float(parts[n].detach()) for n in names}
+        parts = lewm_losses(model, batch, regulariser, inverse)
+        del parts["z"]
+        total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
+        told = {name: float(part.detach()) for name, part in parts.items()}
+        return total, {"loss": float(total.detach())} | told
 
     held = held_out[:: -(-len(held_out) // MOST_CLIPS)]
     settling = train[:: -(-len(train) // SETTLING)]
     known = replace(training, fit=replace(settings, device="cpu"))
     return fit(
-        model,
+        learner or model,
         lambda epoch: clips.epoch(train, settings.batch, steps, settings.seed, epoch),
         steps,
         loss,
-        lambda: _judged(model, clips, settling, held, settings, regulariser),
+        lambda: _judged(model, clips, settling, held, settings, regulariser, inverse),
         settings,
         folder,
         fingerprint({"training": known, "model": settings_of(model.config)}),
@@ -207,6 +239,7 @@ def _judged(
     starts: Tensor,
     settings: FitConfig,
     regulariser: SIGReg,
+    inverse: nn.Module | None,
 ) -> Record:
     """Means over held-out clips, with settled norms; the same directions every time."""
     settle_norms(model, clips, settling, settings.batch, settings.device)
@@ -215,7 +248,7 @@ def _judged(
     torch.manual_seed(settings.seed)
     for part in starts.split(settings.batch):
         batch = {name: value.to(settings.device) for name, value in clips.gather(part).items()}
-        parts = lewm_losses(model, batch, regulariser)
+        parts = lewm_losses(model, batch, regulariser, inverse)
         z = parts.pop("z").float()
         parts["persistence"] = (z[:, :-1] - z[:, 1:]).square().mean()
         for name, value in parts.items():

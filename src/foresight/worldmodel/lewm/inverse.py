@@ -26,6 +26,15 @@ class InverseSizes:
     """Hidden layers."""
 
 
+def inverse_network(config: LeWMConfig, sizes: InverseSizes) -> nn.Sequential:
+    """Two embeddings, one after the other, to the block of actions in [-1, 1] between them."""
+    width, layers = 2 * config.sizes.dim, list[nn.Module]()
+    for _ in range(sizes.layers):
+        layers += [nn.Linear(width, sizes.hidden), nn.LayerNorm(sizes.hidden), nn.GELU()]
+        width = sizes.hidden
+    return nn.Sequential(*layers, nn.Linear(width, config.block), nn.Tanh())
+
+
 class GoalInverse(nn.Module):
     """The next block of actions from the embeddings of the present and of the goal.
 
@@ -41,12 +50,7 @@ class GoalInverse(nn.Module):
         super().__init__()
         self.sizes = sizes or InverseSizes()
         self.model = model.eval().requires_grad_(False)
-        width, hidden = 2 * model.config.sizes.dim, self.sizes.hidden
-        layers: list[nn.Module] = []
-        for _ in range(self.sizes.layers):
-            layers += [nn.Linear(width, hidden), nn.LayerNorm(hidden), nn.GELU()]
-            width = hidden
-        self.net = nn.Sequential(*layers, nn.Linear(width, model.config.block), nn.Tanh())
+        self.net = inverse_network(model.config, self.sizes)
 
     def forward(self, z: Float[Tensor, "B D"], goal: Float[Tensor, "B D"]) -> Float[Tensor, "B W"]:
         """A block of actions in [-1, 1]."""
