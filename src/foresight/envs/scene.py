@@ -67,8 +67,8 @@ class SceneEnv(gymnasium.Env[dict[str, Any], np.ndarray], ABC):
     def _scene(self) -> tuple[Any, Any]:
         """MuJoCo's model and data of the present moment."""
 
-    def _camera(self, name: str) -> str:
-        """What the model calls a camera."""
+    def _camera(self, name: str) -> int | str:
+        """What the model calls a camera, or its number."""
         return name
 
     def render(self) -> Picture | None:  # type: ignore[override]

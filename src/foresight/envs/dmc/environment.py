@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
 
@@ -17,7 +16,8 @@ from foresight.envs.dmc import patches as upstream
 from foresight.envs.dmc.protocol import DEFAULT, Protocol, get_protocol
 from foresight.envs.dmc.quantities import measure
 from foresight.envs.dmc.tasks import canonical, resolve
-from foresight.envs.render import FilmCamera, FrameRenderer, RenderSettings
+from foresight.envs.render import FilmCamera, RenderSettings
+from foresight.envs.scene import SceneEnv
 
 CAMERA = "camera"
 """Name of a task's own camera: one name for all tasks, so that their datasets fit together."""
@@ -26,7 +26,7 @@ CAMERA = "camera"
 RANDOM_MODEL_DOMAINS = ("lqr",)
 
 
-class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
+class DMControlEnv(SceneEnv):
     """One task of the dm_control suite; a `foresight.core.simulator.Simulator`.
 
     Observations are a dict of ``images`` (camera name to uint8 RGB ``[H, W, 3]``; empty when
@@ -46,6 +46,7 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
     Attributes:
         interface: cameras, the named state, actuators and decisions for each second.
         task_text: the task's id.
+        on_demand: pictures are drawn when they are looked at, which has to be before the next step.
 
     Raises:
         ForesightError: unknown task, protocol or camera, or no OpenGL where frames are wanted.
@@ -65,11 +66,9 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         self._domain, self._task_name = resolve(task)
         self.task_id = self.task_text = canonical(task)
         self.protocol = get_protocol(protocol)
-        self.render_settings = render
-        self._cameras = _camera_map(render, (CAMERA,) if cameras is None else cameras)
-        self.render_mode = "rgb_array" if self._cameras else None
+        names = (CAMERA,) if cameras is None else tuple(cameras)
+        self._begin_pictures(self.task_id, render, names, names)  # models name theirs as they like
         self._random = np.random.RandomState(0)
-        self._renderer: FrameRenderer | None = None
         self._steps_left = 0
         self._seed = 0
         self._load()
@@ -120,7 +119,7 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         observation = self._environment.reset().observation
         if self._renderer is not None:
             self._renderer.model_changed()
-            self._renderer.new_episode(self._seed)
+        self._new_episode()
         self._steps_left = self.protocol.steps
         return self._observe(observation), self._info()
 
@@ -188,27 +187,18 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         position, velocity = measure(self.task_id, self.physics)
         return {**position, **velocity}
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
-        """The first camera's frame, uint8 ``[H, W, 3]``, or None for one without cameras."""
-        return self._view(next(iter(self._cameras.values()))) if self._cameras else None
-
-    def _view(self, camera: int | str) -> np.ndarray:
-        assert self.render_settings is not None
-        if self._renderer is None:  # made late: a renderer belongs to the process that uses it
-            self._renderer = FrameRenderer(self.physics.model.ptr, self.render_settings)
-            self._renderer.new_episode(self._seed)
-        return self._renderer.render(self.physics.data.ptr, camera)
-
     def film_camera(self, size: int, quality: Literal["fast", "smooth", "full"]) -> FilmCamera:
         """Draws the present moment beside the environment's own cameras; close it in the end."""
         settings = RenderSettings(size=size, quality=quality)
         return FilmCamera(settings, self.physics.model.ptr, lambda: self.physics.data.ptr)
 
-    def close(self) -> None:
-        """Free the renderer; the next frame makes a new one."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+    @property
+    def _scene(self) -> tuple[Any, Any]:
+        return self.physics.model.ptr, self.physics.data.ptr
+
+    def _camera(self, name: str) -> int | str:
+        assert self.render_settings is not None
+        return self.render_settings.camera if name == CAMERA else name
 
     def _load(self) -> None:
         self._environment = upstream.load(self._domain, self._task_name, self._random)
@@ -217,13 +207,11 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         bounds, model = self._environment.action_spec(), self.physics.model
         names = [model.id2name(i, "actuator") or f"actuator_{i}" for i in range(model.nu)]
         observation = self._environment.reset().observation
-        cameras = {}
-        for name, camera in self._cameras.items():
+        for name in self._cameras:
             # A bad camera or a missing OpenGL shows here and not in the middle of a run.
-            height, width, _ = self._view(camera).shape
-            cameras[name] = (height, width)
+            self._view(name)
         return Spec(
-            cameras=cameras,
+            cameras=self._sizes,
             state=tuple(Axis(name) for name in _state_names(observation)),
             action=tuple(
                 Axis(name, None, float(low), float(high))
@@ -234,8 +222,7 @@ class DMControlEnv(gymnasium.Env[dict[str, Any], np.ndarray]):
         )
 
     def _observe(self, observation: dict[str, Any]) -> dict[str, Any]:
-        images = {name: self._view(camera) for name, camera in self._cameras.items()}
-        return interface.raw_observation(images, self._flatten(observation))
+        return interface.raw_observation(self._images(), self._flatten(observation))
 
     def _info(self) -> dict[str, Any]:
         return {
@@ -296,13 +283,6 @@ def make_task(
     if change.changes:
         return ChangedBodyEnv(change, task, held, render, cameras)
     return DMControlEnv(task, held, render, cameras)
-
-
-def _camera_map(render: RenderSettings | None, names: Sequence[str]) -> dict[str, int | str]:
-    """Camera name to what the model calls it."""
-    if render is None:
-        return {}
-    return {name: render.camera if name == CAMERA else name for name in names}
 
 
 def _state_names(observation: dict[str, Any]) -> list[str]:
