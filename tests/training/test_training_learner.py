@@ -77,9 +77,9 @@ def test_the_prior_does_not_move_values_nor_values_the_prior():
 @pytest.mark.slow
 def test_it_learns_to_predict_and_to_value_a_small_world():
     model, (replay, mix) = tiny(proprio=2), point_world()
-    learner = Learner(model, LearnerConfig(batch=24, lr=2e-3, tau=0.05))
-    learner.learn_representation(replay, 300)
-    for _ in range(500):
+    learner = Learner(model, LearnerConfig(batch=24, lr=4e-3, tau=0.05))
+    learner.learn_representation(replay, 150)
+    for _ in range(250):
         logs = learner.update(replay)
     assert float(logs["prediction"]) < 0.1
     held_out, _ = point_world(50, seed=1)

@@ -108,7 +108,7 @@ def test_critics_shape_the_adapter_and_the_actor_does_not():
 def test_it_finds_the_middle_of_a_small_world():
     model, (replay, mix) = tiny(state=NORMED), point_world()
     learner = SoftActorCritic(model, LearnerConfig(), QUICK)
-    for _ in range(1200):
+    for _ in range(800):
         logs = learner.update(replay)
     assert float(logs["prediction"]) < 0.02 and float(logs["reward"]) < 0.4
     model.eval()

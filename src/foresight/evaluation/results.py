@@ -139,7 +139,7 @@ def make_result(
     }
     validate(value, source=f"result {name}")  # before statistics meet a malformed row
     value["summary"] = summarise(plain_rows) | plain(dict(summary or {}))
-    validate(value, source=f"result {name}")
+    _validate_page(value, source=f"result {name}")
     return Result(**value)
 
 

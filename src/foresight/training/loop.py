@@ -227,13 +227,13 @@ class _State:
         return {k: v.detach().clone().contiguous() for k, v in self.model.state_dict().items()}
 
     def store(self, history: list[Record], is_best: bool, writes: bool = True) -> None:
-        weights = self._weights()
-        if is_best:
-            averaged = self.average or weights
-            self.best = {name: value.clone() for name, value in averaged.items()}
+        if is_best and self.average is not None:
+            self.best = {name: value.clone() for name, value in self.average.items()}
+        elif is_best:
+            self.best = self._weights()
         if not writes:
             return
-        parts = {"now": weights, "best": self.best}
+        parts = {"now": self.model.state_dict(), "best": self.best}  # copied where they are saved
         if self.average is not None:
             parts["average"] = self.average
         notes = {"history": json.dumps(history)}

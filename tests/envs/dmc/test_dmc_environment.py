@@ -22,6 +22,16 @@ def flat(observation):
     return np.concatenate([np.ravel(part) for part in observation.values()], dtype=np.float32)
 
 
+def test_environments_that_share_a_compiled_model_do_not_share_its_numbers():
+    """What one changes in its model is neither in another that is there nor in the next one."""
+    before, changed = (DMControlEnv("point_mass-easy", render=None) for _ in range(2))
+    own = before.physics.model.ptr.body_mass.copy()
+    changed.physics.model.ptr.body_mass[:] = 7.0
+    after = DMControlEnv("point_mass-easy", render=None)
+    for env in (before, after):
+        np.testing.assert_array_equal(env.physics.model.ptr.body_mass, own)
+
+
 @pytest.mark.parametrize("task", task_ids())
 def test_a_seed_gives_dm_controls_own_episode(task):
     """Also when the environment has lived through another episode before."""

@@ -1,7 +1,14 @@
-"""Loading a dm_control task, with the two repairs that dm_control 1.0.30 needs."""
+"""Loading a dm_control task, with the two repairs that dm_control 1.0.30 needs.
+
+A model is compiled once for all environments of a process: that takes most of making one.
+"""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,10 +38,45 @@ def load(domain: str, task: str, random: np.random.RandomState) -> Any:
     if domain == "quadruped":
         _mend_sensor_names()
     kwargs = {"random": random, "time_limit": float("inf")}
-    environment = suite.load(domain, task, task_kwargs=kwargs)
+    with _compiled_once():
+        environment = suite.load(domain, task, task_kwargs=kwargs)
     if (domain, task) == ("quadruped", "escape"):
         _forbid_new_contexts(environment.task)
     return environment
+
+
+@contextmanager
+def _compiled_once() -> Iterator[None]:
+    """Within it dm_control is given copies of models that are compiled already."""
+    from dm_control.mujoco.wrapper import core
+
+    real = core._get_model_ptr_from_xml
+
+    def made(xml_path: Any = None, xml_string: Any = None, assets: Any = None) -> Any:
+        if xml_string is None:
+            return real(xml_path, xml_string, assets)
+        # A copy from the first on: what is kept must stay as it was compiled.
+        return copy.copy(_compiled(xml_string, _Files(assets or {})))
+
+    core._get_model_ptr_from_xml = made
+    try:
+        yield
+    finally:
+        core._get_model_ptr_from_xml = real
+
+
+class _Files(dict[str, Any]):
+    """Files by name that can be a key: equal where all their contents are."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+
+@lru_cache(maxsize=4)  # each some 13 MB, of which the sky has most
+def _compiled(xml: str | bytes, files: _Files) -> Any:
+    import mujoco
+
+    return mujoco.MjModel.from_xml_string(xml, files)
 
 
 def _mend_sensor_names() -> None:
