@@ -133,8 +133,8 @@ class Agent:
         shared |= {"encoder": encoder}
         if self.is_ppo:
             return PPOTraining(env, **shared | config.ppo)
-        shaped = self.kind.removesuffix(PIXELS).removeprefix("dreamer-")
-        sizes = replace(config.sizes, representation=shaped)
+        decoded = self.kind.startswith(RECONSTRUCTION)
+        sizes = replace(config.sizes, representation="reconstruction" if decoded else "r2")
         return DreamerTraining(env, **shared | config.dreamer, sizes=sizes)
 
 
@@ -217,9 +217,7 @@ def _played(task: str) -> EnvConfig:
     return EnvConfig(task, protocol=PROTOCOL)
 
 
-def _measured(
-    config: DreamerVsPPOConfig, agent: Agent, folder: Path, workers: int
-) -> list[Row]:
+def _measured(config: DreamerVsPPOConfig, agent: Agent, folder: Path, workers: int) -> list[Row]:
     """Episodes of one agent, its curve, and how long it took to learn."""
     home = _home(folder, agent)
     env = agent.training(config).senses().environment(_played(agent.task))

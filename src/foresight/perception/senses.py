@@ -1,4 +1,4 @@
-"""What a network of flat numbers takes in: the robot's own state, or pooled tokens of its pictures."""
+"""What a network of flat numbers takes in: the robot's state, or pooled tokens of its pictures."""
 
 from __future__ import annotations
 

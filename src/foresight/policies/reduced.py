@@ -37,7 +37,8 @@ class ReducedPolicy(FlatPolicy):
     def begin(self, count: int, seed: int) -> None:
         """Forget the last episodes."""
         self.generator.manual_seed(seed)
-        self._features, self._action = self.model.rssm.start(count), None
+        self._features = self.model.rssm.start(count)
+        self._action: Float[Tensor, "N A"] | None = None
         self.sensed = []
 
     def decide(self, inputs: Float[Tensor, "N X"]) -> Float[Tensor, "N A"]:
@@ -49,10 +50,11 @@ class ReducedPolicy(FlatPolicy):
             return 2 * torch.rand(len(inputs), model.config.actions, generator=generator) - 1
         self._features = model.take_in(self._features, self._action, inputs, generator)
         if self.explore:
-            self._action, _ = model.actor.sample(self._features, generator)
+            action, _ = model.actor.sample(self._features, generator)
         else:
-            self._action = model.actor.mean_action(self._features)
-        return self._action
+            action = model.actor.mean_action(self._features)
+        self._action = action
+        return action
 
 
 @dataclass(frozen=True)

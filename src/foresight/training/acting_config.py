@@ -1,4 +1,4 @@
-"""Where an agent acts while it learns, what it senses, and for how long: of those without search."""
+"""Where agents without search act while they learn, what they sense, and for how long."""
 
 from __future__ import annotations
 

@@ -202,8 +202,12 @@ class PPOTrainer(TrainingRun):
                 env.returns.clear()
             self.copies.seed(config.seeds(number)[0])
             algorithm._last_obs = None  # makes it begin new episodes
-            algorithm.learn(decisions, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
-        if not all(bool(p.isfinite().all()) for p in algorithm.policy.parameters()):
+            try:
+                algorithm.learn(decisions, reset_num_timesteps=False, log_interval=None)  # type: ignore[arg-type]
+            except ValueError:  # of torch's distributions, when weights are not finite
+                if self._finite:
+                    raise
+        if not self._finite:
             raise ForesightError(
                 f"Weights of PPO are not finite after round {number}: lower the rate (now "
                 f"{config.lr}), or look for inputs and rewards that are far too large."
@@ -215,6 +219,10 @@ class PPOTrainer(TrainingRun):
         self.log.write(self.rounds, decisions=lived, **values, **self.watch.numbers())
         if self.rounds % config.save_every == 0:
             self._save()
+
+    @property
+    def _finite(self) -> bool:
+        return all(bool(p.isfinite().all()) for p in self.algorithm.policy.parameters())
 
     def _running(self) -> dict[str, Any]:
         """What inputs and returns are divided by."""

@@ -34,7 +34,9 @@ class DreamerLearner:
     """
 
     def __init__(self, model: ReducedDreamer, config: DreamerConfig, seed: int = 0) -> None:
-        self.model, self.config, self.seed = model, config, seed
+        # Without dropout there is nothing to train differently, and the form that an `MLP` has in
+        # training costs more than it saves on so few rows.
+        self.model, self.config, self.seed = model.eval(), config, seed
         self.target = copy.deepcopy(model.critic).requires_grad_(False)
         self.spread = Spread(config.memory, 1.0)
         self.chance = torch.Generator()
@@ -65,9 +67,12 @@ class DreamerLearner:
         random = np.random.default_rng([self.seed, self.updates])
         self.chance.manual_seed(int(random.integers(2**62)))
         path, known, logs = self._watch(replay, random)
+        self._expect_finite(logs["model-loss"])  # nothing can be dreamt otherwise
         starts = path.features.detach()[known]
         if 0 < self.config.dreams < len(starts):
-            starts = starts[torch.randperm(len(starts), generator=self.chance)][: self.config.dreams]
+            starts = starts[torch.randperm(len(starts), generator=self.chance)][
+                : self.config.dreams
+            ]
         logs |= self._dream(starts)
         losses = torch.stack([logs.pop(f"{name}-loss") for name in ("model", "actor", "critic")])
         self._step(losses.sum())
@@ -96,7 +101,9 @@ class DreamerLearner:
             "continuation": _mean(ended, acted),
             "dynamics": _mean(dynamics, known),
             "posterior": _mean(posterior, known),
-            "representation": self._representation(path.features[known], inputs[known], seen[known]),
+            "representation": self._representation(
+                path.features[known], inputs[known], seen[known]
+            ),
         }
         weights = (1.0, 1.0, config.dynamics, config.posterior, 1.0)
         logs["model-loss"] = sum(
@@ -167,21 +174,24 @@ class DreamerLearner:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norms = {
-            name: float(nn.utils.clip_grad_norm_(part, self.config.clip))
+            f"gradient of the {name}": float(nn.utils.clip_grad_norm_(part, self.config.clip))
             for name, part in self.parts.items()
         }
-        if not np.isfinite([float(loss.detach()), *norms.values()]).all():
-            told = ", ".join(f"{norm:.3g} ({name})" for name, norm in norms.items())
-            raise ForesightError(
-                f"Loss {float(loss.detach())} and gradients of norm {told} at update "
-                f"{self.updates} of the reduced Dreamer are not finite: lower the rates (now "
-                f"{self.config.lr}, {self.config.actor_lr} and {self.config.critic_lr}), or look "
-                "for inputs and rewards that are far too large."
-            )
+        self._expect_finite(loss, **norms)
         self.optimizer.step()
         with torch.no_grad():
             target: list[Any] = list(self.target.parameters())
             torch._foreach_lerp_(target, list(self.model.critic.parameters()), self.config.tau)
+
+    def _expect_finite(self, loss: Float[Tensor, ""], **norms: float) -> None:
+        told = {"loss": float(loss.detach()), **norms}
+        if not np.isfinite(list(told.values())).all():
+            listed = ", ".join(f"{name} {value:.3g}" for name, value in told.items())
+            raise ForesightError(
+                f"Update {self.updates} of the reduced Dreamer is not finite ({listed}): lower the "
+                f"rates (now {self.config.lr}, {self.config.actor_lr} and {self.config.critic_lr}),"
+                " or look for inputs and rewards that are far too large."
+            )
 
 
 def _mean(each: Float[Tensor, "B T"], counted: Tensor) -> Float[Tensor, ""]:

@@ -109,7 +109,6 @@ class DreamerTrainer(TrainingRun):
         due = int(self.replay.decisions * config.ratio / config.replayed) - learner.updates
         if number + 1 < self.config.random_rounds:
             due = 0
-        self.model.train()
         with self.watch.stage("update"):
             for _ in range(due):
                 for name, value in learner.update(self.replay).items():
@@ -125,7 +124,7 @@ class DreamerTrainer(TrainingRun):
     def _live(self, number: int) -> tuple[Lived, list[float]]:
         """Episodes of a round, on the disk before anything is learned from them."""
         explore = RANDOM if number < self.config.random_rounds else "actor"
-        policy = ReducedPolicy(self.model.eval(), self.senses, explore)
+        policy = ReducedPolicy(self.model, self.senses, explore)
         episodes = self.rollout.run(policy, self.config.seeds(number))
         lived = _packed(episodes, policy.sensed)
         lived["actions"] = normalised(lived["actions"], self.model.config)
@@ -169,7 +168,9 @@ def _packed(episodes: Sequence[Episode], sensed: Sequence[Tensor]) -> Lived:
     """Episodes one after the other, and how long each is."""
     lengths = [len(episode) for episode in episodes]
     rows = torch.stack(list(sensed))
-    rewards = [torch.from_numpy(episode.reward) for episode in episodes if episode.reward is not None]
+    rewards = [
+        torch.from_numpy(episode.reward) for episode in episodes if episode.reward is not None
+    ]
     return {
         "inputs": torch.cat([rows[:length, i] for i, length in enumerate(lengths)]),
         "actions": torch.cat([torch.from_numpy(episode.action) for episode in episodes]),

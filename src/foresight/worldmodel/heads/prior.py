@@ -11,7 +11,7 @@ from foresight.worldmodel.mlp import MLP
 LOG_DEVIATION = (-5.0, 0.5)
 """Bounds of the prior's log standard deviation, before squashing."""
 FIRST_DEVIATION = 0.75
-"""What the last layer of one that is to try much says of its deviation: about .6 before squashing."""
+"""What the last layer says of the deviation, if it is to try much: about .6 before squashing."""
 
 
 class ActionPrior(nn.Module):

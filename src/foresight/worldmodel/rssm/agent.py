@@ -48,7 +48,9 @@ class ReducedDreamer(nn.Module):
             if sizes.representation == "reconstruction"
             else nn.Linear(config.latent, decoded, bias=False)
         )
-        told = ScalarConfig("twohot", sizes.hidden, 1, 1, sizes.bins, -RANGE, RANGE, True)
+        # Means in symlog space, as in DreamerV3's first edition: a new head says 0 at once, where
+        # means of the numbers themselves would need many updates to leave it (`TwoHot`).
+        told = ScalarConfig("twohot", sizes.hidden, 1, bins=sizes.bins, low=-RANGE, high=RANGE)
         self.reward = ScalarHead(config.latent, 0, told)
         self.continuation = ContinuationHead(config.latent, 0, sizes.hidden)
         self.actor = ActionPrior(config.latent, config.actions, sizes.hidden).widen()

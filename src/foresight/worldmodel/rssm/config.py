@@ -19,7 +19,7 @@ class RSSMSizes:
     representation: Literal["r2", "reconstruction"] = "r2"
     """reconstruction: the input is read back from the state; r2: the state is correlated with the
     input's embedding and nothing else, no decoder (R2-Dreamer, arXiv 2603.18202)."""
-    deter: int = 192
+    deter: int = 176
     """D, numbers of the recurrent state."""
     groups: int = 32
     """G, categorical latents."""

@@ -1,8 +1,7 @@
-"""What teaches an RSSM: balanced divergence of its latents, and a representation without decoder."""
+"""What teaches an RSSM: balanced divergence of latents, and a representation without decoder."""
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

@@ -72,6 +72,7 @@ class RSSM(nn.Module):
         self.norm = nn.LayerNorm(3 * sizes.deter)
         self.foretell = perceptron(sizes.deter, sizes.hidden, self.width)
         self.judge = perceptron(sizes.deter + sizes.hidden, sizes.hidden, self.width)
+        self.offsets: Int[Tensor, " G"]
         offsets = torch.arange(sizes.groups) * sizes.classes
         self.register_buffer("offsets", offsets, persistent=False)
 
