@@ -1,4 +1,4 @@
-"""Flat numbers of an observation: the state as it is felt, or pooled tokens as streams give them."""
+"""Flat numbers of an observation: the state as it is felt, or pooled tokens of its pictures."""
 
 from __future__ import annotations
 
