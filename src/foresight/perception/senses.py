@@ -58,6 +58,11 @@ class Senses:
         self.eyes = EncoderConfig(encoder, readout, device).load() if encoder else None
         self._streams: list[list[FeatureStream]] = []
 
+    @property
+    def fingerprint(self) -> str:
+        """Of encoder and readout; empty without."""
+        return "" if self.eyes is None else " ".join(part.fingerprint for part in self.eyes)
+
     def environment(self, env: EnvConfig) -> EnvConfig:
         """The environment with pictures as the encoder takes them, or with none."""
         if self.eyes is None:

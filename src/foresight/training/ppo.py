@@ -134,7 +134,8 @@ class PPOTrainer(TrainingRun):
     def __init__(self, config: PPOTraining, folder: Path | str) -> None:
         require("stable_baselines3", "PPO")
         self.config = config
-        super().__init__(Path(folder), config, torch.device("cpu"))
+        senses = config.senses().fingerprint
+        super().__init__(Path(folder), config, torch.device("cpu"), senses=senses)
 
     def run(self) -> PPOActor:
         """Learn until the decisions are spent; leaves the checkpoint in the folder.

@@ -48,7 +48,8 @@ class DreamerTrainer(TrainingRun):
     def __init__(self, config: DreamerTraining, folder: Path | str) -> None:
         self.config = config
         self.senses = config.senses()
-        super().__init__(Path(folder), config, torch.device("cpu"))
+        senses = self.senses.fingerprint
+        super().__init__(Path(folder), config, torch.device("cpu"), senses=senses)
 
     def run(self) -> ReducedDreamer:
         """Learn until the decisions are spent; leaves the checkpoint in the folder.
