@@ -61,7 +61,10 @@ class Senses:
     @property
     def fingerprint(self) -> str:
         """Of encoder and readout; empty without."""
-        return "" if self.eyes is None else " ".join(part.fingerprint for part in self.eyes)
+        if self.eyes is None:
+            return ""
+        encoder, readout = self.eyes
+        return f"{encoder.fingerprint} {readout.fingerprint}"
 
     def environment(self, env: EnvConfig) -> EnvConfig:
         """The environment with pictures as the encoder takes them, or with none."""
