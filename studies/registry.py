@@ -67,10 +67,10 @@ class Request:
     folder with TASK/model in it; a smoke run of all but the last learns a tiny one."""
     tasks: tuple[str, ...] = ()
     """Tasks of teach, delay, adaptation, phase-8, phase-9, metaworld, libero, mistakes, track-b,
-    lewm, reward-only and imagination-gain, or rewards of new-reward, if not their own; what dmc1000
-    learns, if not all of its tasks, or none beside learned models. Other tasks in the file of
-    teach, delay, adaptation, dmc1000, track-b, lewm, reward-only, imagination-gain or new-reward
-    stay."""
+    lewm, reward-only, imagination-gain and dreamer-vs-ppo, or rewards of new-reward, if not their
+    own; what dmc1000 learns, if not all of its tasks, or none beside learned models. Other tasks in
+    the file of teach, delay, adaptation, dmc1000, track-b, lewm, reward-only, imagination-gain,
+    dreamer-vs-ppo or new-reward stay."""
     hours: float | None = None
     """Recorded hours of track-b, if not the preset's number."""
 
@@ -247,6 +247,12 @@ OTHERS = (
         "adaptation",
         "adaptation",
         "learned agents in bodies that changed, learning on while they act",
+        presets=EVERY,
+    ),
+    Study(
+        "dreamer-vs-ppo",
+        "dreamer_vs_ppo",
+        "a reduced Dreamer, with a decoder and without, beside PPO on the same frames",
         presets=EVERY,
     ),
     Study("teach", "teach", "one demonstration shown, on twenty seeds a task"),

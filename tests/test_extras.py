@@ -83,7 +83,7 @@ def test_help_and_doctor_without_extras(light):
     found = json.loads(done.stdout)
     assert found["healthy"]
     checks = {check["name"]: check for check in found["checks"]}
-    every = "dmc,experts,hdf5,hub,metaworld,serve,tensorboard"
+    every = "dmc,hdf5,hub,metaworld,ppo,serve,tensorboard"
     assert checks["extras"]["fix"] == install_command(every)
     assert checks["rendering"]["fix"] == install_command("dmc")
     assert checks["encoders"]["fix"] == install_command("hub")

@@ -69,6 +69,10 @@ _TYPES: dict[str, CheckpointType] = {
         1,
         "a goal-conditioned inverse model of a LeWorldModel",
     ),
+    "reduced-dreamer": CheckpointType(
+        "foresight.worldmodel.rssm.agent:ReducedDreamer.load", 1, "a reduced Dreamer"
+    ),
+    "ppo-actor": CheckpointType("foresight.policies.ppo:PPOActor.load", 1, "an actor of PPO"),
 }
 
 

@@ -13,7 +13,7 @@ EXTRAS = {
     "dm_control": "dmc",
     "mujoco": "dmc",
     "metaworld": "metaworld",
-    "stable_baselines3": "experts",
+    "stable_baselines3": "ppo",
     "h5py": "hdf5",
     "huggingface_hub": "hub",
     "transformers": "hub",

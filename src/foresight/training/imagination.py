@@ -31,8 +31,6 @@ from foresight.worldmodel.model import WorldModel
 
 EXPLODED = 10.0
 """Returns beyond so many times what the data says can be earned are no returns."""
-FIRST_DEVIATION = 0.75
-"""What a new actor's last layer says of its deviation: about .6 before squashing."""
 
 
 @dataclass(frozen=True)
@@ -269,13 +267,9 @@ class Imagination:
             # what later states are worth by themselves, once for each of them.
             gain = (returns[0] / scale).mean() / len(returns)
         else:
-            mean, deviation = self.actor(dream.states[:-1].detach())
-            _, density = self.actor.shaped(mean, deviation, dream.noise)
-            drawn = (mean + deviation * dream.noise).detach()
-            # Squashing does not depend on the weights once the action is given.
-            likely = -0.5 * ((drawn - mean) / deviation).square() - deviation.log()
+            likely, density = scored(self.actor, dream.states[:-1].detach(), dream.noise)
             better = ((returns - values[:-1]) / scale).detach()
-            gain = (weights * likely.sum(-1) * better).mean()
+            gain = (weights * likely * better).mean()
         return config.entropy * (weights * density).mean() - gain
 
     def _step(self, loss: Float[Tensor, ""]) -> None:
@@ -323,17 +317,30 @@ class Imagination:
         return torch.autocast(self.device.type, self.dtype, self.dtype != torch.float32)
 
 
+def scored(
+    actor: ActionPrior, states: Float[Tensor, "*batch Z"], noise: Float[Tensor, "*batch A"]
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """What REINFORCE needs of actions that were drawn with this noise.
+
+    Returns:
+        Log probability of the actions as they are, up to what does not depend on the weights; and
+        that of actions that move with the weights, whose mean is the negative entropy.
+    """
+    mean, deviation = actor(states)
+    _, density = actor.shaped(mean, deviation, noise)
+    drawn = (mean + deviation * noise).detach()
+    # Squashing does not depend on the weights once the action is given.
+    likely = -0.5 * ((drawn - mean) / deviation).square() - deviation.log()
+    return likely.sum(-1), density
+
+
 def first_actor(model: WorldModel, start: Literal["prior", "fresh"]) -> ActionPrior:
     """An actor with the prior's weights, or new ones from torch's generator that try much."""
     actor = ActionPrior(model.latent, model.config.actions, model.config.heads.hidden)
     if start == "prior" and model.prior is not None:
         actor.load_state_dict(model.prior.state_dict())
         return actor
-    last = actor.net[-1]
-    assert isinstance(last, nn.Linear)
-    with torch.no_grad():
-        last.bias.chunk(2)[1].fill_(FIRST_DEVIATION)
-    return actor
+    return actor.widen()
 
 
 @contextmanager

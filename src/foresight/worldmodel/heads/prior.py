@@ -10,6 +10,8 @@ from foresight.worldmodel.mlp import MLP
 
 LOG_DEVIATION = (-5.0, 0.5)
 """Bounds of the prior's log standard deviation, before squashing."""
+FIRST_DEVIATION = 0.75
+"""What the last layer says of the deviation, if it is to try much: about .6 before squashing."""
 
 
 class ActionPrior(nn.Module):
@@ -26,6 +28,14 @@ class ActionPrior(nn.Module):
             nn.ReLU(),
             nn.Linear(hidden, 2 * actions),
         )
+
+    def widen(self) -> ActionPrior:
+        """Let a new one try much, instead of little."""
+        last = self.net[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.bias.chunk(2)[1].fill_(FIRST_DEVIATION)
+        return self
 
     def forward(
         self, z: Float[Tensor, "*batch Z"]
