@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
+from foresight.cli.robot_options import RobotOptions
 from foresight.serving.control_loop import LoopConfig
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(RobotOptions):
     """Drive an environment in real time, and say how late its actions came.
 
     What a policy does in a simulator that waits for it is not what it does on a robot that does
@@ -27,18 +28,6 @@ class Config:
     given."""
     loop: Annotated[LoopConfig, tyro.conf.arg(name="")] = field(default_factory=LoopConfig)
     """The clock."""
-    device: str = "cpu"
-    """Where a checkpoint's networks run."""
-    compensate: Literal["none", "auto"] | int = "none"
-    """Steps from an action's choice to its execution by the robot, through which an agent with a
-    world model imagines where the actions under way will have led; auto finds them out from the
-    first decisions, which are noisy."""
-    adapt: Literal["none", "rls", "gradient", "gain", "finetune"] = "none"
-    """How a world model learns on while it acts, for a robot that is not as it was: none; rls, a
-    linear residual on its prediction; gradient, a small network as residual; gain, the strength of
-    each actuator; finetune, its own weights, which takes long."""
-    keep_adapted: bool = False
-    """Whether an episode goes on from what the last one taught, instead of forgetting it."""
     out: Path | None = None
     """A JSON file for the report, if it is to be kept."""
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
+from foresight.cli.robot_options import RobotOptions
+
 
 @dataclass(frozen=True)
-class Config:
+class Config(RobotOptions):
     """Let a robot elsewhere ask a policy over the network, until Ctrl-C.
 
     The robot's computer needs one file, foresight/serving/client.py, with NumPy, msgpack and
@@ -27,18 +29,6 @@ class Config:
     """Address to listen on; 0.0.0.0 for all networks."""
     port: int = 8765
     """Port; 0 for any free one."""
-    device: str = "cpu"
-    """Where a checkpoint's networks run."""
-    compensate: Literal["none", "auto"] | int = "none"
-    """Steps from an action's choice to its execution by the robot, through which an agent with a
-    world model imagines where the actions under way will have led; auto finds them out from the
-    first decisions, which are noisy."""
-    adapt: Literal["none", "rls", "gradient", "gain", "finetune"] = "none"
-    """How a world model learns on while it acts, for a robot that is not as it was: none; rls, a
-    linear residual on its prediction; gradient, a small network as residual; gain, the strength of
-    each actuator; finetune, its own weights, which takes long."""
-    keep_adapted: bool = False
-    """Whether an episode goes on from what the last one taught, instead of forgetting it."""
 
 
 def main(config: Config) -> None:
