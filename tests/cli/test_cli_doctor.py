@@ -102,7 +102,7 @@ def test_missing_packages_and_missing_extras(monkeypatch):
     monkeypatch.setattr(doctor, "versions", lambda names=(): absent)
     check = doctor.check_extras()
     assert not check.ok and not check.needed and "tensorboard 2.0" in check.found
-    assert check.fix == 'pip install "foresight-robotics[dmc,experts,hdf5,hub,metaworld,serve]"'
+    assert check.fix == 'pip install "foresight-robotics[dmc,hdf5,hub,metaworld,ppo,serve]"'
     for check in (doctor.check_rendering(), doctor.check_encoders()):
         assert not check.ok and not check.needed and "foresight-robotics[" in check.fix
 
