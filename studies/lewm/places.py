@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
-from foresight.data.clip import fit_frames
 from foresight.data.dataset import Dataset
 from foresight.worldmodel.lewm.model import LeWorldModel
 
@@ -19,6 +18,7 @@ FRAMES, MOST = 20, 150
 def place_r2(
     model: LeWorldModel,
     dataset: Dataset,
+    pixels: UInt8[np.ndarray, "N H W 3"],
     split: tuple[Sequence[int], Sequence[int]],
     moving: Sequence[int],
 ) -> list[float]:
@@ -27,13 +27,14 @@ def place_r2(
     Args:
         model: in eval mode.
         dataset: recorded with the simulator's states.
+        pixels: of all its steps, at the model's size.
         split: episodes to fit on, and those that are judged.
         moving: which numbers of the state to read.
 
     Returns:
         R2 of each number on the judged episodes; below 0 is worse than the mean.
     """
-    (z, places), (shown, wanted) = (_pairs(model, dataset, part, moving) for part in split)
+    (z, places), (shown, wanted) = (_pairs(model, dataset, pixels, part, moving) for part in split)
     mean = places.mean(0)
     weights = np.linalg.lstsq(_with_one(z), places - mean, rcond=None)[0]
     left = wanted - mean - _with_one(shown) @ weights
@@ -41,18 +42,21 @@ def place_r2(
 
 
 def _pairs(
-    model: LeWorldModel, dataset: Dataset, episodes: Sequence[int], moving: Sequence[int]
+    model: LeWorldModel,
+    dataset: Dataset,
+    pixels: UInt8[np.ndarray, "N H W 3"],
+    episodes: Sequence[int],
+    moving: Sequence[int],
 ) -> tuple[Float[np.ndarray, "n D"], Float[np.ndarray, "n k"]]:
     """Embeddings and true numbers of frames that lie evenly in episodes."""
     states, offsets = dataset.column("sim.state"), dataset.offsets
     seen, true = [], []
     for index in episodes[:MOST]:
-        length = dataset.lengths[index]
-        steps = np.unique(np.linspace(0, length - 1, FRAMES).astype(int))
-        frames = fit_frames(dataset.frames(index, model.config.camera), model.config.sizes.image)
+        steps = np.unique(np.linspace(0, dataset.lengths[index] - 1, FRAMES).astype(int))
+        rows = offsets[index] + steps
         with torch.inference_mode():
-            seen.append(model.encode(torch.from_numpy(frames[steps])).double().numpy())
-        true.append(states[offsets[index] + steps][:, list(moving)])
+            seen.append(model.encode(torch.from_numpy(pixels[rows])).double().numpy())
+        true.append(states[rows][:, list(moving)])
     return np.concatenate(seen), np.concatenate(true)
 
 

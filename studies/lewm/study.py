@@ -14,7 +14,7 @@ from foresight.envs.registry import EnvConfig
 from foresight.evaluation.assess import assess_policy
 from foresight.evaluation.baselines import paired_baselines
 from foresight.evaluation.cache import EpisodeCache
-from foresight.evaluation.config import EvalConfig
+from foresight.evaluation.config import EvalConfig, task_name
 from foresight.evaluation.merge import beside, earlier
 from foresight.evaluation.results import Result, make_result
 from foresight.evaluation.statistics import Row, Summary, bootstrap_interval, wilson_interval
@@ -25,6 +25,7 @@ from foresight.policies.lewm import InverseFactory, LeWMFactory
 from foresight.policies.registry import MakePolicy
 from foresight.rollout.collect import collect, plan_episodes
 from foresight.training.experience import load_split
+from foresight.training.lewm.clips import read_pixels
 from foresight.training.lewm.inverse import InverseTraining, train_inverse
 from foresight.training.lewm.train import LeWMTraining
 from foresight.training.loop import FitConfig
@@ -180,14 +181,12 @@ def _learned(
     told = {key.removeprefix("validation/"): value for key, value in history[-1].items()}
     split = load_split(folder / name)
     assert split is not None
-    known = told | {
-        f"place-r2-{axis}": value
-        for axis, value in zip(
-            "xy", place_r2(model.eval(), dataset, split, MOVED[task]), strict=True
-        )
-    }
+    pixels = read_pixels(dataset, model.config.camera, model.config.sizes.image, folder / "cache")
+    found = place_r2(model.eval(), dataset, pixels.array, split, MOVED[task])
+    known = told | {f"place-r2-{axis}": value for axis, value in zip("xy", found, strict=True)}
+    called = task_name(EnvConfig(task))
     return [
-        {"measure": f"{measure}-{name}", "task": task.replace("/", ":"), "value": known[measure]}
+        {"measure": f"{measure}-{name}", "task": called, "value": known[measure]}
         for measure in ("prediction", "persistence", "sigreg", "rank", "place-r2-x", "place-r2-y")
     ]
 

@@ -25,6 +25,21 @@ ARRIVED = 0.03
 """Distance within which a wanderer takes its next goal."""
 
 
+def planar_inside(env: Any) -> PlanarEnv:
+    """The planar task in an environment; wrappers around it do not matter.
+
+    Raises:
+        ForesightError: there is none.
+    """
+    inner = env.unwrapped
+    if not isinstance(inner, PlanarEnv):
+        raise ForesightError(
+            f"{type(inner).__name__} is no planar task, and this expert knows no others: use "
+            "zero, random, ar1:0.9 or a policy of your own."
+        )
+    return inner
+
+
 class PlanarExpert(Policy):
     """Goes the way that the true state shows; whoever runs it calls ``attach`` before ``reset``.
 
@@ -46,13 +61,7 @@ class PlanarExpert(Policy):
         Raises:
             ForesightError: there is no planar task inside.
         """
-        inner = env.unwrapped
-        if not isinstance(inner, PlanarEnv):
-            raise ForesightError(
-                f"{type(inner).__name__} is no planar task, and this expert knows no others: use "
-                "zero, random, ar1:0.9 or a policy of your own."
-            )
-        self._env = inner
+        self._env = planar_inside(env)
 
     def reset(self, observation: Observation, seed: int) -> None:
         """Begin with the episode's own goal."""

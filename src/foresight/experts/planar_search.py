@@ -15,8 +15,8 @@ from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
 from foresight.core.policy import Action, Policy
 from foresight.core.spec import Spec
-from foresight.envs.planar.environment import PlanarEnv
 from foresight.envs.planar.world import World
+from foresight.experts.planar import planar_inside
 from foresight.planning.lewm import BlockDynamics, BlockPlanner, LeWMPlan
 
 EVERY = 5
@@ -70,14 +70,8 @@ class ExactSearch(Policy):
         Raises:
             ForesightError: there is no planar task inside.
         """
-        inner = env.unwrapped
-        if not isinstance(inner, PlanarEnv):
-            raise ForesightError(
-                f"{type(inner).__name__} is no planar task, and this search knows no others' "
-                "physics."
-            )
-        self._world = inner.world
-        self._planner = BlockPlanner(ExactDynamics(inner.world), self.plan)
+        self._world = planar_inside(env).world
+        self._planner = BlockPlanner(ExactDynamics(self._world), self.plan)
 
     def reset(self, observation: Observation, seed: int) -> None:
         """Begin an episode without a plan."""

@@ -115,14 +115,10 @@ class ActorTrainer(TrainingRun):
         self.log.rewind(self.rounds)
 
     def _round(self, number: int) -> None:
-        imagination, sums = self.imagination, dict[str, Tensor]()
+        imagination = self.imagination
         count = min(ROUND, self.config.updates - imagination.updates)
-        with self.watch.stage("update"):
-            for _ in range(count):
-                for name, value in imagination.update(self.replay).items():
-                    sums[name] = sums[name] + value if name in sums else value
+        logs = self._updates(lambda: imagination.update(self.replay), count)
         self.rounds = number + 1
-        logs = {name: float(value) / count for name, value in sums.items()}
         self.log.write(self.rounds, updates=imagination.updates, **logs, **self.watch.numbers())
         self._save()
 

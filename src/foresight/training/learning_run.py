@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,15 @@ class TrainingRun:
         """One thread for the small networks of a CPU."""
         return torch_threads(1) if self._alone_on == "cpu" else nullcontext()
 
+    def _updates(self, update: Callable[[], dict[str, Tensor]], count: int) -> dict[str, float]:
+        """Mean of what ``count`` updates log; nothing of none."""
+        sums: dict[str, Tensor] = {}
+        with self.watch.stage("update"):
+            for _ in range(count):
+                for name, value in update().items():
+                    sums[name] = sums[name] + value if name in sums else value
+        return {name: float(value) / count for name, value in sums.items()}
+
     def _state(self) -> TrainingState | None:
         """The last saved state, if there is one; seconds are counted on."""
         logged = read_json_lines(self.log.path)
@@ -103,12 +113,7 @@ class LearningRun(TrainingRun):
 
     def _update(self, replay: Replay, count: int) -> dict[str, float]:
         """Mean of what ``count`` updates log."""
-        sums: dict[str, Tensor] = {}
-        with self.watch.stage("update"):
-            for _ in range(count):
-                for name, value in self.learner.update(replay).items():
-                    sums[name] = sums[name] + value if name in sums else value
-        return {name: float(value) / max(1, count) for name, value in sums.items()}
+        return self._updates(lambda: self.learner.update(replay), count)
 
     def _restore(self) -> bool:
         """Take up the last saved state; False where there is none. States are to be read anew."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 
 from foresight.data.dataset import Dataset
@@ -25,9 +26,9 @@ def test_what_is_shown_is_found_and_what_is_not_is_not(tmp_path):
     env = EnvConfig("tworoom/point", protocol="whole", cameras=("view",), size=32)
     collect(tmp_path / "data", plan_episodes(env, 8, ("noisy:0.6,40:wanderer",)))
     dataset, split = Dataset.open(tmp_path / "data"), ([0, 1, 2, 3, 4], [5, 6, 7])
-    config = SimpleNamespace(camera="view", sizes=SimpleNamespace(image=32))
-    whole = SimpleNamespace(config=config, encode=_centre_of_red)
-    assert min(place_r2(whole, dataset, split, (0, 1))) > 0.98
-    half = SimpleNamespace(config=config, encode=lambda frames: _centre_of_red(frames)[:, :1])
-    across, down = place_r2(half, dataset, split, (0, 1))
+    pixels = np.concatenate([dataset.frames(index, "view") for index in range(len(dataset))])
+    whole = SimpleNamespace(encode=_centre_of_red)
+    assert min(place_r2(whole, dataset, pixels, split, (0, 1))) > 0.98
+    half = SimpleNamespace(encode=lambda frames: _centre_of_red(frames)[:, :1])
+    across, down = place_r2(half, dataset, pixels, split, (0, 1))
     assert across > 0.98 and down < 0.5

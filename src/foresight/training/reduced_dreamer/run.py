@@ -105,17 +105,12 @@ class DreamerTrainer(TrainingRun):
         with self.watch.stage("collect"):
             lived, returns = self._live(number)
         self._remember(lived)
-        sums: dict[str, Tensor] = {}
         config, learner = self.config.learner, self.learner
         due = int(self.replay.decisions * config.ratio / config.replayed) - learner.updates
         if number + 1 < self.config.random_rounds:
             due = 0
-        with self.watch.stage("update"):
-            for _ in range(due):
-                for name, value in learner.update(self.replay).items():
-                    sums[name] = sums[name] + value if name in sums else value
+        logs = self._updates(lambda: learner.update(self.replay), due)
         self.rounds = number + 1
-        logs = {name: float(value) / due for name, value in sums.items()}
         counts = {"decisions": self.replay.decisions, "updates": learner.updates}
         earned = sum(returns) / len(returns)
         self.log.write(self.rounds, **counts, **{"return": earned}, **logs, **self.watch.numbers())
