@@ -63,14 +63,15 @@ class Request:
     """Folders of `foresight learn`, for calibration, ablation, cost and dmc1000. Without one the
     first three take runs/planning, and dmc1000 learns on its own."""
     models: Path = Path("runs/planning")
-    """What `foresight learn` left, for teach, delay, adaptation, phase-8, phase-9 and new-reward: a
-    folder with TASK/model in it; a smoke run of all but the last learns a tiny one."""
+    """What `foresight learn` left, for teach, open-loop, delay, adaptation, phase-8, phase-9 and
+    new-reward: a folder with TASK/model in it; a smoke run of all but the last learns a tiny
+    one."""
     tasks: tuple[str, ...] = ()
-    """Tasks of teach, delay, adaptation, phase-8, phase-9, metaworld, libero, mistakes, track-b,
-    lewm, reward-only, imagination-gain and dreamer-vs-ppo, or rewards of new-reward, if not their
-    own; what dmc1000 learns, if not all of its tasks, or none beside learned models. Other tasks in
-    the file of teach, delay, adaptation, dmc1000, track-b, lewm, reward-only, imagination-gain,
-    dreamer-vs-ppo or new-reward stay."""
+    """Tasks of teach, open-loop, delay, adaptation, phase-8, phase-9, metaworld, libero, mistakes,
+    track-b, lewm, reward-only, imagination-gain and dreamer-vs-ppo, or rewards of new-reward, if
+    not their own; what dmc1000 learns, if not all of its tasks, or none beside learned models.
+    Other tasks in the file of teach, open-loop, delay, adaptation, dmc1000, track-b, lewm,
+    reward-only, imagination-gain, dreamer-vs-ppo or new-reward stay."""
     hours: float | None = None
     """Recorded hours of track-b, if not the preset's number."""
 
@@ -229,6 +230,7 @@ OTHERS = (
         "own-data", "own_data.study", "recordings of LeRobot and of an own robot, served and acting"
     ),
     Study("vjepa21", "vjepa21", "V-JEPA 2.1 beside outputs of Meta's code, and how fast it is"),
+    Study("open-loop", "open_loop", "how far ahead the models of learned agents see"),
     Study("delay", "delay", "learned agents whose actions are executed late", presets=EVERY),
     Study(
         "track-b",
