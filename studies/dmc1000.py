@@ -83,6 +83,8 @@ class FieldConfig:
     """The search of the evaluated agent."""
     learn: OnlineConfig | None = None
     """Sizes of networks and rounds, if not those of the task."""
+    encoder: str | None = None
+    """The eyes to learn with, if not those of the task; learned models keep their own."""
     steps: int | None = None
     """Cut evaluation episodes short (smoke runs), in decisions of the environment."""
 
@@ -142,7 +144,12 @@ def run(
     for task in config.tasks:
         if task not in models:
             learn = config.learn or task_config(task, **LONG.get(canonical(task), {}))
-            learnt[task] = replace(learn, task=task, steps=config.frames or learn.steps)
+            learnt[task] = replace(
+                learn,
+                task=task,
+                steps=config.frames or learn.steps,
+                encoder=config.encoder or learn.encoder,
+            )
             rows += _learnt(config, learnt[task], folder / task, workers)
     about: dict[str, object] = {"tasks": [*models, *learnt]}
     about |= {"models": models} if models else {}

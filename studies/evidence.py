@@ -37,6 +37,7 @@ def reproduce(request: Request) -> Result:
         request.seeds,
         request.episodes,
         request.tasks,
+        None if request.encoder == "foresight-small" else request.encoder,
     )
     result = beside(result, before)
     if field:
@@ -53,6 +54,7 @@ def run(
     seeds: int | None = None,
     episodes: int | None = None,
     tasks: Sequence[str] = (),
+    encoder: str | None = None,
 ) -> Result:
     """Run one of `NAMES`.
 
@@ -66,13 +68,14 @@ def run(
         seeds: evaluation seeds, if not the preset's number.
         episodes: held-out episodes, if not the preset's number.
         tasks: what ``dmc1000`` learns; if not given all its tasks, or none beside learned models.
+        encoder: the eyes that ``dmc1000`` learns with, if not the tasks' own.
 
     Raises:
         ForesightError: no learned model, or whatever the experiment has to say about its input.
     """
     if name == "dmc1000":
         sizes = dmc1000.presets()[preset]
-        sizes = sizes if seeds is None else replace(sizes, seeds=seeds)
+        sizes = replace(sizes, seeds=sizes.seeds if seeds is None else seeds, encoder=encoder)
         models = find_learned(learned, folder) if learned else []
         if tasks or learned:
             sizes = replace(sizes, tasks=tuple(canonical(task) for task in tasks))

@@ -25,11 +25,8 @@ SHORT = HeldOutConfig(episodes=2, parallel=2, length=24)
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch, tiny_eyes):
+def small(monkeypatch):
     monkeypatch.setattr(measured, "RESAMPLES", 20)
-    smoke = dmc1000.presets()["smoke"]
-    smoke = replace(smoke, learn=replace(smoke.learn, encoder=tiny_eyes))
-    monkeypatch.setattr(dmc1000, "presets", lambda: {"smoke": smoke})
 
 
 def reproduce(name, run, *words):
@@ -137,8 +134,8 @@ def test_cost_names_the_machine(tiny_learned, tmp_path):
     assert result.config["machine"]["cores"] >= 1 and result.config["machine"]["threads"] == 1
 
 
-def test_the_fields_protocol_has_a_curve_and_goes_on(tmp_path):
-    words = ("--seeds", "1")
+def test_the_fields_protocol_has_a_curve_and_goes_on(tmp_path, tiny_eyes):
+    words = ("--seeds", "1", "--encoder", tiny_eyes)
     result = reproduce("dmc1000", tmp_path, *words)
     assert result.protocol == "dmc1000" and "mpc/reacher-easy" in result.summary
     points = [row for row in result.rows if row.get("measure") == "curve"]
@@ -148,6 +145,7 @@ def test_the_fields_protocol_has_a_curve_and_goes_on(tmp_path):
         for name in ("demonstrations", "taught-decisions")
     )
     learnt = result.config["learnt"]["reacher-easy"]
+    assert learnt["encoder"] == tiny_eyes
     assert shown == learnt["demonstrations"] and said >= 20 * shown
     table = list(csv.DictReader((tmp_path / "dmc1000.csv").read_text().splitlines()))
     assert {"Foresight", "TD-MPC2", "DreamerV3"} <= {row["method"] for row in table}
