@@ -16,8 +16,8 @@ from foresight.rollout.collect import collect, plan_episodes
 from foresight.training.lewm.clips import Clips
 from foresight.training.lewm.inverse import InverseTraining, train_inverse
 from foresight.training.lewm.train import (
-    Learner,
     LeWMTraining,
+    ModelAndInverse,
     effective_rank,
     lewm_losses,
     settle_norms,
@@ -107,7 +107,7 @@ def test_asked_for_actions_pairs_of_embeddings_in_a_row_answer():
     model = random_model(every=5)
     frames = torch.randint(0, 256, (6, 4, 16, 16, 3), dtype=torch.uint8)
     batch = {"frames": frames, "blocks": torch.rand(6, 3, 10)}
-    learner = Learner(model)
+    learner = ModelAndInverse(model)
     found = lewm_losses(model, batch, SIGReg(16), learner.inverse)
     z = model.encode(frames)
     errors = [

@@ -59,7 +59,7 @@ class LeWMTraining:
     )
 
 
-class Learner(nn.Module):
+class ModelAndInverse(nn.Module):
     """What learns together: the model, and what guesses actions from its embeddings.
 
     Args:
@@ -172,7 +172,7 @@ def _fitted(
     settings, regulariser = training.fit, SIGReg(training.directions)
     train, held_out = (clips.starts(episodes) for episodes in split)
     steps = settings.steps_per_epoch(max(1, len(train) // settings.batch))
-    learner = Learner(model) if training.inverse else None
+    learner = ModelAndInverse(model) if training.inverse else None
     inverse = None if learner is None else learner.inverse
     weights = {"prediction": 1.0, "sigreg": training.weight, "inverse": training.inverse}
 
