@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,8 @@ class MarkEnv(SpotEnv):
             )
         self.aim, self._own = aim, 0.0
         super().__init__(MARK_TASK, *rest, **options)
+        self.task_text = AIMS[aim]
+        self.interface = replace(self.interface, tasks=(self.task_text,))
 
     @property
     def mark(self) -> Float64[np.ndarray, "2"]:
