@@ -68,10 +68,11 @@ class Request:
     one."""
     tasks: tuple[str, ...] = ()
     """Tasks of teach, open-loop, delay, adaptation, phase-8, phase-9, metaworld, libero, mistakes,
-    track-b, lewm, reward-only, imagination-gain and dreamer-vs-ppo, or rewards of new-reward, if
-    not their own; what dmc1000 learns, if not all of its tasks, or none beside learned models.
-    Other tasks in the file of teach, open-loop, delay, adaptation, dmc1000, track-b, lewm,
-    reward-only, imagination-gain, dreamer-vs-ppo or new-reward stay."""
+    track-b, lewm, reward-only, imagination-gain, spot-new-task and dreamer-vs-ppo, or rewards of
+    new-reward, if not their own; what dmc1000 learns, if not all of its tasks, or none beside
+    learned models. Other tasks in the file of teach, open-loop, delay, adaptation, dmc1000,
+    track-b, lewm, reward-only, imagination-gain, spot-new-task, dreamer-vs-ppo or new-reward
+    stay."""
     hours: float | None = None
     """Recorded hours of track-b, if not the preset's number."""
 
@@ -245,6 +246,12 @@ OTHERS = (
         presets=EVERY,
     ),
     Study("spot", "spot", "whether Spot's gait walks as it is told, and what that takes"),
+    Study(
+        "spot-new-task",
+        "spot_new_task.study",
+        "the frozen model of a walking Spot put to tasks that need seeing",
+        presets=EVERY,
+    ),
     Study(
         "adaptation",
         "adaptation",

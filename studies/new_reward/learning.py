@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from foresight.core.files import atomic_write, file_fingerprint, read_json, writ
 from foresight.core.machine import torch_threads
 from foresight.core.spec import Spec
 from foresight.data.dataset import Dataset
-from foresight.envs.dmc.protocol import get_protocol
+from foresight.envs.registry import EnvConfig
 from foresight.perception.encoder import load_encoder
 from foresight.planning.config import MPCConfig
 from foresight.planning.mpc import MPCPlanner, unit_of
@@ -30,8 +31,6 @@ from foresight.training.run_data import DATA, load_replay, run_of, without_pictu
 from foresight.worldmodel.heads.scalar import ScalarConfig, ScalarHead
 from foresight.worldmodel.heads.training import HeadTraining, episode_rows, train_head
 from foresight.worldmodel.model import WorldModel
-from studies.new_reward.environments import paid_config
-from studies.new_reward.rewards import NewReward
 
 REWARD, CRITIC, ACTOR, REPORT = "reward", "critic", "actor", "report.json"
 HELD_OUT = 10
@@ -40,7 +39,20 @@ SAME = 1e-4
 """Largest difference of a reward that is simulated again."""
 
 
-def relabelled(reward: NewReward, model: WorldModel, folder: Path) -> Float[Tensor, " n"]:
+class Reward(Protocol):
+    """Something else to be paid for in the world of a run."""
+
+    @property
+    def key(self) -> str:
+        """Its name."""
+
+    def again(self, decisions: int, repeat: int) -> EnvConfig:
+        """Where episodes of so many decisions at the most, each held for ``repeat`` steps, are
+        simulated again: it pays the other reward, and tells the own one as ``own_reward``.
+        """
+
+
+def relabelled(reward: Reward, model: WorldModel, folder: Path) -> Float[Tensor, " n"]:
     """What every decision of a run would have earned, simulated again from seeds and actions.
 
     Args:
@@ -53,10 +65,7 @@ def relabelled(reward: NewReward, model: WorldModel, folder: Path) -> Float[Tens
     """
     dataset = Dataset.open(folder / DATA)
     episodes = without_pictures(dataset)
-    longest = max(len(each) for each in episodes) * model.config.repeat
-    protocol = "seed200" if longest <= get_protocol("seed200").steps else "dmc1000"
-    held = model.config.repeat // get_protocol(protocol).repeat
-    env = paid_config(reward, protocol=protocol, cameras=(), action_repeat=held).make()
+    env = reward.again(max(map(len, episodes)), model.config.repeat).make()
     found: list[float] = []
     for episode in episodes:
         env.reset(seed=int(episode.info["seed"]))
@@ -106,7 +115,7 @@ def learn_reward(
 
 
 def learn(
-    reward: NewReward,
+    reward: Reward,
     checkpoint: Path,
     out: Path,
     head: HeadTraining,

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from foresight.core.errors import ForesightError
+from foresight.envs.dmc.protocol import get_protocol
+from foresight.envs.registry import EnvConfig
 from foresight.experts.rewards import (
     BatchedReward,
     fingertip,
@@ -42,6 +44,20 @@ class NewReward:
     def key(self) -> str:
         """``walker-walk-to-stand``."""
         return f"{self.source}-to-{self.name}"
+
+    def again(self, decisions: int, repeat: int) -> EnvConfig:
+        """Where episodes are simulated again, without pictures; ``info["own_reward"]`` is what they
+        earned before.
+
+        Args:
+            decisions: of the longest of them.
+            repeat: environment steps for which a decision is held.
+        """
+        from studies.new_reward.environments import paid_config  # which looks rewards up here
+
+        protocol = "seed200" if decisions * repeat <= get_protocol("seed200").steps else "dmc1000"
+        held = repeat // get_protocol(protocol).repeat
+        return paid_config(self, protocol=protocol, cameras=(), action_repeat=held)
 
 
 def _walker(move: Callable[[np.ndarray], np.ndarray] | None) -> Callable[[Any], BatchedReward]:

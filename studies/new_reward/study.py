@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from foresight.core.errors import ForesightError
-from foresight.core.files import file_fingerprint
 from foresight.core.progress import console
 from foresight.core.spec import Spec
 from foresight.data.dataset import Dataset
@@ -18,33 +16,23 @@ from foresight.evaluation.cache import EpisodeCache
 from foresight.evaluation.config import EvalConfig
 from foresight.evaluation.merge import beside, earlier
 from foresight.evaluation.results import Result, make_result
-from foresight.evaluation.statistics import Row, Summary, best_trivial, condition_difference
+from foresight.evaluation.statistics import Row, Summary
 from foresight.experts.oracle import Oracle
 from foresight.experts.oracle_settings import oracle_settings
 from foresight.planning.config import MPCConfig
-from foresight.policies.actor import ActorFactory
 from foresight.policies.mpc import MPCFactory
-from foresight.policies.registry import MakePolicy
 from foresight.training.run_data import DATA, MODEL, run_of
 from foresight.worldmodel.heads.training import HeadTraining
 from foresight.worldmodel.model import WorldModel
 from studies.new_reward.environments import paid_config
-from studies.new_reward.learning import (
-    ACTOR,
-    CRITIC,
-    HELD_OUT,
-    PlannedFactory,
-    dreams,
-    learn,
-)
+from studies.new_reward.learning import HELD_OUT, dreams, learn
+from studies.new_reward.measuring import SCRATCH, differences, ours_beside_old
 from studies.new_reward.rewards import KEYS, NewReward, new_reward
 from studies.new_reward.scratch import PaidConfig, learn_again, scratch_config
 from studies.registry import Request
 from studies.tiny import tiny_learning
 
 PROTOCOL = "seed200"
-OURS = ("planned", "actor")
-SCRATCH = "scratch"
 
 
 @dataclass(frozen=True)
@@ -144,17 +132,7 @@ def _measured(
     env = seen_by(WorldModel.load(checkpoint).config.encoder, env)
     trial = EvalConfig(env, tuple(range(config.seeds)), config.steps, workers)
     book = EpisodeCache(out / "rows.jsonl")
-    model = str(checkpoint)
-    policies: dict[str, MakePolicy] = {
-        "planned": PlannedFactory(model, str(out), config.search),
-        "actor": ActorFactory(str(out / ACTOR)),
-        "old-policy": MPCFactory(model),
-    }
-    rows: list[Row] = []
-    for name, factory in policies.items():
-        # Reward and critic decide, too, and are no part of the folder that is hashed.
-        told = file_fingerprint(out / f"{CRITIC}.safetensors") if name == "planned" else None
-        rows += assess_policy(trial, name, factory, book, data=told).rows
+    rows = ours_beside_old(trial, checkpoint, out, config.search, book)
     if config.scratch:
         fresh = learn_again(_again(config, reward, checkpoint), out / SCRATCH)
         rows += assess_policy(trial, SCRATCH, MPCFactory(str(fresh)), book).rows
@@ -170,21 +148,6 @@ def _again(config: NewRewardConfig, reward: NewReward, checkpoint: Path) -> Paid
     model = WorldModel.load(checkpoint)
     decisions = int(Dataset.open(run_of(checkpoint) / DATA).offsets[-1])
     return scratch_config(reward, model, decisions * model.config.repeat, **config.again)
-
-
-def differences(rows: Sequence[Row], task: str) -> Summary:
-    """Ours minus the old policy and minus the best of what needs no skill, paired by seed."""
-    episodes = [row for row in rows if "measure" not in row]
-    rivals = {"old-policy": "old-policy", "best-trivial": best_trivial(episodes, task)}
-    if any(row["condition"] == SCRATCH for row in episodes):
-        rivals[SCRATCH] = SCRATCH
-    found: Summary = {}
-    for ours in OURS:
-        for name, rival in rivals.items():
-            if rival is not None:
-                difference = condition_difference(episodes, task, ours, rival)
-                found[f"{ours}-minus-{name}/{task}"] = difference.as_dict()
-    return found
 
 
 def reproduce(request: Request) -> Result:

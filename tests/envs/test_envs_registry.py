@@ -74,7 +74,7 @@ def test_the_list_has_every_task_of_the_suite_and_what_was_registered(register):
     register("acme/arm", FakeRobot)
     own = {f"dmc/{task}" for task in task_ids()} | {f"metaworld/{task}" for task in TASKS}
     own |= {f"libero/{task}" for task in libero.TASKS} | set(planar.TASKS)
-    own |= {"spot/joints", "spot/command"}
+    own |= {"spot/joints", "spot/command", "spot/mark"}
     assert own | {"acme/arm"} == set(env_ids())
 
 

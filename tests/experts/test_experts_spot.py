@@ -9,6 +9,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
 from foresight.envs import EnvConfig, make, spec_of
 from foresight.experts import has_expert
+from foresight.experts.spot import MarkExpert
 from foresight.policies import make_policy
 from foresight.rollout.collect import default_policies
 from spot_files import needs_spot
@@ -78,3 +79,24 @@ def foreign():
     from foresight.envs import make as make_env
 
     return make_env("fake_robot:FakeRobot")
+
+
+@needs_spot
+@pytest.mark.parametrize("aim", ["turn", "sidestep", "go-to"])
+def test_who_reads_where_the_mark_is_does_what_is_paid_for(aim):
+    env = make("spot/mark", cameras=[], aim=aim, protocol="walk10")
+    policy = MarkExpert(spec_of(env))
+    raw, _ = env.reset(seed=3)
+    with pytest.raises(ForesightError, match="call attach"):
+        policy.act(Observation.of(raw))
+    policy.attach(env)
+    policy.reset(Observation.of(raw), 3)
+    rewards = [env.step(policy.act(Observation.of(raw)))[1] for _ in range(80)]
+    assert rewards[0] < 2 and np.mean(rewards[-10:]) > 4.5  # of five control steps
+
+
+def test_what_has_no_mark_is_refused():
+    with pytest.raises(ForesightError, match="has no mark that could be read"):
+        MarkExpert(make("cartpole-swingup", cameras=()).unwrapped.interface).attach(
+            make("cartpole-swingup", cameras=())
+        )

@@ -37,8 +37,8 @@ from foresight.worldmodel.model import WorldModel
 
 FIRST_SEED = 1_000_000
 """Training episodes start here: apart from every seed of evaluation."""
-NOISE, EXPERT_NOISE = "ar1:0.8:clip", 0.6
-"""Who acts at random; and the largest strength of noise on an expert."""
+EXPERT_NOISE = 0.6
+"""Largest strength of noise on an expert."""
 Round = tuple[list[Episode], list[Tensor]]
 """Episodes without their pictures, and what was seen in each."""
 
@@ -188,9 +188,9 @@ class Collector:
 
     def _unseeing(self, number: int) -> str:
         """Who acts in a round of the beginning: noise, or the expert with noise."""
-        if number < self.random_rounds:
-            return NOISE
         config = self.config
+        if number < self.random_rounds:
+            return config.exploration
         dropout = f",{config.expert_dropout}" if config.expert_dropout else ""
         return f"noisy:{EXPERT_NOISE}{dropout}:{config.expert}"
 

@@ -113,6 +113,8 @@ class OnlineConfig:
     trials_every: int = late(0)
     """Own rounds between two in which half of the episodes try how far to trust the prior, each
     without noise; 0 for never (`foresight.training.trials`)."""
+    exploration: str = late("ar1:0.8:clip")
+    """Who decides in the random episodes: a policy's name, such as switch:0.1."""
     final_trials: int = late(0)
     """Episodes, part of the steps, in which each trust is tried when all is learned; what earns
     most is what the model searches with. 0 leaves that to whoever searches."""

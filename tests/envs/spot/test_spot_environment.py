@@ -46,7 +46,7 @@ def test_both_ids_have_playgrounds_81_numbers_and_their_own_actions():
     assert spec_of(bare("command", reach=1.0)).high == pytest.approx([1.0, 0.8, 1.0])
 
 
-@pytest.mark.parametrize("task", ["joints", "command"])
+@pytest.mark.parametrize("task", ["joints", "command", "mark"])
 def test_it_fits(task):
     found = check(EnvConfig.of(f"spot/{task}", size=32, protocol="walk4"), episodes=1, steps=15)
     assert fits(found), found
@@ -94,7 +94,7 @@ def test_masses_and_motion_do_not_depend_on_what_is_drawn():
         assert np.array_equal(getattr(hulls, name), getattr(original, name))
 
 
-@pytest.mark.parametrize("task", ["joints", "command"])
+@pytest.mark.parametrize("task", ["joints", "command", "mark"])
 def test_a_seed_decides_the_episode_and_a_state_goes_on_as_it_did(task):
     fresh, used = bare(task), bare(task)
     assert isinstance(fresh.unwrapped, Simulator)

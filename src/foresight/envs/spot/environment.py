@@ -35,6 +35,7 @@ from foresight.envs.spot.tasks import (
     HISTORY,
     LEAST_HEIGHT,
     LEAST_UPRIGHT,
+    MARK_TASK,
     NAMESPACE,
     POSE,
     REACH,
@@ -60,7 +61,7 @@ class SpotEnv(SceneEnv):
     A joystick asks for a velocity, another one every few seconds, and Spot is paid for having it
     (`foresight.envs.spot.tasks.tracking_reward`, summed over the control steps of a decision). An
     episode is terminated when Spot falls. Actions of ``joints`` are twelve joint targets, those of
-    ``command`` a velocity for the gait inside (`foresight.envs.spot.gait.Trot`). The state is
+    the others a velocity for the gait inside (`foresight.envs.spot.gait.Trot`). The state is
     Playground's observation of 81 numbers, without its noise. ``info`` holds ``state`` (float64,
     the simulator's and the gait's), ``time``, ``seed`` and after a step ``executed_action``.
 
@@ -72,7 +73,7 @@ class SpotEnv(SceneEnv):
         repeat: control steps for which an action is held.
         switch: seconds for which a command is asked; 0: for the whole episode.
         reach: share of Playground's range of commands.
-        gait: of ``command``.
+        gait: of those that command it.
         chunk: of ``joints``: targets in an action, which take turns while it is held.
 
     Attributes:
@@ -107,9 +108,9 @@ class SpotEnv(SceneEnv):
         self.protocol, self.repeat = protocol, repeat
         self._begin_pictures(self.task_id, render, cameras, CAMERAS)
         self._switch, self._reach = round(switch / CONTROL_STEP), reach
-        self._gait, self._chunk = (Trot(gait) if task == "command" else None), chunk
+        self._gait, self._chunk = (None if task == "joints" else Trot(gait)), chunk
         original = render is not None and render.quality == "full"
-        self._model = load_model("original" if original else "hulls")
+        self._model = load_model("original" if original else "hulls", mark=task == MARK_TASK)
         self._data = mujoco.MjData(self._model)
         self._kind = state_kind()
         self._low, self._high = self._model.actuator_ctrlrange.T
@@ -179,7 +180,7 @@ class SpotEnv(SceneEnv):
         parts = control.reshape(self._chunk, -1)
         for held in range(min(self.repeat, self._left)):
             self._advance(parts[held * self._chunk // self.repeat])
-            reward += tracking_reward(self._asked, self.velocity)
+            reward += self._reward()
             self._ask()
             self._left -= 1
             if self.fallen:
@@ -253,15 +254,27 @@ class SpotEnv(SceneEnv):
 
         random = np.random.default_rng(seed)
         mujoco.mj_resetDataKeyframe(self._model, self._data, self._model.key("home").id)
-        turn = random.uniform(-np.pi, np.pi) / 2
+        turn = self._first_heading(random) / 2
         self._data.qpos[3:7] = (np.cos(turn), 0.0, 0.0, np.sin(turn))
         self._data.qpos[7:] += random.uniform(-START_NOISE, START_NOISE, 12)
         if self._gait is not None:
             self._gait.reset()
         self._errors, self._acted = np.zeros((HISTORY, 12)), np.zeros(12)
         self._taken = 0
-        self._asked = asked_command(seed, 0, self._reach)
+        self._asked = self._command(0)
         self._look()
+
+    def _first_heading(self, random: np.random.Generator) -> float:
+        """Radians in which an episode begins."""
+        return float(random.uniform(-np.pi, np.pi))
+
+    def _command(self, number: int) -> Float64[np.ndarray, "3"]:
+        """What the joystick says after so many switches."""
+        return asked_command(self._seed, number, self._reach)
+
+    def _reward(self) -> float:
+        """Of a control step, when it is taken."""
+        return tracking_reward(self._asked, self.velocity)
 
     def _advance(self, control: Float64[np.ndarray, " A"]) -> None:
         """One control step."""
@@ -284,7 +297,7 @@ class SpotEnv(SceneEnv):
         """The next command, when its time has come."""
         self._taken += 1
         if self._switch and self._taken % self._switch == 0:
-            self._asked = asked_command(self._seed, self._taken // self._switch, self._reach)
+            self._asked = self._command(self._taken // self._switch)
 
     def _look(self) -> None:
         """See where everything is: the first half of a step."""
@@ -326,23 +339,25 @@ def make_task(
     switch: float = SWITCH,
     reach: float = REACH,
     chunk: int = 1,
+    aim: str = "walk",
 ) -> SpotEnv:
     """Make the environment of a task from plain options, as the registry does.
 
     Args:
-        task: ``joints`` or ``command``.
-        protocol: ``walk20`` or ``walk4``.
-        cameras: ``side`` or ``follow`` or both; ``side`` if not given, none at all for physics
-            alone.
+        task: ``joints``, ``command`` or ``mark``.
+        protocol: ``walk20``, ``walk10`` or ``walk4``.
+        cameras: any of ``side``, ``follow`` and ``wide``; ``side`` if not given, none at all for
+            physics alone.
         size: pixels of a side, or (height, width).
         quality: see `foresight.envs.render.RenderSettings`; ``full`` draws the original meshes.
         look: see there.
         action_repeat: how many times as long an action is held: 20 ms of ``joints``, 100 ms of
-            ``command``.
+            ``command`` and ``mark``.
         switch: seconds for which a command is asked; 0: for the whole episode.
         reach: share of Playground's range of commands, more than 0 and at most 1.
         chunk: control steps of one action of ``joints``, each with targets of its own: with 5 there
             are 10 decisions and frames a second, and the joints still move at 50.
+        aim: of ``mark``, what is paid for: a key of `foresight.envs.spot.mark.AIMS`.
 
     Raises:
         ForesightError: unknown protocol or camera, a number out of its range, the model's files are
@@ -356,11 +371,16 @@ def make_task(
         raise ForesightError(f"A switch every {switch} seconds: give 0 or more.")
     names = ("side",) if cameras is None else tuple(cameras)
     render = RenderSettings(size=size, camera="side", quality=quality, look=look)
-    if chunk < 1 or (chunk > 1 and task == "command"):
+    if chunk < 1 or (chunk > 1 and task != "joints"):
         raise ForesightError(
             f"A chunk of {chunk} for spot/{task}: give 1 or more, and more than 1 to spot/joints "
             "alone."
         )
-    held = action_repeat * (COMMAND_REPEAT if task == "command" else chunk)
+    held = action_repeat * (chunk if task == "joints" else COMMAND_REPEAT)
     drawn = render if names else None
-    return SpotEnv(task, get_protocol(protocol), drawn, names, held, switch, reach, chunk=chunk)
+    rest = (get_protocol(protocol), drawn, names, held, switch, reach)
+    if task == MARK_TASK:
+        from foresight.envs.spot.mark import MarkEnv  # which is one of these
+
+        return MarkEnv(aim, *rest)
+    return SpotEnv(task, *rest, chunk=chunk)

@@ -40,15 +40,28 @@ CAMERAS = {
       <camera name="side" mode="trackcom" pos="0 -1.7 .45" xyaxes="1 0 0 0 .29 .96"/>""",
     "follow": """
       <camera name="follow" pos="-1.5 0 .75" xyaxes="0 -1 0 .37 0 .93"/>""",
+    "wide": """
+      <camera name="wide" pos="-1.5 0 .9" xyaxes="0 -1 0 .37 0 .93" fovy="75"/>""",
 }
 """Camera name to how the model has it. ``side`` goes along and keeps its direction in the world;
-``follow`` turns with Spot, and neither rolls nor pitches with its body (see `place_cameras`)."""
+``follow`` and ``wide``, which sees more of what lies aside, turn with Spot, and neither roll nor
+pitch with its body (see `place_cameras`)."""
 CHASE = "chase"
 """The body that carries ``follow``."""
 _WORLD = f"""
-    <body name="{CHASE}" mocap="true">{CAMERAS["follow"]}
+    <body name="{CHASE}" mocap="true">{CAMERAS["follow"]}{CAMERAS["wide"]}
     </body>
   </worldbody>"""
+MARK = "mark"
+MARK_SIZE = (0.25, 0.6)
+"""Radius and half the height of the mark, in metres: some ten pixels of 64 at two metres."""
+_MARK = f"""
+    <body name="{MARK}" mocap="true">
+      <geom type="cylinder" size="{MARK_SIZE[0]} {MARK_SIZE[1]}" pos="0 0 {MARK_SIZE[1]}"
+       rgba=".9 .05 .5 1" contype="0" conaffinity="0"/>
+    </body>
+  </worldbody>"""
+"""It is drawn, and nothing runs into it."""
 
 SENSORS = ("local_linvel", "gyro", "upvector", *(f"{leg}_pos" for leg in LEGS))
 """What is felt and measured."""
@@ -56,13 +69,14 @@ SENSORS = ("local_linvel", "gyro", "upvector", *(f"{leg}_pos" for leg in LEGS))
 MeshKind = Literal["hulls", "original"]
 
 
-def load_model(meshes: MeshKind = "hulls") -> Any:
+def load_model(meshes: MeshKind = "hulls", mark: bool = False) -> Any:
     """The ``mujoco.MjModel`` of Playground's joystick task, on flat ground.
 
     The meshes are drawn and nothing else: only the feet collide, and masses are written down.
 
     Args:
         meshes: convex hulls (about 2,000 faces), or the originals (127,509).
+        mark: with a pole that is drawn only, the second body that is moved from outside.
 
     Raises:
         ForesightError: its files are missing.
@@ -74,6 +88,8 @@ def load_model(meshes: MeshKind = "hulls") -> Any:
     scene, robot = ((folder / "xmls" / name).read_text() for name in (SCENE, MODEL))
     # Contact sensors are not known to this MuJoCo; the feet's heights tell the same.
     scene = scene.replace('<include file="sensor.xml"/>', "").replace("</worldbody>", _WORLD)
+    if mark:
+        scene = scene.replace("</worldbody>", _MARK)
     robot = re.sub(r'meshdir="[^"]*"', "", robot)
     robot = re.sub(r"<light [^>]*/>", "", robot)
     robot = re.sub(r"<camera [^>]*/>", "", robot)

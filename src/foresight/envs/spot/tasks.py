@@ -1,4 +1,4 @@
-"""Spot's two tasks: what is asked of it, what it feels, and how long an episode lasts."""
+"""Spot's tasks: what is asked of it, what it feels, and how long an episode lasts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from foresight.core.spec import Axis
 from foresight.envs.spot.model import JOINTS, LEGS
 
 NAMESPACE = "spot/"
+MARK_TASK = "mark"
 TASKS = {
     "joints": "walk as the joystick says, by moving twelve joints",
     "command": "walk as the joystick says, by commanding velocities",
+    MARK_TASK: "walk straight on where a mark stands, by commanding velocities",
 }
 """Name to what is to be done, in words."""
 
@@ -113,6 +115,7 @@ DEFAULT = "walk20"
 PROTOCOLS = {
     # Playground's own length.
     "walk20": Protocol("walk20", 1000),
+    "walk10": Protocol("walk10", 500),
     "walk4": Protocol("walk4", 200),
 }
 
