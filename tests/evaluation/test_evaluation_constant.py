@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bodies import named, spec_of_task
 from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation
+from foresight.core.spec import Axis
 from foresight.envs.registry import EnvConfig
 from foresight.evaluation.constant import best_constant, constant_name, default_candidates
 
@@ -31,6 +34,19 @@ def test_candidates_begin_with_zero_and_stay_within_bounds():
         assert not found[0].any()
         assert ((found >= spec.low) & (found <= spec.high)).all()
         assert np.array_equal(found, default_candidates(spec))
+
+
+def test_up_to_three_numbers_are_tried_alone_and_together_at_their_own_bounds():
+    axes = tuple(Axis(name, None, low, high) for name, low, high in [("a", -0.6, 0.6), ("b", 0, 9)])
+    spec = replace(spec_of_task("cartpole-swingup"), action=axes)
+    found = {tuple(action) for action in default_candidates(spec).round(3).tolist()}
+    assert len(found) == 81  # zero is among them
+    assert {(-0.6, 0.0), (0.6, 9.0), (0.0, 4.5), (0.15, 1.125)} <= {
+        tuple(round(v, 3) for v in action) for action in found
+    }
+    three = replace(spec, action=(*axes, Axis("c", None, -1.0, 1.0)))
+    found = {tuple(round(v, 3) for v in action) for action in default_candidates(three).tolist()}
+    assert len(found) == 125 and {(0.3, 0.0, 0.0), (0.0, 0.0, -1.0), (0.6, 9.0, 1.0)} <= found
 
 
 def test_the_winner_has_a_name():

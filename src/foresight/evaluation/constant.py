@@ -18,7 +18,9 @@ from foresight.rollout import run_episodes
 TRAINING_SEED = 10_000
 """Seeds from here on are for searching and training; evaluation uses 0, 1, 2, …"""
 
-_GRID = np.linspace(-1, 1, 9)
+_POINTS = {1: 9, 2: 9, 3: 5}
+"""Numbers of an action to the points of a grid along each."""
+_EQUAL = np.linspace(-1, 1, 9)
 _DRAWS = 64
 
 
@@ -72,15 +74,19 @@ def best_constant(
 
 
 def default_candidates(spec: Spec) -> Float32[np.ndarray, "N A"]:
-    """Zero first; then a grid for one or two actuators, else equal values and fixed draws."""
+    """Zero first; then a grid over the bounds for up to three numbers, else equal values and fixed
+    draws.
+    """
     length = len(spec.action)
     grid: list[np.ndarray] = [np.zeros(length)]
-    if length <= 2:
-        grid += [np.array(values) for values in itertools.product(_GRID, repeat=length)]
+    draws: list[np.ndarray] = []
+    if length in _POINTS:
+        along = np.linspace(spec.low, spec.high, _POINTS[length]).T
+        grid += [np.array(values) for values in itertools.product(*along)]
     else:
-        grid += [np.full(length, value) for value in _GRID]
-    random = generator("constant", TRAINING_SEED)
-    draws = [uniform_action(random, spec) for _ in range(_DRAWS if length > 2 else 0)]
+        grid += [np.full(length, value) for value in _EQUAL]
+        random = generator("constant", TRAINING_SEED)
+        draws = [uniform_action(random, spec) for _ in range(_DRAWS)]
     return np.clip(np.array([*grid, *draws], np.float32), spec.low, spec.high)
 
 
