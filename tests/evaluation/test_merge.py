@@ -57,6 +57,15 @@ def test_what_is_summed_up_after_so_many_frames_stays_with_its_task():
     assert "mpc-minus-prior/cup@100" not in merged.summary
 
 
+def test_what_is_told_of_tasks_that_are_named_by_their_horizon_stays_with_them():
+    horizons = {"cup@h5": 1.0, "walker@h5": 2.0}
+    before = measured("first", **horizons)
+    told = {f"skill/{task}": {"mean": 0.5} for task in horizons}
+    before = replace(before, summary=before.summary | told)
+    merged = beside(measured("second", **{"walker@h5": 3.0}), before)
+    assert "skill/cup@h5" in merged.summary and "skill/walker@h5" not in merged.summary
+
+
 def test_where_a_task_comes_from_survives_a_third_run():
     second = beside(measured("second", cup=5.0), measured("first", reacher=1.0, walker=3.0))
     third = beside(measured("third", walker=7.0), second)

@@ -42,7 +42,7 @@ def beside(result: Result, before: Result | None) -> Result:
     order = list(dict.fromkeys((*before.tasks, *result.tasks)))
     rows = [row for row in before.rows if row.get("task") in others] + result.rows
     rows.sort(key=lambda row: order.index(row["task"]) if "task" in row else len(order))
-    summary = {key: entry for key, entry in before.summary.items() if _task(key) in others}
+    summary = {key: entry for key, entry in before.summary.items() if _is_of(key, others)}
     config = {**result.config, "kept": _kept(before, others)}
     return replace(result, rows=rows, summary=summary | result.summary, config=config)
 
@@ -61,6 +61,9 @@ def _kept(before: Result, tasks: list[str]) -> list[dict[str, object]]:
     return runs
 
 
-def _task(key: str) -> str:
-    """Of an entry of a summary: what follows its slash, without the frames of ``task@frames``."""
-    return key.rpartition("/")[2].partition("@")[0]
+def _is_of(key: str, tasks: list[str]) -> bool:
+    """Whether an entry of a summary is of one of the tasks: what follows its slash names it, and
+    perhaps, behind an @, the frames after which it was measured.
+    """
+    name = key.rpartition("/")[2]
+    return name in tasks or name.partition("@")[0] in tasks
