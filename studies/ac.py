@@ -69,11 +69,10 @@ def presets() -> dict[str, ACRecipeConfig]:
 
 def reproduce(request: Request) -> Result:
     """The day that is asked for."""
-    own = request.encoder == "foresight-small"  # the checkpoint's own, if there is one
     config = replace(
         presets()[request.preset],
         ac=request.ac,
-        encoder=None if own else request.encoder,
+        encoder=request.other_encoder,  # the checkpoint's own otherwise, if there is one
         clip=request.clip,
         device=request.device,
     )

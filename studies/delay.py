@@ -188,11 +188,8 @@ def reproduce(request: Request) -> Result:
     Raises:
         ForesightError: as `run`; there is no model of a task, or the file holds something else.
     """
-    config = presets()[request.preset]
-    if request.tasks:
-        config = replace(config, tasks=tuple(canonical(task) for task in request.tasks))
-    if request.seeds is not None:
-        config = replace(config, seeds=request.seeds)
+    config = replace(presets()[request.preset], **request.given("tasks", "seeds"))
+    config = replace(config, tasks=tuple(map(canonical, config.tasks)))
     learned = models_of(request, config.tasks)
     before = None if request.smoke else earlier(request.target, "delay", config.protocol)
     result = run(config, learned, request.processes, results_file("baselines"))

@@ -295,12 +295,8 @@ def reproduce(request: Request) -> Result:
     Raises:
         ForesightError: as `run`.
     """
-    config = presets()[request.preset]
-    config = replace(config, encoder=request.encoder)
-    if request.tasks:
-        config = replace(config, tasks=tuple(canonical(task) for task in request.tasks))
-    if request.seeds is not None:
-        config = replace(config, seeds=request.seeds)
+    config = replace(presets()[request.preset], **request.given("encoder", "tasks", "seeds"))
+    config = replace(config, tasks=tuple(map(canonical, config.tasks)))
     if config.seeds < 1:
         raise ForesightError(f"{config.seeds} evaluation seeds measure nothing: choose 1 or more.")
     before = None if request.smoke else earlier(request.target, NAME, PROTOCOL)

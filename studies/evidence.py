@@ -37,7 +37,7 @@ def reproduce(request: Request) -> Result:
         request.seeds,
         request.episodes,
         request.tasks,
-        None if request.encoder == "foresight-small" else request.encoder,
+        request.other_encoder,
     )
     result = beside(result, before)
     if field:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import isnan
 
 from foresight.core.progress import console
 from foresight.diagnostics.actions import Recorded
@@ -18,7 +17,6 @@ from foresight.diagnostics.forecasters import WorldModelForecaster
 from foresight.diagnostics.judge import (
     L1,
     LINEAR,
-    MEASURES,
     MODEL,
     NONE,
     PERSISTENCE,
@@ -31,7 +29,7 @@ from foresight.diagnostics.linear import LinearConfig, LinearModel
 from foresight.envs.dmc.tasks import MEASURED_TASKS, canonical
 from foresight.evaluation.merge import beside, earlier
 from foresight.evaluation.results import Result, make_result
-from foresight.evaluation.statistics import Row, Summary, paired_difference
+from foresight.evaluation.statistics import Row, Summary
 from foresight.planning.config import MPCConfig
 from foresight.training.run_data import load_replay
 from studies.calibration import SMALL
@@ -136,19 +134,12 @@ def track_of(episode: HeldOut) -> Track:
 
 
 def judgement_rows(judgement: Judgement, task: str) -> Iterator[Row]:
-    """One row for each measure, condition, horizon and episode."""
-    for measure in MEASURES:
-        for condition in judgement.conditions:
-            for place, h in enumerate(judgement.horizons):
-                for episode, value in enumerate(judgement.values[measure, condition][:, place]):
-                    if not isnan(value):
-                        yield {
-                            "measure": measure,
-                            "condition": condition,
-                            "task": f"{task}@h{h}",
-                            "episode": episode,
-                            "value": float(value),
-                        }
+    """The judgement's rows, horizon by horizon; the model is a condition, too."""
+    rows = judgement.rows()
+    for h in judgement.horizons:
+        for row in rows:
+            if row["task"] == f"h{h}":
+                yield {"condition": MODEL, **row, "task": f"{task}@h{h}"}
 
 
 def compared(judgement: Judgement, task: str) -> Summary:
@@ -161,7 +152,7 @@ def compared(judgement: Judgement, task: str) -> Summary:
             if skill is not None:
                 found[f"{name}/{task}@h{h}"] = skill.as_dict()
         for rival in RIVALS:
-            less = paired_difference(judgement.column(L1, MODEL, h), judgement.column(L1, rival, h))
+            less = judgement.difference(MODEL, rival, h, L1)
             found[f"{L1}-minus-{rival}/{task}@h{h}"] = less.as_dict()
     return found
 
@@ -172,11 +163,9 @@ def reproduce(request: Request) -> Result:
     Raises:
         ForesightError: as `run`; there is no model of a task, or the file holds something else.
     """
-    config = presets()[request.preset]
-    if request.tasks:
-        config = replace(config, tasks=tuple(canonical(task) for task in request.tasks))
-    if request.episodes is not None:
-        config = replace(config, held_out=replace(config.held_out, episodes=request.episodes))
+    config = replace(presets()[request.preset], **request.given("tasks"))
+    held_out = replace(config.held_out, **request.given("episodes"))
+    config = replace(config, tasks=tuple(map(canonical, config.tasks)), held_out=held_out)
     learned = models_of(request, config.tasks)
     before = None if request.smoke else earlier(request.target, "open-loop", "seed200")
     return beside(run(config, learned), before)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -23,6 +23,10 @@ SIZES: tuple[Preset, ...] = ("full", "smoke")
 EVERY: tuple[Preset, ...] = ("full", "short", "smoke")
 ALL, LIST = "all", "list"
 """Names for every phase, one after the other, and for nothing but the list of names."""
+
+
+ENCODER = "foresight-small"
+"""The eyes where nobody names others."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Request:
     """The result file; results/NAME.json if not given, a smoke run writes into its own folder."""
     run: Path | None = None
     """Folder for data and finished episodes: a stopped run, started again, goes on from there."""
-    encoder: str = "foresight-small"
+    encoder: str = ENCODER
     """Folder or hub id of a V-JEPA 2 checkpoint, for phases and days; with --ac its own encoder
     stays unless another is named here."""
     device: str = "cpu"
@@ -80,6 +84,22 @@ class Request:
     def smoke(self) -> bool:
         """Whether it only has to be seen that everything runs."""
         return self.preset == "smoke"
+
+    @property
+    def other_encoder(self) -> str | None:
+        """The encoder that is named, if it is not the default."""
+        return None if self.encoder == ENCODER else self.encoder
+
+    def given(self, *options: str, **renamed: str) -> dict[str, Any]:
+        """Those of some options that the command names, as fields of a configuration.
+
+        Args:
+            options: fields of the request; the configuration calls them the same.
+            renamed: fields of the request to what the configuration calls them.
+        """
+        names = {name: name for name in options} | renamed
+        values = {told: getattr(self, name) for name, told in names.items()}
+        return {told: value for told, value in values.items() if value not in (None, ())}
 
     @property
     def study(self) -> Study:

@@ -200,11 +200,7 @@ def reproduce(request: Request) -> Result:
     Raises:
         ForesightError: as `run`.
     """
-    config = presets()[request.preset]
-    if request.tasks:
-        config = replace(config, tasks=request.tasks)
-    if request.seeds is not None:
-        config = replace(config, seeds=request.seeds)
+    config = replace(presets()[request.preset], **request.given("tasks", "seeds"))
     if request.encoder != config.learn.get("encoder", "foresight-small"):
         config = replace(config, learn={**config.learn, "encoder": request.encoder})
     before = earlier(request.target, "reward-only", PROTOCOL)

@@ -231,12 +231,6 @@ def reproduce(request: Request) -> Result:
     Raises:
         ForesightError: as `run`.
     """
-    config = presets()[request.preset]
-    if request.tasks:
-        config = replace(config, tasks=request.tasks)
-    if request.seeds is not None:
-        config = replace(config, seeds=request.seeds)
-    if request.episodes is not None:
-        config = replace(config, episodes=request.episodes)
+    config = replace(presets()[request.preset], **request.given("tasks", "seeds", "episodes"))
     before = None if request.smoke else earlier(request.target, "lewm", PROTOCOL)
     return beside(run(config, request.folder, request.processes), before)

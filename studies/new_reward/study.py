@@ -156,10 +156,6 @@ def reproduce(request: Request) -> Result:
     Raises:
         ForesightError: as `run`.
     """
-    config = presets()[request.preset]
-    if request.tasks:
-        config = replace(config, rewards=request.tasks)
-    if request.seeds is not None:
-        config = replace(config, seeds=request.seeds)
+    config = replace(presets()[request.preset], **request.given("seeds", tasks="rewards"))
     before = earlier(request.target, "new-reward", PROTOCOL)
     return beside(run(config, request.models, request.folder, request.processes), before)

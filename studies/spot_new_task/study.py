@@ -168,12 +168,8 @@ def reproduce(request: Request) -> Result:
     Raises:
         ForesightError: as `run`.
     """
-    config = presets()[request.preset]
-    if request.tasks:
-        config = replace(config, aims=request.tasks)
-    if request.seeds is not None:
-        config = replace(config, seeds=request.seeds)
-    if request.encoder != "foresight-small":
-        config = replace(config, learn={**config.learn, "encoder": request.encoder})
+    config = replace(presets()[request.preset], **request.given("seeds", tasks="aims"))
+    if request.other_encoder is not None:
+        config = replace(config, learn={**config.learn, "encoder": request.other_encoder})
     before = earlier(request.target, NAME, PROTOCOL)
     return beside(run(config, request.folder, request.processes), before)

@@ -317,13 +317,7 @@ def _row(measure: str, task: str, value: float) -> Row:
 
 def reproduce(request: Request) -> Result:
     """Measure the tasks that are asked for; others in the result file stay."""
-    config = presets()[request.preset]
-    if request.tasks:
-        config = replace(config, tasks=request.tasks)
-    if request.hours is not None:
-        config = replace(config, hours=request.hours)
-    if request.episodes is not None:
-        config = replace(config, episodes=request.episodes)
+    config = replace(presets()[request.preset], **request.given("tasks", "hours", "episodes"))
     before = None if request.smoke else earlier(request.target, "track-b", "none")
     return beside(run(config, request), before)
 

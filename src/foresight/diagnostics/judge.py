@@ -103,10 +103,12 @@ class Judgement:
         found = ratio_interval(off, still)
         return Interval(1 - found.mean, 1 - found.high, 1 - found.low, found.n)
 
-    def difference(self, ours: str, theirs: str, horizon: int) -> Interval:
-        """How much higher one condition's centred cosine is, paired by episode."""
+    def difference(self, ours: str, theirs: str, horizon: int, measure: str = CENTRED) -> Interval:
+        """How much higher one condition's centred cosine, or another measure, is, paired by
+        episode.
+        """
         return paired_difference(
-            self.column(CENTRED, ours, horizon), self.column(CENTRED, theirs, horizon)
+            self.column(measure, ours, horizon), self.column(measure, theirs, horizon)
         )
 
     def above_linear(self, horizon: int = KILL) -> Interval | None:

@@ -12,7 +12,7 @@ from foresight.core.observation import Observation
 from foresight.core.policy import Action, Policy
 from foresight.core.spec import Spec
 from foresight.envs.spot.gait import GaitConfig, Trot
-from foresight.envs.spot.mark import NEAR, MarkEnv, wrapped
+from foresight.envs.spot.mark import NEAR, MarkEnv, seen_from
 from foresight.envs.spot.model import CONTROL_STEP
 from foresight.envs.spot.tasks import ACTION_SCALE, JOYSTICK, POSE, state_axes
 
@@ -114,16 +114,14 @@ def aimed_command(
         pose: metres and the heading in radians, in the world.
         mark: where it stands, in the world.
     """
-    x, y, turned = pose
-    ahead, left = mark - (x, y)
-    bearing = wrapped(np.arctan2(left, ahead) - turned)
+    turned, (distance, bearing) = pose[2], seen_from(pose, mark)
     if aim == "turn":
         return np.array([0.0, 0.0, GAIN * bearing])
     if aim == "sidestep":
-        across = GAIN * left
+        across = GAIN * (mark[1] - pose[1])
         return np.array([across * np.sin(turned), across * np.cos(turned), -GAIN * turned])
     if aim == "go-to":
-        left_over = max(0.0, float(np.hypot(ahead, left)) - NEAR / 2)
+        left_over = max(0.0, distance - NEAR / 2)
         return np.array([*(left_over * GAIN * np.array([np.cos(bearing), np.sin(bearing)])),
                          GAIN * bearing if left_over else 0.0])  # fmt: skip
     return np.array([np.inf, 0.0, -GAIN * turned])

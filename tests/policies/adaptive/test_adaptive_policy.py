@@ -27,6 +27,7 @@ from foresight.policies.adaptive.dynamics import AdaptedDynamics, Adapting
 from foresight.policies.adaptive.policy import AdaptiveFactory, correction_of
 from foresight.policies.mpc import MPCFactory
 from foresight.rollout import run_episodes
+from foresight.worldmodel.config import WorldModelConfig
 from foresight.worldmodel.dynamics.config import DynamicsConfig
 from joint_worlds import tiny
 
@@ -86,17 +87,20 @@ def test_what_is_kept_changes_the_next_episode(checkpoint):
     assert not np.array_equal(together[1], alone[0])
 
 
-def test_robots_side_by_side_keep_what_they_learn_apart(checkpoint):
+def test_robots_side_by_side_keep_what_they_learn_apart(checkpoint, monkeypatch):
     """The search draws one stream for all, so the prior acts, which what is learned changes."""
+    # In bfloat16 two pictures are rounded otherwise than one, which the weak ridge magnifies. A
+    # model learned with such eyes looks through exact ones here.
+    monkeypatch.setattr("foresight.perception.encoder.default_dtype", lambda device: torch.float32)
+    monkeypatch.setattr(WorldModelConfig, "expect_encoder", lambda *told: None)
     search = replace(SEARCH, prior_weight=1e9, prior_samples=0)
     gain = AdaptiveFactory(checkpoint, search, adaptation=GainConfig(ridge=1e-3, gated=False))
     alone, apart = acted(gain, 1, gear=0.3)
     together, notes = acted(gain, 2, gear=0.3)
     np.testing.assert_allclose(together, alone, atol=1e-3)
-    ours, theirs = ([each["actuator_gain"] for each in told] for told in (notes, apart))
-    # Pictures encoded two at a time are rounded otherwise, which the weak ridge magnifies.
-    between = abs(theirs[0] - theirs[1])
-    assert between > 0.02 and ours == pytest.approx(theirs, abs=between / 2)
+    for one, other in zip(notes, apart, strict=True):
+        assert one["actuator_gain"] == pytest.approx(other["actuator_gain"], abs=1e-2)
+    assert notes[0]["actuator_gain"] != pytest.approx(notes[1]["actuator_gain"], abs=1e-3)
 
 
 @pytest.mark.parametrize("adaptation", STRONG, ids=lambda each: type(each).__name__)

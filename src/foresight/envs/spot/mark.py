@@ -78,11 +78,10 @@ class MarkEnv(SpotEnv):
 
     def truth(self) -> dict[str, float]:
         """As `SpotEnv.truth`, with the heading, and the mark as Spot's body has it."""
-        x, y, turned = self.pose
-        ahead, left = self.mark - (x, y)
-        named = {"heading": turned, "mark distance": np.hypot(ahead, left)}
-        named["mark bearing"] = wrapped(np.arctan2(left, ahead) - turned)
-        return super().truth() | {name: float(value) for name, value in named.items()}
+        pose = self.pose
+        distance, bearing = seen_from(pose, self.mark)
+        named = {"heading": float(pose[2]), "mark distance": distance, "mark bearing": bearing}
+        return super().truth() | named
 
     def _first_heading(self, random: np.random.Generator) -> float:
         # What keeps its direction can be seen by the ground's lines, which follow the world's axes.
@@ -121,14 +120,21 @@ def aim_reward(aim: str, pose: Float64[np.ndarray, "3"], mark: Float64[np.ndarra
         pose: metres and the heading in radians, in the world.
         mark: where it stands, in the world.
     """
-    x, y, turned = pose
-    ahead, left = mark - (x, y)
+    distance, bearing = seen_from(pose, mark)
     if aim == "turn":
-        return _falling(wrapped(np.arctan2(left, ahead) - turned), WIDTHS["turn"])
+        return _falling(bearing, WIDTHS["turn"])
     if aim == "sidestep":
-        kept = _falling(wrapped(turned), WIDTHS["heading"])
-        return kept * _falling(left, WIDTHS["sidestep"])
-    return _falling(max(0.0, float(np.hypot(ahead, left)) - NEAR), WIDTHS["go-to"])
+        kept = _falling(wrapped(pose[2]), WIDTHS["heading"])
+        return kept * _falling(mark[1] - pose[1], WIDTHS["sidestep"])
+    return _falling(max(0.0, distance - NEAR), WIDTHS["go-to"])
+
+
+def seen_from(
+    pose: Float64[np.ndarray, "3"], mark: Float64[np.ndarray, "2"]
+) -> tuple[float, float]:
+    """Distance (metres) and bearing (radians, positive to the left) of a mark from a pose."""
+    ahead, left = mark - pose[:2]
+    return float(np.hypot(ahead, left)), wrapped(np.arctan2(left, ahead) - pose[2])
 
 
 def wrapped(angle: float) -> float:

@@ -47,7 +47,7 @@ CAMERAS = {
 ``follow`` and ``wide``, which sees more of what lies aside, turn with Spot, and neither roll nor
 pitch with its body (see `place_cameras`)."""
 CHASE = "chase"
-"""The body that carries ``follow``."""
+"""The body that carries ``follow`` and ``wide``."""
 _WORLD = f"""
     <body name="{CHASE}" mocap="true">{CAMERAS["follow"]}{CAMERAS["wide"]}
     </body>
