@@ -25,7 +25,7 @@ setup:
 	@scripts/setup
 
 demo: setup
-	$(PYTHON_BIN)/foresight run reacher-easy --preset demo
+	$(PYTHON_BIN)/foresight run cartpole-swingup --preset demo --beside mpc
 
 test:
 	@scripts/setup --browser

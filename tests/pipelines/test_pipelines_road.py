@@ -59,8 +59,11 @@ def test_an_agent_that_learns_beside_is_measured_on_the_same_seeds(tmp_path, tin
 def test_a_demonstration_is_shorter_and_both_agents_see_as_much():
     taught = road_config("cartpole-swingup", "demo")
     full = road_config("cartpole-swingup", "full")
-    assert taught.online.steps == full.online.steps / 2
-    assert taught.online.demonstrations == full.online.demonstrations / 2
+    assert taught.online.steps == full.online.steps / 3
+    assert taught.online.demonstrations == full.online.demonstrations / 3
+    assert set(full.baselines) - set(taught.baselines) == {"oracle"}
+    assert taught.seeds < full.seeds
+    assert taught.online.representation_updates < full.online.representation_updates
     alone = beside_config(taught, "demo", "mpc")
     assert alone.online.steps == taught.online.steps and alone.baselines == ()
     assert not alone.show and alone.online.expert is None

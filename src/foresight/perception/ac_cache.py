@@ -2,11 +2,62 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Protocol
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from foresight.core.errors import ForesightError
+
+
+class KeysAndValues(Protocol):
+    """What a predictor reads of the frames before those it is given.
+
+    Attributes:
+        frames: frames held so far.
+        limit: frames that fit.
+    """
+
+    frames: int
+    limit: int
+
+    def append(
+        self, layer: int, keys: Float[Tensor, "b h n d"], values: Float[Tensor, "b h n d"]
+    ) -> tuple[Tensor, Tensor]:
+        """Add the new frames' keys and values of one layer and return those of all frames."""
+        ...
+
+    def advance(self, frames: int) -> None:
+        """Count the frames that `append` added in every layer."""
+        ...
+
+
+class GrowingCache:
+    """Keys and values through which gradients flow, so that a rollout can be learned from.
+
+    Each append makes new tensors, which is what `FrameCache` is there to avoid.
+    """
+
+    def __init__(self) -> None:
+        self.frames, self.limit = 0, sys.maxsize
+        self._held: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def append(
+        self, layer: int, keys: Float[Tensor, "b h n d"], values: Float[Tensor, "b h n d"]
+    ) -> tuple[Tensor, Tensor]:
+        """As `KeysAndValues`."""
+        if layer in self._held:
+            before = self._held[layer]
+            keys = torch.cat([before[0], keys], dim=2)
+            values = torch.cat([before[1], values], dim=2)
+        self._held[layer] = (keys, values)
+        return keys, values
+
+    def advance(self, frames: int) -> None:
+        """As `KeysAndValues`."""
+        self.frames += frames
 
 
 class FrameCache:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foresight.perception.ac_cache import FrameCache
+from foresight.perception.ac_cache import KeysAndValues
 from foresight.perception.rope import grid_positions, rotary_tables
 
 EXTRINSICS = 6
@@ -83,7 +83,7 @@ class Attention(nn.Module):
         x: Float[Tensor, "b t m c"],
         cos: Float[Tensor, "t m 1 k"],
         sin: Float[Tensor, "t m 1 k"],
-        cache: FrameCache | None,
+        cache: KeysAndValues | None,
         layer: int,
     ) -> Float[Tensor, "b t m c"]:
         """Mix ``t`` new frames of ``m`` tokens with themselves and with the cached ones."""
@@ -132,7 +132,7 @@ class Block(nn.Module):
         self.mlp = MLP(config.width, config.hidden)
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, cache: FrameCache | None, layer: int
+        self, x: Tensor, cos: Tensor, sin: Tensor, cache: KeysAndValues | None, layer: int
     ) -> Tensor:
         """Tokens ``[B, T, M, width]`` after this block."""
         dtype = self.attn.proj.weight.dtype

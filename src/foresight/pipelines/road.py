@@ -29,12 +29,18 @@ from foresight.rollout.pool import aside
 from foresight.training.online_config import Method, OnlineConfig
 from foresight.training.task_settings import folder_name, task_name
 
-DEMO_STEPS = {"cartpole-swingup": 30_000}
+DEMO_STEPS = {"cartpole-swingup": 20_000}
 """Environment steps of a demonstration, by task."""
 OTHER_STEPS = 80_000
 """Those of other tasks, at most."""
-
-
+DEMO_REPRESENTATION = {"cartpole-swingup": (2000, 2)}
+"""Updates of its first representation phase, and later phases, by task: where no goal is drawn, an
+adapter has less to tell apart."""
+DEMO_SEEDS = 10
+"""Episodes in which it is measured."""
+ORACLE = "oracle"
+"""A search in the simulator itself, which takes as long as all else that is measured: a
+demonstration goes without."""
 DEMO_TRIALS = 2
 """Episodes in which each trust is tried at its end."""
 
@@ -49,6 +55,8 @@ def road_config(task: str, preset: str, method: Method = "taught") -> LearnConfi
     online = online_of(sizes, task, method)
     if preset == "demo":
         online = _demo(online, method)
+        baselines = tuple(name for name in sizes.baselines if name != ORACLE)
+        sizes = replace(sizes, seeds=DEMO_SEEDS, baselines=baselines)
     return replace(sizes, online=online, show=online.expert is not None)
 
 
@@ -60,10 +68,17 @@ def _demo(online: OnlineConfig, method: Method) -> OnlineConfig:
         first = ("random_episodes", "demonstrations")
         online = replace(online, **{name: round(getattr(online, name) * share) for name in first})
     if method == "taught":
-        online = replace(
-            online, updates=online.updates / 6, finetune_updates=online.finetune_updates // 4
-        )
-    return replace(online, steps=steps, final_trials=min(DEMO_TRIALS, online.final_trials))
+        online = replace(online, updates=online.updates / 6)
+    usual = online.representation_updates, online.representation_phases
+    updates, phases = DEMO_REPRESENTATION.get(online.task, usual)
+    return replace(
+        online,
+        steps=steps,
+        representation_updates=updates,
+        representation_phases=phases,
+        finetune_updates=online.finetune_updates // 4,
+        final_trials=min(DEMO_TRIALS, online.final_trials),
+    )
 
 
 def beside_config(config: LearnConfig, preset: str, method: Method) -> LearnConfig:

@@ -21,7 +21,11 @@ from foresight.worldmodel.predictor.config import (
     named_sizes,
     window_flops,
 )
-from foresight.worldmodel.predictor.losses import PredictorLoss, PredictorLossConfig
+from foresight.worldmodel.predictor.losses import (
+    Persistence,
+    PredictorLoss,
+    PredictorLossConfig,
+)
 from foresight.worldmodel.predictor.network import FramePredictor
 
 SMALL = PredictorSizes(dim=12, grid=2, actions=2, states=3, width=32, depth=2, heads=2, context=4)
@@ -178,6 +182,43 @@ def test_the_loss_is_teacher_forcing_plus_a_rollout_of_two():
     torch.testing.assert_close(parts["teacher"], (ahead - tokens[:, 1:]).square().mean())
     with pytest.raises(ForesightError, match="too short"):
         squared(tokens[:, :1], actions[:, :1], states[:, :1], known[:, :1])
+
+
+def test_without_teacher_forcing_every_prediction_of_a_rollout_counts_alike():
+    network = made()
+    tokens, actions, states = inputs(network, 6)
+    known = (torch.arange(6) < 2).expand(2, -1)
+    loss = PredictorLoss(network, PredictorLossConfig("mse", seen=3, rollout=3, teacher=False))
+    found = loss(tokens, actions, states, known)
+    total = found["teacher"] + found["rollout"]
+    ahead = network(tokens[:, :2], actions[:, :2], states[:, :2], known[:, :2])
+    frames = torch.cat([tokens[:, :2], ahead[:, -1:]], dim=1)
+    for time in (3, 4):  # everything anew, nothing cached
+        again = network(frames, actions[:, :time], states[:, :time], known[:, :time])
+        frames = torch.cat([frames, again[:, -1:]], dim=1)
+    guess = torch.cat([ahead[:, :1], frames[:, 2:]], dim=1)
+    expected = (guess - tokens[:, 1:5]).square().mean()
+    torch.testing.assert_close(total, expected)
+    weights = list(network.parameters())
+    ours = torch.autograd.grad(total, weights, allow_unused=True)
+    theirs = torch.autograd.grad(expected, weights, allow_unused=True)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert (mine is None) == (other is None)
+        if mine is not None and other is not None:
+            torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-3)
+    every = loss(tokens, actions, states)  # up to `seen` where nothing else is said
+    assert not torch.allclose(every["rollout"], found["rollout"])
+
+
+def test_persistence_has_the_error_of_what_was_last_seen():
+    network = made()
+    tokens, actions, states = inputs(network, 5)
+    config = PredictorLossConfig("l1", seen=2, rollout=3, teacher=False)
+    still = PredictorLoss(Persistence(), config)
+    found = still(tokens, actions, states)
+    guess = tokens[:, [0, 1, 1, 1]]
+    expected = (guess - tokens[:, 1:]).abs().mean()
+    torch.testing.assert_close(found["teacher"] + found["rollout"], expected)
 
 
 def test_operations_are_counted_as_products_are():

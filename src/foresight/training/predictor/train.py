@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from foresight.core.files import fingerprint
@@ -20,7 +20,11 @@ from foresight.training.predictor.parallel import Ranks, shared
 from foresight.training.token_windows import TokenWindows
 from foresight.worldmodel.predictor.checkpoint import TrainedPredictor
 from foresight.worldmodel.predictor.config import PredictorConfig, PredictorSizes, Size
-from foresight.worldmodel.predictor.losses import ERRORS, PredictorLoss, PredictorLossConfig
+from foresight.worldmodel.predictor.losses import (
+    Persistence,
+    PredictorLoss,
+    PredictorLossConfig,
+)
 from foresight.worldmodel.predictor.network import FramePredictor
 
 SCALE_FRAMES = 1024
@@ -112,7 +116,9 @@ def train_predictor(
     def validate() -> Record:
         return windows.judged(lambda batch: numbers(losses, batch)[1]) | still
 
-    still = {"validation/persistence": windows.judged(_persistence(training))["validation/loss"]}
+    resting = PredictorLoss(Persistence(), training.loss)
+    still = windows.judged(lambda batch: numbers(resting, batch)[1])
+    still = {"validation/persistence": still["validation/loss"]}
     identity = fingerprint(
         {
             "training": replace(training, compile=False, fit=replace(training.fit, device="cpu")),
@@ -194,27 +200,21 @@ class Windows(TokenWindows):
         pieces = epoch_rows(starts, fit.batch, generator)
         for _ in range(steps):
             some = starts[next(pieces)]
-            cuts = torch.randint(1, self.training.frames + 1, (fit.batch,), generator=generator)
-            yield self._windows(self.train, some[share], cuts[share])
+            yield self._windows(self.train, some[share], self._cuts(generator)[share])
 
     def held_out(self, starts: Tensor) -> Batch:
-        """States are known of half of the frames."""
-        cuts = torch.full((len(starts),), self.training.frames // 2)
-        return self._windows(self.test, starts, cuts)
+        """States are known of half of the frames, or of those that are seen."""
+        loss = self.training.loss
+        known = self.training.frames // 2 if loss.teacher else loss.seen
+        return self._windows(self.test, starts, torch.full((len(starts),), known))
+
+    def _cuts(self, generator: torch.Generator) -> Int64[Tensor, " b"]:
+        """The frames of each window of a batch whose state is known."""
+        loss, size = self.training.loss, (self.training.fit.batch,)
+        if loss.teacher:
+            return torch.randint(1, self.training.frames + 1, size, generator=generator)
+        return torch.randint(1, loss.seen + 1, (1,), generator=generator).expand(size)
 
     @staticmethod
     def _windows(loader: WindowLoader, starts: Tensor, cuts: Tensor) -> Batch:
         return {**loader.gather(starts), "known": cuts}
-
-
-def _persistence(training: PredictorTraining) -> Callable[[Batch], Record]:
-    """The loss of predicting that nothing changes."""
-    error, seen = ERRORS[training.loss.error], training.loss.seen
-
-    def judge(batch: Batch) -> Record:
-        tokens = batch["tokens"].float()
-        ahead = tokens[:, seen : seen + training.loss.rollout]
-        still = tokens[:, seen - 1 : seen].expand_as(ahead)
-        return {"loss": float(error(tokens[:, :-1], tokens[:, 1:]) + error(still, ahead))}
-
-    return judge

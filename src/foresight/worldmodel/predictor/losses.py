@@ -1,9 +1,9 @@
-"""What a frame-causal predictor learns from: teacher forcing, and a short rollout of its own."""
+"""What a frame-causal predictor learns from: teacher forcing, and rollouts of its own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foresight.core.errors import ForesightError
-from foresight.worldmodel.predictor.network import FramePredictor
+from foresight.perception.ac_cache import GrowingCache, KeysAndValues
 
 Error = Literal["l1", "smooth_l1", "mse"]
 ERRORS = {
@@ -26,25 +26,54 @@ class PredictorLossConfig:
     """The parts of the loss; the defaults are V-JEPA 2-AC's."""
 
     error: Error = "l1"
-    """Of normalised tokens."""
+    """Of normalised tokens. mse asks for the mean of what may come, l1 for the median."""
     seen: int = 1
     """True frames from which the rollout begins."""
     rollout: int = 2
     """Frames that are imagined one from another; 1: teacher forcing alone."""
+    teacher: bool = True
+    """The error of every next frame of a window from the true ones counts as much as the rollout's.
+    Otherwise windows are seen for 1 to `seen` frames, drawn for each batch, and every prediction
+    counts alike: those of the seen frames, and the rollout's."""
+
+
+class Told(NamedTuple):
+    """A window as a predictor takes it, T frames of it."""
+
+    tokens: Float[Tensor, "b t n d"]
+    actions: Float[Tensor, "b t a"]
+    states: Float[Tensor, "b t s"] | None
+    known: Bool[Tensor, "b t"] | None
+
+
+class Persistence(nn.Module):
+    """A predictor that says nothing will change: what a loss is to be compared with."""
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "b t n d"],
+        actions: Float[Tensor, "b t a"],
+        states: Float[Tensor, "b t s"] | None = None,
+        known: Bool[Tensor, "b t"] | None = None,
+        cache: KeysAndValues | None = None,
+    ) -> Float[Tensor, "b t n d"]:
+        """The frames themselves."""
+        return tokens
 
 
 class PredictorLoss(nn.Module):
-    """Error of every next frame from the true ones, plus that of a rollout (arXiv 2506.09985, 3.1).
+    """Error of predicted frames, of next ones and of a rollout (arXiv 2506.09985, 3.1).
 
-    A robot's state is not known of frames that are imagined. So in every window it is hidden from a
-    frame on, which the caller draws, and in the rollout from its first imagined frame on.
+    A robot's state is not known of frames that are imagined. So in windows with teacher forcing it
+    is hidden from a frame on, which the caller draws, and in a rollout from its first imagined
+    frame on.
 
     Args:
         predictor: gradients flow through it, also through what is fed back.
         config: which parts.
     """
 
-    def __init__(self, predictor: FramePredictor, config: PredictorLossConfig) -> None:
+    def __init__(self, predictor: nn.Module, config: PredictorLossConfig) -> None:
         super().__init__()
         self.predictor = predictor
         self.config = config
@@ -58,11 +87,14 @@ class PredictorLoss(nn.Module):
     ) -> dict[str, Tensor]:
         """``teacher`` and ``rollout``, means over everything.
 
+        Without teacher forcing they are shares of the mean over all predictions: their sum is it.
+
         Args:
             tokens: normalised.
             actions: standardised, at each frame; the last one is not used.
             states: standardised, where the predictor is told of them.
-            known: the frames whose state is known.
+            known: the frames whose state is known. Without teacher forcing as many in each window,
+                and they are the frames that are seen.
 
         Raises:
             ForesightError: windows that are too short.
@@ -73,23 +105,48 @@ class PredictorLoss(nn.Module):
                 f"Windows of {tokens.shape[1]} frames are too short for {seen} seen and {ahead} "
                 "imagined ones: take longer windows."
             )
-        error = ERRORS[self.config.error]
+        window = Told(tokens, actions, states, known)
+        return self._forced(window) if self.config.teacher else self._imagined(window)
 
-        def told(stop: int) -> tuple[Tensor, Tensor | None]:
-            return actions[:, :stop], None if states is None else states[:, :stop]
-
+    def _forced(self, window: Told) -> dict[str, Tensor]:
+        seen, ahead = self.config.seen, self.config.rollout
+        error, tokens = ERRORS[self.config.error], window.tokens
         last = tokens.shape[1] - 1
-        guess = self.predictor(
-            tokens[:, :last], *told(last), None if known is None else known[:, :last]
-        )
+        known = None if window.known is None else window.known[:, :last]
+        guess = self.predictor(tokens[:, :last], *_told(window, 0, last), known)
         losses = {"teacher": error(guess, tokens[:, 1:])}
-        imagined = [guess[:, seen - 1 : seen]]
-        for time in range(seen + 1, seen + ahead):
-            frames = torch.cat([tokens[:, :seen], *imagined], dim=1)
-            hidden = torch.arange(time, device=tokens.device) < seen
-            shown = None if states is None else hidden.expand(len(tokens), -1)
-            imagined.append(self.predictor(frames, *told(time), shown)[:, -1:])
+        imagined = guess[:, seen - 1 : seen]
+        if ahead > 1:
+            imagined = self._rollout(window, seen, ahead)[:, seen - 1 :]
         # The first imagined frame counts in both parts, as in V-JEPA 2-AC.
-        truth = tokens[:, seen : seen + ahead]
-        losses["rollout"] = error(torch.cat(imagined, dim=1), truth)
+        losses["rollout"] = error(imagined, tokens[:, seen : seen + ahead])
         return losses
+
+    def _imagined(self, window: Told) -> dict[str, Tensor]:
+        seen, ahead = self.config.seen, self.config.rollout
+        if window.known is not None:
+            seen = min(seen, int(window.known[0].sum()))
+        error, truth = ERRORS[self.config.error], window.tokens[:, 1 : seen + ahead]
+        guess = self._rollout(window, seen, ahead)
+        share = (seen - 1) / guess.shape[1]
+        forced = error(guess[:, : seen - 1], truth[:, : seen - 1]) if share else guess.new_zeros(())
+        rolled = error(guess[:, seen - 1 :], truth[:, seen - 1 :])
+        return {"teacher": share * forced, "rollout": (1 - share) * rolled}
+
+    def _rollout(self, window: Told, seen: int, ahead: int) -> Float[Tensor, "b h n d"]:
+        """What follows each seen frame, then ``ahead`` - 1 more frames, each fed back."""
+        cache, batch = GrowingCache(), len(window.tokens)
+        known = torch.ones(batch, seen, dtype=torch.bool, device=window.tokens.device)
+        guess = self.predictor(window.tokens[:, :seen], *_told(window, 0, seen), known, cache)
+        found = [guess]
+        for time in range(seen, seen + ahead - 1):
+            told = _told(window, time, time + 1)
+            guess = self.predictor(guess[:, -1:], *told, ~known[:, :1], cache)
+            found.append(guess)
+        return torch.cat(found, dim=1)
+
+
+def _told(window: Told, start: int, stop: int) -> tuple[Tensor, Tensor | None]:
+    """Actions and states of some frames."""
+    states = window.states
+    return window.actions[:, start:stop], None if states is None else states[:, start:stop]

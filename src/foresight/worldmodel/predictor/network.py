@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foresight.core.errors import ForesightError
-from foresight.perception.ac_cache import FrameCache
+from foresight.perception.ac_cache import FrameCache, KeysAndValues
 from foresight.perception.ac_layers import MLP, Attention, frame_tables
 from foresight.perception.ac_predictor import normalise
 from foresight.worldmodel.predictor.config import PredictorSizes
@@ -49,7 +49,7 @@ class PredictorBlock(nn.Module):
         cos: Float[Tensor, "t m 1 k"],
         sin: Float[Tensor, "t m 1 k"],
         condition: Float[Tensor, "b t c"] | None,
-        cache: FrameCache | None,
+        cache: KeysAndValues | None,
         layer: int,
     ) -> Float[Tensor, "b t m c"]:
         """Tokens after this block; ``condition`` is for adaLN."""
@@ -130,7 +130,7 @@ class FramePredictor(nn.Module):
         actions: Float[Tensor, "b t a"],
         states: Float[Tensor, "b t s"] | None = None,
         known: Bool[Tensor, "b t"] | None = None,
-        cache: FrameCache | None = None,
+        cache: KeysAndValues | None = None,
     ) -> Float[Tensor, "b t p d"]:
         """Predict, from every frame and those before it, the frame that follows (teacher forcing).
 
@@ -281,7 +281,7 @@ class FramePredictor(nn.Module):
         return kept[0][first : first + time].to(dtype), kept[1][first : first + time].to(dtype)
 
     def _check(
-        self, tokens: Tensor, actions: Tensor, states: Tensor | None, cache: FrameCache | None
+        self, tokens: Tensor, actions: Tensor, states: Tensor | None, cache: KeysAndValues | None
     ) -> None:
         sizes = self.sizes
         if tokens.ndim != 4 or tuple(tokens.shape[2:]) != (sizes.patches, sizes.dim):
