@@ -76,8 +76,10 @@ class TrackBConfig:
     """How often held-out episodes are looked at and the state is kept."""
     batch: int = 4
     """Windows of an update: as few as a processor allows; every token of each is predicted."""
-    frames: int = 8
+    frames: int = 12
     """Of a window."""
+    context: int = 8
+    """Frames that attention sees back."""
     horizons: tuple[int, ...] = (1, 5, 10, 30)
     episodes: int = 30
     """Held-out episodes that are judged at most."""
@@ -210,7 +212,7 @@ def _training(config: TrackBConfig, one: Trained, every: int, device: str) -> Pr
         warmup=min(usual.fit.warmup, one.updates // 10),
         device=device,
     )
-    sizes = replace(usual.sizes, context=config.frames)
+    sizes = replace(usual.sizes, context=config.context)
     return replace(usual, size=one.size, sizes=sizes, every=every, frames=config.frames, fit=fit)
 
 

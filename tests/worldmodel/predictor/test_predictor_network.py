@@ -26,7 +26,7 @@ from foresight.worldmodel.predictor.losses import (
     PredictorLoss,
     PredictorLossConfig,
 )
-from foresight.worldmodel.predictor.network import FramePredictor
+from foresight.worldmodel.predictor.network import KEPT, FramePredictor
 
 SMALL = PredictorSizes(dim=12, grid=2, actions=2, states=3, width=32, depth=2, heads=2, context=4)
 KINDS = [
@@ -34,6 +34,7 @@ KINDS = [
     {"conditioning": "adaln"},
     {"positions": "learned", "context": 9},
     {"residual": False, "states": 0},
+    {"output": "free"},
 ]
 
 
@@ -152,6 +153,16 @@ def test_a_fresh_predictor_predicts_no_change():
     network = FramePredictor(SMALL)
     tokens, actions, states = inputs(network, 3)
     torch.testing.assert_close(network(tokens, actions, states), tokens, atol=1e-4, rtol=0)
+
+
+def test_a_fresh_free_output_goes_a_little_towards_the_mean_and_may_be_short():
+    network = FramePredictor(replace(SMALL, output="free"))
+    tokens, actions, states = inputs(network, 3)
+    network.fit_scale(tokens.flatten(0, 1))
+    expected = network.centre + KEPT * (tokens - network.centre)
+    torch.testing.assert_close(network(tokens, actions, states), expected, atol=1e-5, rtol=0)
+    with pytest.raises(ForesightError, match="set residual"):
+        FramePredictor(replace(SMALL, output="free", residual=False))
 
 
 def test_states_count_only_where_they_are_known():

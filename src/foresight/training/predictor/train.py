@@ -37,16 +37,18 @@ class PredictorTraining:
 
     size: Size = "1m"
     """1m, 10m, 100m or 300m parameters; tiny is for tests."""
-    sizes: PredictorSizes = field(default_factory=PredictorSizes)
+    sizes: PredictorSizes = field(default_factory=lambda: PredictorSizes(output="free"))
     """How it is told of actions, its positions, its context; the rest follows from size and
     data."""
     every: int = 1
     """Keep each so many-th frame; actions in between are averaged."""
     state: bool = True
     """Tell it the robot's state at the frames that were seen."""
-    frames: int = 8
+    frames: int = 12
     """Frames of a window."""
-    loss: PredictorLossConfig = field(default_factory=PredictorLossConfig)
+    loss: PredictorLossConfig = field(
+        default_factory=lambda: PredictorLossConfig("mse", seen=4, rollout=0, teacher=False)
+    )
     validation: float = 0.1
     """Share of episodes held out."""
     compile: bool = False
@@ -204,8 +206,8 @@ class Windows(TokenWindows):
 
     def held_out(self, starts: Tensor) -> Batch:
         """States are known of half of the frames, or of those that are seen."""
-        loss = self.training.loss
-        known = self.training.frames // 2 if loss.teacher else loss.seen
+        loss, frames = self.training.loss, self.training.frames
+        known = frames // 2 if loss.teacher else loss.shown(frames)
         return self._windows(self.test, starts, torch.full((len(starts),), known))
 
     def _cuts(self, generator: torch.Generator) -> Int64[Tensor, " b"]:
@@ -213,7 +215,8 @@ class Windows(TokenWindows):
         loss, size = self.training.loss, (self.training.fit.batch,)
         if loss.teacher:
             return torch.randint(1, self.training.frames + 1, size, generator=generator)
-        return torch.randint(1, loss.seen + 1, (1,), generator=generator).expand(size)
+        most = loss.shown(self.training.frames)
+        return torch.randint(1, most + 1, (1,), generator=generator).expand(size)
 
     @staticmethod
     def _windows(loader: WindowLoader, starts: Tensor, cuts: Tensor) -> Batch:

@@ -48,6 +48,11 @@ class PredictorSizes:
     positions: Literal["rotary", "learned"] = "rotary"
     """rotary: only distances in time count, so a rollout may be longer than the context; learned:
     one vector for each place, so it may not."""
+    output: Literal["normalised", "free"] = "normalised"
+    """normalised: as tokens are, and as V-JEPA 2-AC does it; free: a share of the present frame's
+    distance from the mean frame, learned for each channel, and what the network adds. What may come
+    is on average shorter than a token, the more so the further ahead: normalised, it cannot be
+    said."""
     residual: bool = True
     """The output is the change of the present frame, and at first none; otherwise the next frame
     itself, as in V-JEPA 2-AC."""
@@ -78,6 +83,8 @@ class PredictorSizes:
             told += self.states * w + 2 * w  # and what stands for a state that is not known
         if self.conditioning == "adaln":
             blocks += self.depth * (6 * w**2 + 6 * w)
+        if self.output == "free":
+            ends += self.dim
         places = (self.context + self.patches + self.conditions) * w
         return blocks + ends + told + (places if self.positions == "learned" else 0)
 
@@ -85,8 +92,14 @@ class PredictorSizes:
         """See that the sizes go together.
 
         Raises:
-            ForesightError: a width that the heads do not share, or one below 1.
+            ForesightError: a width that the heads do not share, or one below 1, or a free output
+                that does not begin with the present frame.
         """
+        if self.output == "free" and not self.residual:
+            raise ForesightError(
+                "A predictor whose output is free begins with the present frame: set residual, or "
+                "output to normalised."
+            )
         least = min(self.dim, self.grid, self.actions, self.depth, self.heads, self.context)
         if least < 1 or self.states < 0 or self.width % (2 * self.heads):
             raise ForesightError(

@@ -28,13 +28,20 @@ class PredictorLossConfig:
     error: Error = "l1"
     """Of normalised tokens. mse asks for the mean of what may come, l1 for the median."""
     seen: int = 1
-    """True frames from which the rollout begins."""
+    """True frames from which the rollout begins; fewer where a window has not so many."""
     rollout: int = 2
-    """Frames that are imagined one from another; 1: teacher forcing alone."""
+    """Frames that are imagined one from another; 1: teacher forcing alone, 0: to the window's
+    end."""
     teacher: bool = True
     """The error of every next frame of a window from the true ones counts as much as the rollout's.
     Otherwise windows are seen for 1 to `seen` frames, drawn for each batch, and every prediction
-    counts alike: those of the seen frames, and the rollout's."""
+    counts alike: those of the seen frames, and the rollout's. Then tokens far ahead are learned
+    from, too, and with mse and `PredictorSizes.output` free the model says the mean of what may
+    come."""
+
+    def shown(self, frames: int) -> int:
+        """Frames of a window that are seen at most, where a rollout goes to its end."""
+        return self.seen if self.rollout else max(1, min(self.seen, frames - 1))
 
 
 class Told(NamedTuple):
@@ -99,18 +106,19 @@ class PredictorLoss(nn.Module):
         Raises:
             ForesightError: windows that are too short.
         """
-        seen, ahead = self.config.seen, self.config.rollout
-        if seen < 1 or ahead < 1 or tokens.shape[1] < max(2, seen + ahead):
+        seen, ahead = self.config.shown(tokens.shape[1]), self.config.rollout
+        if self.config.seen < 1 or ahead < 0 or tokens.shape[1] < max(2, seen + max(1, ahead)):
             raise ForesightError(
                 f"Windows of {tokens.shape[1]} frames are too short for {seen} seen and {ahead} "
-                "imagined ones: take longer windows."
+                "imagined ones: take longer windows, or see fewer frames of them."
             )
         window = Told(tokens, actions, states, known)
         return self._forced(window) if self.config.teacher else self._imagined(window)
 
     def _forced(self, window: Told) -> dict[str, Tensor]:
-        seen, ahead = self.config.seen, self.config.rollout
         error, tokens = ERRORS[self.config.error], window.tokens
+        seen = self.config.shown(tokens.shape[1])
+        ahead = self.config.rollout or tokens.shape[1] - seen
         last = tokens.shape[1] - 1
         known = None if window.known is None else window.known[:, :last]
         guess = self.predictor(tokens[:, :last], *_told(window, 0, last), known)
@@ -123,9 +131,11 @@ class PredictorLoss(nn.Module):
         return losses
 
     def _imagined(self, window: Told) -> dict[str, Tensor]:
-        seen, ahead = self.config.seen, self.config.rollout
+        frames = window.tokens.shape[1]
+        seen = self.config.shown(frames)
         if window.known is not None:
             seen = min(seen, int(window.known[0].sum()))
+        ahead = self.config.rollout or frames - seen
         error, truth = ERRORS[self.config.error], window.tokens[:, 1 : seen + ahead]
         guess = self._rollout(window, seen, ahead)
         share = (seen - 1) / guess.shape[1]

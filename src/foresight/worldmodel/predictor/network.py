@@ -5,7 +5,7 @@ attention, rotary positions and the cache are taken: attention is full inside a 
 over frames, the output at frame t predicts frame t + 1 and is normalised (LayerNorm without scale
 and shift) as its targets are. What differs is said in `PredictorSizes`: by default rotary positions
 are true rotations and attention sees a sliding window of frames, so that a rollout may go on for
-longer than what was trained on; and the output is the change of the present frame.
+longer than what was trained on; and the output is the change of the present frame, or free.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from foresight.worldmodel.predictor.config import PredictorSizes
 
 INIT = 0.02
 """Spread of first weights, as in V-JEPA 2."""
+KEPT = 0.95
+"""Share of a frame's distance from the mean that a free output keeps at first."""
 
 
 class PredictorBlock(nn.Module):
@@ -92,6 +94,8 @@ class FramePredictor(nn.Module):
         self.blocks = nn.ModuleList(PredictorBlock(sizes) for _ in range(sizes.depth))
         self.norm = nn.LayerNorm(sizes.width, eps=1e-6)
         self.head = nn.Linear(sizes.width, sizes.dim)
+        kept = torch.full((sizes.dim,), KEPT)
+        self.keep = nn.Parameter(kept) if sizes.output == "free" else None
         learned = sizes.positions == "learned"
         self.frame_places = (
             nn.Parameter(torch.zeros(sizes.context, sizes.width)) if learned else None
@@ -142,7 +146,8 @@ class FramePredictor(nn.Module):
             cache: frames that came before; the new ones are added to it.
 
         Returns:
-            ``[B, T, N, D]`` in fp32, normalised; frame t predicts frame t + 1.
+            ``[B, T, N, D]`` in fp32, normalised unless the output is free; frame t predicts frame
+            t + 1.
 
         Raises:
             ForesightError: shapes that do not fit, or more frames than there are places for.
@@ -166,6 +171,8 @@ class FramePredictor(nn.Module):
         if cache is not None:
             cache.advance(time)
         out = self.head(self.norm(x[:, :, self.sizes.conditions :])).float()
+        if self.keep is not None:
+            return self.centre + self.keep * (tokens - self.centre) + self.spread * out
         moved = tokens + self.spread * out if self.sizes.residual else out
         return normalise(moved)
 
