@@ -116,7 +116,7 @@ def usage() -> str:
         "Robots that imagine before they act.\n\n"
         f"verbs:\n{verbs}\n\n"
         "`foresight VERB --help` explains one verb; `foresight --version` prints the version.\n"
-        "Start with:  foresight run reacher-easy --preset demo"
+        "Start with:  foresight run cartpole-swingup --preset demo --beside mpc"
     )
 
 
