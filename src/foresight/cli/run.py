@@ -27,8 +27,8 @@ class Config:
     """Task id, for example reacher-easy; several of Meta-World or LIBERO, for example
     metaworld/push."""
     preset: Literal["demo", "full", "smoke"] = "demo"
-    """demo: minutes on two cores, eight for cartpole-swingup; full: as in the results; smoke: under a
-    minute, to see that everything runs."""
+    """demo: minutes on two cores, eight for cartpole-swingup; full: as in the results; smoke: under
+    a minute, to see that everything runs."""
     agent: Literal["online", "goal-image", "demonstrated"] | None = None
     """Who acts; demonstrated if not given where the tasks are Meta-World's or LIBERO's, else
     online."""

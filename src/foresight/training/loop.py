@@ -50,6 +50,8 @@ class FitConfig:
     """Seeds initial weights, split and the order of windows."""
     device: str = "cpu"
     """Where the networks learn."""
+    beta2: float = late(0.999)
+    """Memory of the squared gradients; a shorter one suits gradients that are large at times."""
     warmup: int = late(0)
     """Updates in which the learning rate rises to its peak."""
     ema: float = late(0.0)
@@ -102,7 +104,10 @@ def fit(
     """
     model.to(config.device)
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.lr, weight_decay=config.weight_decay
+        model.parameters(),
+        lr=config.lr,
+        betas=(0.9, config.beta2),
+        weight_decay=config.weight_decay,
     )
     state = _State(folder / "training.safetensors", identity, model, optimizer, config.ema > 0)
     history = state.resume()

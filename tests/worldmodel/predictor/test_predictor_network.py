@@ -208,7 +208,7 @@ def test_without_teacher_forcing_every_prediction_of_a_rollout_counts_alike():
         again = network(frames, actions[:, :time], states[:, :time], known[:, :time])
         frames = torch.cat([frames, again[:, -1:]], dim=1)
     guess = torch.cat([ahead[:, :1], frames[:, 2:]], dim=1)
-    expected = (guess - tokens[:, 1:5]).square().mean()
+    expected = (guess - tokens[:, 1:5]).square().mean() / network.spread**2
     torch.testing.assert_close(total, expected)
     weights = list(network.parameters())
     ours = torch.autograd.grad(total, weights, allow_unused=True)
@@ -225,10 +225,10 @@ def test_persistence_has_the_error_of_what_was_last_seen():
     network = made()
     tokens, actions, states = inputs(network, 5)
     config = PredictorLossConfig("l1", seen=2, rollout=3, teacher=False)
-    still = PredictorLoss(Persistence(), config)
+    still = PredictorLoss(Persistence(torch.tensor(2.0)), config)
     found = still(tokens, actions, states)
     guess = tokens[:, [0, 1, 1, 1]]
-    expected = (guess - tokens[:, 1:]).abs().mean()
+    expected = (guess - tokens[:, 1:]).abs().mean() / 2.0  # in units of the spread
     torch.testing.assert_close(found["teacher"] + found["rollout"], expected)
 
 

@@ -61,6 +61,7 @@ class PredictorTraining:
             lr=5e-4,
             weight_decay=0.04,
             clip=1.0,
+            beta2=0.98,
             warmup=200,
             dtype="auto",
         )
@@ -118,7 +119,7 @@ def train_predictor(
     def validate() -> Record:
         return windows.judged(lambda batch: numbers(losses, batch)[1]) | still
 
-    resting = PredictorLoss(Persistence(), training.loss)
+    resting = PredictorLoss(Persistence(network.spread), training.loss)
     still = windows.judged(lambda batch: numbers(resting, batch)[1])
     still = {"validation/persistence": still["validation/loss"]}
     identity = fingerprint(

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from foresight.core.errors import ForesightError
 from foresight.perception.ac_cache import GrowingCache, KeysAndValues
+from foresight.worldmodel.predictor.network import FramePredictor
 
 Error = Literal["l1", "smooth_l1", "mse"]
 ERRORS = {
@@ -54,7 +55,17 @@ class Told(NamedTuple):
 
 
 class Persistence(nn.Module):
-    """A predictor that says nothing will change: what a loss is to be compared with."""
+    """A predictor that says nothing will change: what a loss is to be compared with.
+
+    Args:
+        spread: of the tokens around their mean.
+    """
+
+    spread: Tensor
+
+    def __init__(self, spread: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("spread", spread)
 
     def forward(
         self,
@@ -80,7 +91,9 @@ class PredictorLoss(nn.Module):
         config: which parts.
     """
 
-    def __init__(self, predictor: nn.Module, config: PredictorLossConfig) -> None:
+    def __init__(
+        self, predictor: FramePredictor | Persistence, config: PredictorLossConfig
+    ) -> None:
         super().__init__()
         self.predictor = predictor
         self.config = config
@@ -95,6 +108,8 @@ class PredictorLoss(nn.Module):
         """``teacher`` and ``rollout``, means over everything.
 
         Without teacher forcing they are shares of the mean over all predictions: their sum is it.
+        Errors are in units of the tokens' spread then, so that gradients have one size, and a bound
+        on their norm one meaning, whatever the encoder.
 
         Args:
             tokens: normalised.
@@ -136,8 +151,9 @@ class PredictorLoss(nn.Module):
         if window.known is not None:
             seen = min(seen, int(window.known[0].sum()))
         ahead = self.config.rollout or frames - seen
-        error, truth = ERRORS[self.config.error], window.tokens[:, 1 : seen + ahead]
-        guess = self._rollout(window, seen, ahead)
+        error, unit = ERRORS[self.config.error], self.predictor.spread
+        truth = window.tokens[:, 1 : seen + ahead] / unit
+        guess = self._rollout(window, seen, ahead) / unit
         share = (seen - 1) / guess.shape[1]
         forced = error(guess[:, : seen - 1], truth[:, : seen - 1]) if share else guess.new_zeros(())
         rolled = error(guess[:, seen - 1 :], truth[:, seen - 1 :])
