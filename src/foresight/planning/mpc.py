@@ -88,6 +88,7 @@ class MPCPlanner:
         self.propose = propose
         self._model = model
         self.trust: float | Float[Tensor, " B"] = _trust(config, model)
+        self.curiosity: float | Float[Tensor, " B"] = 0.0
         high = torch.ones(actions, device=self.device)
         self._drawn = None
         if propose is not None:
@@ -229,6 +230,8 @@ class MPCPlanner:
             judged.append(NearProposal(proposed, self.trust))
         if self.config.uncertainty_penalty:
             judged.append(Disagreement(self.config.uncertainty_penalty))
+        if isinstance(self.curiosity, Tensor) or self.curiosity:
+            judged.append(Disagreement(-self.curiosity))
         starts = {"last": on, "proposal": proposed, "none": None}
         self.now = z
         try:

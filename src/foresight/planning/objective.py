@@ -136,13 +136,14 @@ class Disagreement:
     over the imagined steps.
 
     Args:
-        weight: β, the cost of one unit of disagreement.
+        weight: β, the cost of one unit of disagreement, of all scenes or ``[B]`` of each; below 0
+            it is sought.
         units: in which the members are compared; raw if left out, where a weight means little from
             one latent space to the next.
     """
 
-    def __init__(self, weight: float, units: Units | None = None) -> None:
-        self.weight, self.units = weight, units
+    def __init__(self, weight: float | Float[Tensor, " B"], units: Units | None = None) -> None:
+        self.weight, self.units = _of_plans(weight), units
 
     def cost(
         self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]
@@ -193,8 +194,7 @@ class NearProposal:
     def __init__(
         self, proposed: Float[Tensor, "B H A"], weight: float | Float[Tensor, " B"]
     ) -> None:
-        self.proposed = proposed
-        self.weight = weight[:, None] if isinstance(weight, Tensor) else weight
+        self.proposed, self.weight = proposed, _of_plans(weight)
 
     def cost(
         self, imagined: Float[Tensor, "E B S H1 Z"], actions: Float[Tensor, "B S H A"]
@@ -206,3 +206,8 @@ class NearProposal:
 def _averaged(values: Tensor) -> Cost:
     """`[E, B, S]`, or `[M, E, B, S]` of a head's own members, to `[B, S]`."""
     return (values.mean(0) if values.ndim == 4 else values).mean(0)
+
+
+def _of_plans(weight: float | Float[Tensor, " B"]) -> float | Float[Tensor, "B 1"]:
+    """A weight of scenes as one of all their plans."""
+    return weight[:, None] if isinstance(weight, Tensor) else weight

@@ -23,6 +23,7 @@ from foresight.planning.config import MPCConfig
 from foresight.policies.registry import NamedPolicy, make_policy
 from foresight.rollout.run import seeded
 from foresight.rollout.vector import VectorRollout
+from foresight.training.curiosity import CURIOUS, curious_scenes, worth_of
 from foresight.training.exploring import ExploringPolicy
 from foresight.training.online_config import OnlineConfig
 from foresight.training.run_data import (
@@ -134,6 +135,7 @@ class Collector:
         tried: Sequence[int | None] = (),
         spread: float = 1.0,
         search: MPCConfig | None = None,
+        curiosity: float = 0.0,
     ) -> Round:
         """A round that the agent plays, or one that was played before, with its features.
 
@@ -144,6 +146,7 @@ class Collector:
                 empty.
             spread: of the values, the unit of trust.
             search: if not the usual one.
+            curiosity: what disagreement is worth (`foresight.training.curiosity`).
         """
         seeds, shifts = self._seeds(number), self.config.shifts
         files = FeatureFiles(self.folder, model, shifts)
@@ -164,7 +167,12 @@ class Collector:
         if tried:
             usual = self.config.planner.prior_weight or 0.0
             policy.attempt(weights_of(tried, spread, usual), exploring(tried))
-        names = [name_of(each) for each in tried or [None] * self.config.parallel]
+        chosen = list(tried) or [None] * self.config.parallel
+        names = [name_of(each) for each in chosen]
+        if curiosity:
+            curious = curious_scenes(chosen)
+            policy.wonder(worth_of(curious, curiosity, self.encoder.device))
+            names = [CURIOUS if c else n for c, n in zip(curious, names, strict=True)]
         episodes = self._play(number, names, policy)
         features = policy.episodes([len(episode) for episode in episodes])
         # First: what the dataset holds has been seen, in the same batches as when it was played.

@@ -114,6 +114,11 @@ class ExploringPolicy(BatchPolicy):
             self.decider.trust = trust.to(self.decider.device)
         self.explore = explore.to(self.decider.device)
 
+    def wonder(self, worth: Float[Tensor, " N"]) -> None:
+        """Say what the members' disagreement is worth to each scene, if it plans."""
+        if isinstance(self.decider, MPCPlanner):
+            self.decider.curiosity = worth.to(self.decider.device)
+
     def reset_batch(self, observations: Sequence[Observation], seeds: Sequence[int]) -> None:
         """Begin an episode of every scene."""
         self.eyes.reset()

@@ -15,6 +15,7 @@ from foresight.perception.encoder import Encoder, load_encoder
 from foresight.planning.config import MPCConfig
 from foresight.planning.mpc import unit_of
 from foresight.training.collecting import Collector
+from foresight.training.curiosity import usual_disagreement
 from foresight.training.learner import Learner
 from foresight.training.learning_run import LearningRun
 from foresight.training.new_model import build_model
@@ -83,8 +84,9 @@ class OnlineTrainer(LearningRun):
         own = number - self.collector.first_rounds
         tried = self.trials.while_learning(own) if own >= 0 else []
         with self.watch.stage("collect"):
+            curiosity = self._curiosity if own >= 0 else 0.0
             episodes, features = self.collector.collect(
-                number, self.model.eval(), tried, self._spread
+                number, self.model.eval(), tried, self._spread, curiosity=curiosity
             )
             self.model.train()
         with self.watch.stage("learn"), self._alone():
@@ -121,6 +123,14 @@ class OnlineTrainer(LearningRun):
     def _spread(self) -> float:
         """Of the values, in which trust is counted, in the planner's units."""
         return float(self.learner.scale) * unit_of(self.model)
+
+    @property
+    def _curiosity(self) -> float:
+        """What a unit of disagreement is worth to the plans of the next round."""
+        left = self.config.curiosity * max(0.0, 1 - self.steps / self._steps_to_learn)
+        if not left:
+            return 0.0
+        return left / max(usual_disagreement(self.model, self.replay, self.config.planner), 1e-9)
 
     def _numbers(self) -> Iterator[int]:
         """Rounds that are still to be lived, as long as there are steps left."""

@@ -115,6 +115,10 @@ class OnlineConfig:
     without noise; 0 for never (`foresight.training.trials`)."""
     exploration: str = late("ar1:0.8:clip")
     """Who decides in the random episodes: a policy's name, such as switch:0.1."""
+    curiosity: float = late(0.0)
+    """What it is worth to a plan that the members differ about it as much as they do on average
+    about what was done, in units of a decision's largest reward; in every other episode that
+    explores, falling to 0 over the steps (`foresight.training.curiosity`)."""
     final_trials: int = late(0)
     """Episodes, part of the steps, in which each trust is tried when all is learned; what earns
     most is what the model searches with. 0 leaves that to whoever searches."""
@@ -189,6 +193,11 @@ class OnlineConfig:
                 f"Trials every {self.trials_every} rounds, {self.final_trials} of each trust at "
                 f"the end and {self.shifts} shifted views are refused: give at least 0, which is "
                 "none."
+            )
+        if self.curiosity < 0 or (self.curiosity and (self.planner.members or self.members) < 2):
+            raise ForesightError(
+                f"A curiosity of {self.curiosity} with {self.planner.members or self.members} "
+                "members that plan is refused: give 0 or more, and 2 members that can differ."
             )
         if self.expert is None and (self.demonstrations or self.relabel):
             raise ForesightError(
