@@ -47,7 +47,9 @@ class PredictorTraining:
     frames: int = 12
     """Frames of a window."""
     loss: PredictorLossConfig = field(
-        default_factory=lambda: PredictorLossConfig("mse", seen=4, rollout=0, teacher=False)
+        default_factory=lambda: PredictorLossConfig(
+            "mse", seen=4, rollout=0, teacher=False, growing=0.5
+        )
     )
     validation: float = 0.1
     """Share of episodes held out."""
@@ -60,7 +62,7 @@ class PredictorTraining:
             batch=16,
             lr=5e-4,
             weight_decay=0.04,
-            clip=1.0,
+            clip=0.5,
             beta2=0.98,
             warmup=200,
             dtype="auto",
@@ -201,9 +203,10 @@ class Windows(TokenWindows):
         share = self.ranks.share(fit.batch)
         generator = torch.Generator().manual_seed(seed_of(fit.seed, epoch))
         pieces = epoch_rows(starts, fit.batch, generator)
-        for _ in range(steps):
+        for step in range(steps):
             some = starts[next(pieces)]
-            yield self._windows(self.train, some[share], self._cuts(generator)[share])
+            cuts = self._cuts(generator, (epoch + step / steps) / fit.epochs)
+            yield self._windows(self.train, some[share], cuts[share])
 
     def held_out(self, starts: Tensor) -> Batch:
         """States are known of half of the frames, or of those that are seen."""
@@ -211,13 +214,15 @@ class Windows(TokenWindows):
         known = frames // 2 if loss.teacher else loss.shown(frames)
         return self._windows(self.test, starts, torch.full((len(starts),), known))
 
-    def _cuts(self, generator: torch.Generator) -> Int64[Tensor, " b"]:
-        """The frames of each window of a batch whose state is known."""
-        loss, size = self.training.loss, (self.training.fit.batch,)
+    def _cuts(self, generator: torch.Generator, done: float) -> Int64[Tensor, " b"]:
+        """The frames of each window of a batch whose state is known, after a share of training."""
+        loss, frames = self.training.loss, self.training.frames
+        size = (self.training.fit.batch,)
         if loss.teacher:
-            return torch.randint(1, self.training.frames + 1, size, generator=generator)
-        most = loss.shown(self.training.frames)
-        return torch.randint(1, most + 1, (1,), generator=generator).expand(size)
+            return torch.randint(1, frames + 1, size, generator=generator)
+        seen = int(torch.randint(1, loss.shown(frames) + 1, (1,), generator=generator))
+        left = max(0.0, 1 - done / loss.growing) if loss.growing else 0.0
+        return torch.full(size, seen + round((frames - 1 - seen) * left))
 
     @staticmethod
     def _windows(loader: WindowLoader, starts: Tensor, cuts: Tensor) -> Batch:

@@ -39,6 +39,10 @@ class PredictorLossConfig:
     counts alike: those of the seen frames, and the rollout's. Then tokens far ahead are learned
     from, too, and with mse and `PredictorSizes.output` free the model says the mean of what may
     come."""
+    growing: float = 0.0
+    """Share of the updates in which rollouts grow, from one imagined frame at the end of a window
+    to all that follow the frames that are seen; without teacher forcing. Gradients through long
+    rollouts are large at times, and what one step does is learned without them."""
 
     def shown(self, frames: int) -> int:
         """Frames of a window that are seen at most, where a rollout goes to its end."""
@@ -116,7 +120,7 @@ class PredictorLoss(nn.Module):
             actions: standardised, at each frame; the last one is not used.
             states: standardised, where the predictor is told of them.
             known: the frames whose state is known. Without teacher forcing as many in each window,
-                and they are the frames that are seen.
+                and they are the frames that are seen, however many the configuration says.
 
         Raises:
             ForesightError: windows that are too short.
@@ -147,10 +151,8 @@ class PredictorLoss(nn.Module):
 
     def _imagined(self, window: Told) -> dict[str, Tensor]:
         frames = window.tokens.shape[1]
-        seen = self.config.shown(frames)
-        if window.known is not None:
-            seen = min(seen, int(window.known[0].sum()))
-        ahead = self.config.rollout or frames - seen
+        seen = self.config.shown(frames) if window.known is None else int(window.known[0].sum())
+        ahead = min(self.config.rollout or frames, frames - seen)
         error, unit = ERRORS[self.config.error], self.predictor.spread
         truth = window.tokens[:, 1 : seen + ahead] / unit
         guess = self._rollout(window, seen, ahead) / unit
