@@ -86,6 +86,15 @@ class ACRobot:
         told = _scaled(state[:: self.every], self.state_mean, self.state_scale)
         return _filled(taken, self.width), _filled(told, self.width)
 
+    def standardised(self, actions: Float[Tensor, "*b A"]) -> Float[Tensor, "*b A"]:
+        """Actions of a robot without a pose, standardised."""
+        mean, scale = torch.tensor(self.action_mean), torch.tensor(self.action_scale)
+        return (actions - mean.to(actions)) / scale.to(actions)
+
+    def felt(self, state: Float[np.ndarray, " S"]) -> Float[Tensor, " S"]:
+        """A state of such a robot, standardised."""
+        return _scaled(state, self.state_mean, self.state_scale)
+
 
 @dataclass(frozen=True)
 class ACEpisodes:

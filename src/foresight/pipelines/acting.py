@@ -33,9 +33,11 @@ from foresight.policies.delayed.queue import Delays
 from foresight.policies.latent import ClonedFactory
 from foresight.policies.lewm import InverseFactory, LeWMFactory
 from foresight.policies.mpc import MPCFactory
+from foresight.policies.predictor import PredictorFactory
 from foresight.policies.registry import MakePolicy, NamedPolicy
 from foresight.worldmodel.lewm.inverse import TYPE as INVERSE
 from foresight.worldmodel.lewm.model import TYPE as LEWM
+from foresight.worldmodel.predictor.checkpoint import KIND as PREDICTOR
 
 LOOKING = ("replay", "remote")
 """Kinds of named policies that are shown pictures without being asked for."""
@@ -231,6 +233,8 @@ def _of_checkpoint(
         return _of_ours(header, folder, env, planner, device)
     if header.type in (LEWM, INVERSE):
         return _of_lewm(header, folder, env, device, lewm or FAST_PLAN)
+    if header.type == PREDICTOR:
+        return _of_predictor(header, folder, env, device, lewm or FAST_PLAN)
     if header.type == CHUNKS:
         return _of_chunks(header, folder, env, device, chunk or ChunkActing())
     if not isinstance(load(folder), Policy):
@@ -273,6 +277,16 @@ def _of_lewm(header: Header, folder: Path, env: EnvConfig, device: str, plan: Le
     if plans:
         return Acting(LeWMFactory(str(folder), plan, device), env, LEWM, folder)
     return Acting(InverseFactory(str(folder), device), env, "inverse", folder)
+
+
+def _of_predictor(
+    header: Header, folder: Path, env: EnvConfig, device: str, plan: LeWMPlan
+) -> Acting:
+    """A frame-causal predictor plans towards the tokens of a goal picture."""
+    cameras = header.spec.cameras if header.spec else {}
+    size = cameras.get(header.config["robot"]["camera"])
+    maker = PredictorFactory(str(folder), plan, device)
+    return Acting(maker, replace(env, size=env.size or size), "predictor", folder)
 
 
 def _of_chunks(

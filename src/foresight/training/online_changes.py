@@ -61,6 +61,9 @@ class OnlineChanges:
     """Shifted views of each picture that are learned from, too."""
     trials_every: int | None = None
     """Own rounds between two in which some episodes try how far to trust the prior; 0 for never."""
+    curiosity: float | None = None
+    """What it is worth to a plan, in every other episode that explores, that the members of the
+    ensemble differ about it (mpc); 0, which it is if not given, seeks rewards alone."""
     final_trials: int | None = None
     """Episodes in which each trust is tried when all is learned; 0 for none."""
     finetune_updates: int | None = None
