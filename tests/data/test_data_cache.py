@@ -212,3 +212,18 @@ def test_a_killed_writer_loses_no_finished_episode(tmp_path, writes, finished):
     for name in ("features.bin", "done.bin", "manifest.json"):
         assert (cache.path / name).read_bytes() == (whole.path / name).read_bytes()
     assert json.loads((cache.path / "manifest.json").read_text())["encoder"] == "e"
+
+
+def test_what_a_process_left_that_was_killed_while_it_made_a_cache_goes(tmp_path):
+    """Killed between the files and their manifest, and again nothing but the cache is there."""
+    whole = make(tmp_path / "whole")
+    names = sorted(path.name for path in whole.path.iterdir())
+    place = tmp_path / "cut" / whole.path.name
+    shutil.copytree(whole.path, place)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (place / "manifest.json").rename(place / f".manifest.json.{gone.pid}.tmp")
+    living = place / f".manifest.json.{os.getppid()}.tmp"
+    living.write_text("half")  # another process is at it
+    assert make(tmp_path / "cut").path == place
+    assert sorted(path.name for path in place.iterdir()) == sorted([living.name, *names])

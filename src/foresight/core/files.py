@@ -71,6 +71,25 @@ def atomic_write(path: Path | str, write: Callable[[Path], None]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def remove_abandoned(path: Path | str) -> None:
+    """Remove what killed processes left of `atomic_write` to this path; those that live go on."""
+    path = Path(path)
+    for temporary in path.parent.glob(f".{path.name}.*.tmp"):
+        writer = temporary.name.split(".")[-2]
+        if writer.isdecimal() and not _lives(int(writer)):
+            temporary.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # somebody else's, or no way to know
+    return True
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write UTF-8 text, atomically."""
     atomic_write(path, lambda temporary: _fill(temporary, text.encode()))

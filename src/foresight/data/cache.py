@@ -26,7 +26,13 @@ import numpy as np
 from jaxtyping import Shaped
 
 from foresight.core.errors import ForesightError
-from foresight.core.files import disk_errors, fingerprint, read_json, write_json
+from foresight.core.files import (
+    disk_errors,
+    fingerprint,
+    read_json,
+    remove_abandoned,
+    write_json,
+)
 
 VERSION = 2
 MANIFEST, FEATURES, DONE = "manifest.json", "features.bin", "done.bin"
@@ -228,6 +234,7 @@ def _create(path: Path, manifest: Manifest) -> None:
         _allocate(path / FEATURES, manifest.bytes)
         _allocate(path / DONE, len(manifest.lengths))
     write_json(path / MANIFEST, asdict(manifest))
+    remove_abandoned(path / MANIFEST)
 
 
 def _allocate(path: Path, size: int) -> None:
