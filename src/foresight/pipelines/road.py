@@ -29,13 +29,15 @@ from foresight.rollout.pool import aside
 from foresight.training.online_config import Method, OnlineConfig
 from foresight.training.task_settings import folder_name, task_name
 
-DEMO_STEPS = {"cartpole-swingup": 20_000}
+DEMO_STEPS = {"cartpole-swingup": 24_000}
 """Environment steps of a demonstration, by task."""
 OTHER_STEPS = 80_000
 """Those of other tasks, at most."""
 DEMO_REPRESENTATION = {"cartpole-swingup": (2000, 2)}
 """Updates of its first representation phase, and later phases, by task: where no goal is drawn, an
 adapter has less to tell apart."""
+DEMO_HEADS = 1500
+"""Updates of what follows a video."""
 DEMO_SEEDS = 10
 """Episodes in which it is measured."""
 ORACLE = "oracle"
@@ -56,7 +58,8 @@ def road_config(task: str, preset: str, method: Method = "taught") -> LearnConfi
     if preset == "demo":
         online = _demo(online, method)
         baselines = tuple(name for name in sizes.baselines if name != ORACLE)
-        sizes = replace(sizes, seeds=DEMO_SEEDS, baselines=baselines)
+        heads = replace(sizes.heads, updates=DEMO_HEADS)
+        sizes = replace(sizes, seeds=DEMO_SEEDS, baselines=baselines, heads=heads)
     return replace(sizes, online=online, show=online.expert is not None)
 
 
