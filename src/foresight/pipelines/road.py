@@ -33,9 +33,11 @@ DEMO_STEPS = {"cartpole-swingup": 24_000}
 """Environment steps of a demonstration, by task."""
 OTHER_STEPS = 80_000
 """Those of other tasks, at most."""
-DEMO_REPRESENTATION = {"cartpole-swingup": (2000, 2)}
+DEMO_REPRESENTATION = {"cartpole-swingup": (2000, 1)}
 """Updates of its first representation phase, and later phases, by task: where no goal is drawn, an
 adapter has less to tell apart."""
+DEMO_UPDATES = 0.8
+"""Share of the updates for each decision where nobody shows anything; taught ones need fewer."""
 DEMO_HEADS = 1500
 """Updates of what follows a video."""
 DEMO_SEEDS = 10
@@ -70,8 +72,8 @@ def _demo(online: OnlineConfig, method: Method) -> OnlineConfig:
     if share <= 0.5:  # else the first episodes would be all there are
         first = ("random_episodes", "demonstrations")
         online = replace(online, **{name: round(getattr(online, name) * share) for name in first})
-    if method == "taught":
-        online = replace(online, updates=online.updates / 6)
+    share = 1 / 6 if method == "taught" else DEMO_UPDATES
+    online = replace(online, updates=online.updates * share)
     usual = online.representation_updates, online.representation_phases
     updates, phases = DEMO_REPRESENTATION.get(online.task, usual)
     return replace(
