@@ -72,8 +72,8 @@ def _demo(online: OnlineConfig, method: Method) -> OnlineConfig:
     if share <= 0.5:  # else the first episodes would be all there are
         first = ("random_episodes", "demonstrations")
         online = replace(online, **{name: round(getattr(online, name) * share) for name in first})
-    share = 1 / 6 if method == "taught" else DEMO_UPDATES
-    online = replace(online, updates=online.updates * share)
+    fewer = 1 / 6 if method == "taught" else DEMO_UPDATES
+    online = replace(online, updates=online.updates * fewer)
     usual = online.representation_updates, online.representation_phases
     updates, phases = DEMO_REPRESENTATION.get(online.task, usual)
     return replace(
