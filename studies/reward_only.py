@@ -201,8 +201,8 @@ def reproduce(request: Request) -> Result:
         ForesightError: as `run`.
     """
     config = replace(presets()[request.preset], **request.given("tasks", "seeds"))
-    if request.encoder != config.learn.get("encoder", "foresight-small"):
-        config = replace(config, learn={**config.learn, "encoder": request.encoder})
+    if request.other_encoder is not None:
+        config = replace(config, learn={**config.learn, "encoder": request.other_encoder})
     before = earlier(request.target, "reward-only", PROTOCOL)
     unknown = [task for task in config.tasks if task_name(task) not in MEASURED_TASKS]
     if unknown:

@@ -14,32 +14,9 @@ from foresight.planning.mpc import MPCPlanner
 from foresight.planning.objective import Effort
 from foresight.training.curiosity import CURIOUS, curious_scenes, usual_disagreement, worth_of
 from foresight.training.online import OnlineTrainer
-from foresight.training.online_config import OnlineConfig
 from foresight.training.run_data import RunData, load_replay
 from foresight.worldmodel.model import WorldModel
-from online_runs import content, interrupted
-
-CONFIG = OnlineConfig(
-    task="point_mass-easy",
-    steps=5 * 4 * 16,
-    random_episodes=4,
-    expert=None,
-    demonstrations=0,
-    proprio=False,
-    representation_updates=2,
-    length=16,
-    parallel=4,
-    updates=0.1,
-    finetune_updates=2,
-    latent=32,
-    hidden=32,
-    members=2,
-    n_components=4,
-    planner=MPCConfig(samples=12, elites=4, iterations=2, prior_samples=4),
-    save_every=1,
-    trials_every=2,
-    curiosity=2.0,
-)
+from online_runs import content, interrupted, momentary
 
 
 class Torn:
@@ -66,7 +43,17 @@ def test_every_other_scene_that_explores_is_curious():
 
 @pytest.fixture(scope="module")
 def config(tiny_eyes):
-    return replace(CONFIG, encoder=tiny_eyes)
+    return momentary(
+        tiny_eyes,
+        "point_mass-easy",
+        steps=5 * 4 * 16,
+        random_episodes=4,
+        parallel=4,
+        proprio=False,
+        save_every=1,
+        trials_every=2,
+        curiosity=2.0,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +85,8 @@ def test_a_killed_run_ends_like_a_whole_one(config, learned, tmp_path, monkeypat
     assert content(tmp_path) == content(learned[1])
 
 
-def test_a_curiosity_that_cannot_be_is_a_sentence():
-    for wrong in (replace(CONFIG, curiosity=-1.0), replace(CONFIG, members=1)):
+def test_a_curiosity_that_cannot_be_is_a_sentence(config):
+    alone = replace(config, members=1, planner=replace(config.planner, members=None))
+    for wrong in (replace(config, curiosity=-1.0), alone):
         with pytest.raises(ForesightError, match="curiosity"):
             wrong.check()

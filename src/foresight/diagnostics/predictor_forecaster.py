@@ -11,11 +11,8 @@ from torch.nn import functional
 
 from foresight.diagnostics.drift import Track
 from foresight.perception.ac_data import ACEpisodes
-from foresight.worldmodel.predictor.config import PredictorSizes
+from foresight.worldmodel.predictor.config import PAST, PredictorSizes
 from foresight.worldmodel.predictor.network import FramePredictor
-
-PAST = 4
-"""Frames that a predictor is shown before it imagines, the present one included."""
 
 
 class PredictorForecaster:

@@ -10,11 +10,12 @@ from pathlib import Path
 from foresight.data.dataset import Dataset
 from foresight.diagnostics.actions import Recorded
 from foresight.diagnostics.drift import Track
-from foresight.diagnostics.predictor_forecaster import PAST, PredictorForecaster, PredictorTracks
+from foresight.diagnostics.predictor_forecaster import PredictorForecaster, PredictorTracks
 from foresight.perception.ac_data import read_ac_episodes
 from foresight.perception.encoder import load_encoder
 from foresight.training.experience import load_split
 from foresight.worldmodel.predictor.checkpoint import TrainedPredictor
+from foresight.worldmodel.predictor.config import PAST
 
 MOST_TRAINING = 200
 """Training episodes for the mean and the linear model, evenly spread."""

@@ -100,11 +100,12 @@ class BlockDynamics(ABC):
 
     def __init__(self, every: int, actions: int, device: torch.device | str = "cpu") -> None:
         self.every, self.actions, self.device = every, actions, torch.device(device)
+        self._seen: Float[Tensor, "B P D"] | None = None
+        self._done: Float[Tensor, "B Q W"] | None = None
 
-    def remember(  # noqa: B027 (physics need no past)
-        self, seen: Float[Tensor, "B P D"], done: Float[Tensor, "B Q W"]
-    ) -> None:
+    def remember(self, seen: Float[Tensor, "B P D"], done: Float[Tensor, "B Q W"]) -> None:
         """Take in what was seen, the present one last, and the P - 1 blocks of actions between."""
+        self._seen, self._done = seen, done
 
     def step(self, z: Tensor, action: Tensor) -> Tensor:
         """Not for single actions: whole futures are imagined at once."""
@@ -128,12 +129,6 @@ class LeWMDynamics(BlockDynamics):
     def __init__(self, model: LeWorldModel, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(model.config.every, model.config.actions, model.device)
         self.predictor = FastPredictor(model, dtype)
-        self._seen: Float[Tensor, "B P D"] | None = None
-        self._done: Float[Tensor, "B Q W"] | None = None
-
-    def remember(self, seen: Float[Tensor, "B P D"], done: Float[Tensor, "B Q W"]) -> None:
-        """See `BlockDynamics.remember`."""
-        self._seen, self._done = seen, done
 
     def imagine(
         self, z0: Float[Tensor, "B Z"], actions: Float[Tensor, "B S H A"]

@@ -38,12 +38,6 @@ class PredictorDynamics(BlockDynamics):
         self.action_low, self.action_high = action_bounds(config.spec)
         self.network, self.robot = network, config.robot
         self.dtype = dtype or default_dtype(device)
-        self._seen: Float[Tensor, "B P D"] | None = None
-        self._done: Float[Tensor, "B Q W"] | None = None
-
-    def remember(self, seen: Float[Tensor, "B P D"], done: Float[Tensor, "B Q W"]) -> None:
-        """See `BlockDynamics.remember`."""
-        self._seen, self._done = seen, done
 
     @torch.inference_mode()
     def imagine(

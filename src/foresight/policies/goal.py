@@ -15,6 +15,7 @@ from foresight.core.errors import ForesightError
 from foresight.core.observation import Observation, Picture
 from foresight.core.policy import Action, Policy
 from foresight.data.clip import read_clip
+from foresight.planning.lewm import BlockPlanner
 
 GOAL = "goal"
 """The camera that shows where to go, where the environment has one."""
@@ -124,6 +125,29 @@ class GoalPolicy(Policy):
         self._queue = torch.zeros(0, self.view.actions)
         self._step = self.encoded = 0
         self.seconds: list[float] = []
+
+
+class PlanningPolicy(GoalPolicy):
+    """Model-predictive control towards a goal's embedding.
+
+    Args:
+        view: of the model.
+        planner: that imagines with it.
+        goal: see `GoalPolicy`.
+    """
+
+    def __init__(self, view: GoalView, planner: BlockPlanner, goal: Picture | None = None) -> None:
+        super().__init__(view, goal)
+        self.planner = planner
+
+    def begin(self, seed: int) -> None:
+        """Restart the search's random stream."""
+        self.planner.reset(seed)
+
+    def decide(self) -> Float[Tensor, "H A"]:
+        """The first blocks of a plan."""
+        found = self.planner.plan(self.seen, self.done, self.goal)
+        return found[: self.planner.plan_config.carried_out * self.view.every]
 
 
 def picture_of(observation: Observation, camera: str) -> Picture:

@@ -13,7 +13,7 @@ from foresight.core.observation import Observation, Picture
 from foresight.core.spec import Spec
 from foresight.data.clip import fit_frames
 from foresight.planning.lewm import LeWMPlan, LeWMPlanner
-from foresight.policies.goal import GoalPolicy, picture_of, read_goal
+from foresight.policies.goal import GoalPolicy, PlanningPolicy, picture_of, read_goal
 from foresight.policies.mpc import expect_robot
 from foresight.worldmodel.lewm.inverse import GoalInverse
 from foresight.worldmodel.lewm.model import LeWorldModel
@@ -46,7 +46,7 @@ class LeWMView:
         return self.model.scaled(action)
 
 
-class LeWMPolicy(GoalPolicy):
+class LeWMPolicy(PlanningPolicy):
     """Model-predictive control towards the goal's embedding.
 
     Args:
@@ -58,17 +58,7 @@ class LeWMPolicy(GoalPolicy):
     def __init__(
         self, model: LeWorldModel, plan: LeWMPlan | None = None, goal: Picture | None = None
     ) -> None:
-        super().__init__(LeWMView(model), goal)
-        self.planner = LeWMPlanner(model, plan or LeWMPlan())
-
-    def begin(self, seed: int) -> None:
-        """Restart the search's random stream."""
-        self.planner.reset(seed)
-
-    def decide(self) -> Float[Tensor, "H A"]:
-        """The first blocks of a plan."""
-        found = self.planner.plan(self.seen, self.done, self.goal)
-        return found[: self.planner.plan_config.carried_out * self.view.every]
+        super().__init__(LeWMView(model), LeWMPlanner(model, plan or LeWMPlan()), goal)
 
 
 class InversePolicy(GoalPolicy):

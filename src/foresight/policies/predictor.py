@@ -16,12 +16,10 @@ from foresight.perception.ac import represent
 from foresight.perception.encoder import Encoder, load_encoder
 from foresight.planning.lewm import FAST_PLAN, BlockPlanner, LeWMPlan
 from foresight.planning.predictor import PredictorDynamics
-from foresight.policies.goal import GoalPolicy, picture_of, read_goal
+from foresight.policies.goal import PlanningPolicy, picture_of, read_goal
 from foresight.worldmodel.actions import scaled
 from foresight.worldmodel.predictor.checkpoint import TrainedPredictor
-
-SHOWN = 4
-"""Frames that a plan begins from at most, the present one included: as many as in training."""
+from foresight.worldmodel.predictor.config import PAST
 
 
 class PredictorView:
@@ -33,7 +31,7 @@ class PredictorView:
         dynamics: that imagines; it knows the bounds of the actions.
     """
 
-    history = SHOWN
+    history = PAST
 
     def __init__(
         self, trained: TrainedPredictor, eyes: Encoder, dynamics: PredictorDynamics
@@ -56,7 +54,7 @@ class PredictorView:
         return scaled(action, self.bounds)
 
 
-class PredictorPolicy(GoalPolicy):
+class PredictorPolicy(PlanningPolicy):
     """Model-predictive control towards the goal's tokens.
 
     Args:
@@ -74,17 +72,8 @@ class PredictorPolicy(GoalPolicy):
         goal: Picture | None = None,
     ) -> None:
         dynamics = PredictorDynamics(trained)
-        super().__init__(PredictorView(trained, eyes, dynamics), goal)
-        self.planner = BlockPlanner(dynamics, plan)
-
-    def begin(self, seed: int) -> None:
-        """Restart the search's random stream."""
-        self.planner.reset(seed)
-
-    def decide(self) -> Float[Tensor, "H A"]:
-        """The first blocks of a plan."""
-        found = self.planner.plan(self.seen, self.done, self.goal)
-        return found[: self.planner.plan_config.carried_out * self.view.every]
+        view = PredictorView(trained, eyes, dynamics)
+        super().__init__(view, BlockPlanner(dynamics, plan), goal)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from foresight.training.loop import Batch, FitConfig, Record, fit
 from foresight.training.predictor.parallel import Ranks, shared
 from foresight.training.token_windows import TokenWindows
 from foresight.worldmodel.predictor.checkpoint import TrainedPredictor
-from foresight.worldmodel.predictor.config import PredictorConfig, PredictorSizes, Size
+from foresight.worldmodel.predictor.config import PAST, PredictorConfig, PredictorSizes, Size
 from foresight.worldmodel.predictor.losses import (
     Persistence,
     PredictorLoss,
@@ -48,7 +48,7 @@ class PredictorTraining:
     """Frames of a window."""
     loss: PredictorLossConfig = field(
         default_factory=lambda: PredictorLossConfig(
-            "mse", seen=4, rollout=0, teacher=False, growing=0.5
+            "mse", seen=PAST, rollout=0, teacher=False, growing=0.5
         )
     )
     validation: float = 0.1

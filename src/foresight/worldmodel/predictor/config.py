@@ -12,6 +12,8 @@ from foresight.perception.ac_data import ACRobot
 Size = Literal["tiny", "1m", "10m", "100m", "300m"]
 HEAD = 64
 """Channels of an attention head in every named size."""
+PAST = 4
+"""Frames that a predictor is shown before it imagines, the present one included."""
 LAYOUT: dict[Size, tuple[int, int]] = {
     "tiny": (64, 2),
     "1m": (192, 4),

@@ -72,14 +72,9 @@ class Persistence(nn.Module):
         self.register_buffer("spread", spread)
 
     def forward(
-        self,
-        tokens: Float[Tensor, "b t n d"],
-        actions: Float[Tensor, "b t a"],
-        states: Float[Tensor, "b t s"] | None = None,
-        known: Bool[Tensor, "b t"] | None = None,
-        cache: KeysAndValues | None = None,
+        self, tokens: Float[Tensor, "b t n d"], *told: Tensor | KeysAndValues | None
     ) -> Float[Tensor, "b t n d"]:
-        """The frames themselves."""
+        """The frames themselves, whatever is told beside them."""
         return tokens
 
 
