@@ -191,8 +191,9 @@ def test_the_same_task_is_learned_by_hand_and_by_the_command_line():
 def test_pixels_is_a_way_without_anybody_who_knows_more():
     found = task_config("reacher-easy", "mpc")
     assert (found.method, found.expert, found.proprio, found.relabel) == ("mpc", None, False, 0)
-    assert found.length is None and found.demonstrations == 0
     assert task_config("reacher-easy").method == "taught"
+    assert (found.length, found.random_episodes, found.demonstrations) == (40, 640, 0)
+    assert task_config("walker-walk", "mpc").length is None
     assert replace(found, proprio=True).method == "taught"  # the state as a lesson
 
 

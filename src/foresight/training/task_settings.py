@@ -66,6 +66,14 @@ ALONE: dict[str, Any] = {"expert": None, "demonstrations": 0, "random_episodes":
 """Settings of a task for which there is no expert."""
 PIXELS: dict[str, Any] = {**ALONE, "proprio": False, "trials_every": 2, "final_trials": 8}
 """Settings of any task that is learned from pictures and reward alone."""
+MANY_GOALS: dict[str, dict[str, Any]] = {
+    "reacher-easy": {
+        "length": 40,
+        "random_episodes": 640,
+        "learner": LearnerConfig(member_share=1.0),
+    },
+}
+"""What differs from `PIXELS` where a goal is drawn for each episode, for the reason of `TASKS`."""
 
 SAC: dict[str, Any] = {
     **ALONE,
@@ -124,7 +132,9 @@ def settings_of(task: str, method: Method = "taught") -> Mapping[str, Any]:
     name = task_name(task)
     if method == "sac":
         return {**SAC, "length": SAC_LENGTH} if full_id(name).startswith(DMC) else SAC
-    return TASKS.get(name, ALONE) if method == "taught" else PIXELS
+    if method == "taught":
+        return TASKS.get(name, ALONE)
+    return {**PIXELS, **MANY_GOALS.get(name, {})}
 
 
 def task_config(task: str, method: Method = "taught", **changes: Any) -> OnlineConfig:
