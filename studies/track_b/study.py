@@ -91,7 +91,7 @@ class TrackBConfig:
 def presets() -> dict[str, TrackBConfig]:
     """The named sizes."""
     full = TrackBConfig()
-    short = replace(full, hours=1.0, sizes=("1m",), updates=6000, checks=30)
+    short = replace(full, hours=1.0, sizes=("1m",), updates=9000, checks=30)
     smoke = replace(
         full,
         tasks=("walker-walk",),

@@ -225,11 +225,32 @@ def test_persistence_has_the_error_of_what_was_last_seen():
     network = made()
     tokens, actions, states = inputs(network, 5)
     config = PredictorLossConfig("l1", seen=2, rollout=3, teacher=False)
-    still = PredictorLoss(Persistence(torch.tensor(2.0)), config)
+    still = PredictorLoss(Persistence(torch.zeros_like(tokens[0, 0]), torch.tensor(2.0)), config)
     found = still(tokens, actions, states)
     guess = tokens[:, [0, 1, 1, 1]]
     expected = (guess - tokens[:, 1:]).abs().mean() / 2.0  # in units of the spread
     torch.testing.assert_close(found["teacher"] + found["rollout"], expected)
+
+
+def test_a_cosine_counts_every_token_alike_and_knows_how_long_one_is():
+    network = made()
+    tokens, actions, states = inputs(network, 5)
+    known = (torch.arange(5) < 2).expand(2, -1)
+    config = PredictorLossConfig("cosine", seen=2, rollout=0, teacher=False)
+    found = sum(PredictorLoss(network, config)(tokens, actions, states, known).values())
+    ahead = network(tokens[:, :2], actions[:, :2], states[:, :2], known[:, :2])
+    rolled = network.rollout(tokens[:, :2], actions[:, :4], states[:, :2])
+    guess = torch.cat([ahead[:, :1], rolled], dim=1) - network.centre
+    truth = tokens[:, 1:] - network.centre
+    lengths = guess.norm(dim=-1) * truth.norm(dim=-1)
+    turned = 1 - (guess * truth).sum(-1) / lengths
+    squared = (guess - truth).square().mean() / network.spread**2
+    torch.testing.assert_close(found, turned.mean() + 0.25 * squared, atol=1e-5, rtol=1e-5)
+    forced = PredictorLoss(network, PredictorLossConfig("cosine", rollout=1))
+    parts = forced(tokens, actions, states)
+    assert parts["teacher"] > 0.1
+    still = PredictorLoss(Persistence(network.centre, network.spread), config)
+    assert all(part < 1e-5 for part in still(tokens[:, :1].repeat(1, 5, 1, 1), actions).values())
 
 
 def test_operations_are_counted_as_products_are():

@@ -48,7 +48,7 @@ class PredictorTraining:
     """Frames of a window."""
     loss: PredictorLossConfig = field(
         default_factory=lambda: PredictorLossConfig(
-            "mse", seen=PAST, rollout=0, teacher=False, growing=0.5
+            "cosine", seen=PAST, rollout=0, teacher=False, growing=0.5
         )
     )
     validation: float = 0.1
@@ -121,7 +121,7 @@ def train_predictor(
     def validate() -> Record:
         return windows.judged(lambda batch: numbers(losses, batch)[1]) | still
 
-    resting = PredictorLoss(Persistence(network.spread), training.loss)
+    resting = PredictorLoss(Persistence(network.centre, network.spread), training.loss)
     still = windows.judged(lambda batch: numbers(resting, batch)[1])
     still = {"validation/persistence": still["validation/loss"]}
     identity = fingerprint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -14,11 +15,22 @@ from foresight.core.errors import ForesightError
 from foresight.perception.ac_cache import GrowingCache, KeysAndValues
 from foresight.worldmodel.predictor.network import FramePredictor
 
-Error = Literal["l1", "smooth_l1", "mse"]
-ERRORS = {
+LENGTH = 0.25
+"""What a squared error counts beside a cosine, which says nothing of how long a token is."""
+
+
+def _cosine(guess: Float[Tensor, "*b d"], truth: Float[Tensor, "*b d"]) -> Float[Tensor, ""]:
+    """One minus the cosine of every token, all alike, and a share of the squared error."""
+    turned = 1 - functional.cosine_similarity(guess, truth, dim=-1)
+    return turned.mean() + LENGTH * functional.mse_loss(guess, truth)
+
+
+Error = Literal["l1", "smooth_l1", "mse", "cosine"]
+ERRORS: dict[Error, Callable[[Tensor, Tensor], Tensor]] = {
     "l1": functional.l1_loss,
     "smooth_l1": functional.smooth_l1_loss,
     "mse": functional.mse_loss,
+    "cosine": _cosine,
 }
 
 
@@ -27,7 +39,9 @@ class PredictorLossConfig:
     """The parts of the loss; the defaults are V-JEPA 2-AC's."""
 
     error: Error = "l1"
-    """Of normalised tokens. mse asks for the mean of what may come, l1 for the median."""
+    """Of normalised tokens. mse asks for the mean of what may come, l1 for the median. cosine is of
+    tokens around the training frames' mean token of their place, and counts those that hardly move
+    as much as those that move most; with a share of mse."""
     seen: int = 1
     """True frames from which the rollout begins; fewer where a window has not so many."""
     rollout: int = 2
@@ -62,13 +76,16 @@ class Persistence(nn.Module):
     """A predictor that says nothing will change: what a loss is to be compared with.
 
     Args:
-        spread: of the tokens around their mean.
+        centre: ``[N, D]``, the mean token of each place.
+        spread: of the tokens around it.
     """
 
+    centre: Tensor
     spread: Tensor
 
-    def __init__(self, spread: Tensor) -> None:
+    def __init__(self, centre: Tensor, spread: Tensor) -> None:
         super().__init__()
+        self.register_buffer("centre", centre)
         self.register_buffer("spread", spread)
 
     def forward(
@@ -107,8 +124,8 @@ class PredictorLoss(nn.Module):
         """``teacher`` and ``rollout``, means over everything.
 
         Without teacher forcing they are shares of the mean over all predictions: their sum is it.
-        Errors are in units of the tokens' spread then, so that gradients have one size, and a bound
-        on their norm one meaning, whatever the encoder.
+        Tokens are then taken around their mean and in units of their spread, so that gradients have
+        one size, and a bound on their norm one meaning, whatever the encoder.
 
         Args:
             tokens: normalised.
@@ -130,31 +147,39 @@ class PredictorLoss(nn.Module):
         return self._forced(window) if self.config.teacher else self._imagined(window)
 
     def _forced(self, window: Told) -> dict[str, Tensor]:
-        error, tokens = ERRORS[self.config.error], window.tokens
+        tokens = window.tokens
         seen = self.config.shown(tokens.shape[1])
         ahead = self.config.rollout or tokens.shape[1] - seen
         last = tokens.shape[1] - 1
         known = None if window.known is None else window.known[:, :last]
         guess = self.predictor(tokens[:, :last], *_told(window, 0, last), known)
-        losses = {"teacher": error(guess, tokens[:, 1:])}
+        losses = {"teacher": self._error(guess, tokens[:, 1:])}
         imagined = guess[:, seen - 1 : seen]
         if ahead > 1:
             imagined = self._rollout(window, seen, ahead)[:, seen - 1 :]
         # The first imagined frame counts in both parts, as in V-JEPA 2-AC.
-        losses["rollout"] = error(imagined, tokens[:, seen : seen + ahead])
+        losses["rollout"] = self._error(imagined, tokens[:, seen : seen + ahead])
         return losses
 
     def _imagined(self, window: Told) -> dict[str, Tensor]:
         frames = window.tokens.shape[1]
         seen = self.config.shown(frames) if window.known is None else int(window.known[0].sum())
         ahead = min(self.config.rollout or frames, frames - seen)
-        error, unit = ERRORS[self.config.error], self.predictor.spread
-        truth = window.tokens[:, 1 : seen + ahead] / unit
-        guess = self._rollout(window, seen, ahead) / unit
-        share = (seen - 1) / guess.shape[1]
-        forced = error(guess[:, : seen - 1], truth[:, : seen - 1]) if share else guess.new_zeros(())
-        rolled = error(guess[:, seen - 1 :], truth[:, seen - 1 :])
+        guess, truth = self._rollout(window, seen, ahead), window.tokens[:, 1 : seen + ahead]
+        cut = seen - 1
+        share = cut / guess.shape[1]
+        forced = self._error(guess[:, :cut], truth[:, :cut]) if cut else guess.new_zeros(())
+        rolled = self._error(guess[:, cut:], truth[:, cut:])
         return {"teacher": share * forced, "rollout": (1 - share) * rolled}
+
+    def _error(
+        self, guess: Float[Tensor, "b t n d"], truth: Float[Tensor, "b t n d"]
+    ) -> Float[Tensor, ""]:
+        """Around the mean token of each place and in units of the spread, but for V-JEPA 2-AC's."""
+        if not self.config.teacher or self.config.error == "cosine":
+            centre, spread = self.predictor.centre, self.predictor.spread
+            guess, truth = (guess - centre) / spread, (truth - centre) / spread
+        return ERRORS[self.config.error](guess, truth)
 
     def _rollout(self, window: Told, seen: int, ahead: int) -> Float[Tensor, "b h n d"]:
         """What follows each seen frame, then ``ahead`` - 1 more frames, each fed back."""
