@@ -265,6 +265,12 @@ OTHERS = (
         "LeWorldModel from pixels, planned with towards goal pictures",
         presets=EVERY,
     ),
+    Study(
+        "jepa-design",
+        "jepa_design.study",
+        "choices in a world model of pictures: planning success beside cosines",
+        presets=EVERY,
+    ),
     Study("spot", "spot", "whether Spot's gait walks as it is told, and what that takes"),
     Study(
         "spot-new-task",
