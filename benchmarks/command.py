@@ -65,10 +65,11 @@ class TrainBench:
 
 @dataclass(frozen=True)
 class LeWMBench:
-    """Measure the CPU seconds of a plan with a LeWorldModel.
+    """Measure the CPU seconds of a plan with a LeWorldModel, and of an update.
 
-    Beside it: a plain rollout that encodes and computes everything anew and, with --peer,
-    stable-worldmodel's. The sides take turns in one run, on one thread.
+    Beside the plan: a plain rollout that encodes and computes everything anew and, with --peer,
+    stable-worldmodel's, whose update is measured, too. The sides take turns in one run, on one
+    thread.
     """
 
     speed: tyro.conf.OmitArgPrefixes[LeWMSpeedConfig] = field(default_factory=LeWMSpeedConfig)

@@ -1,9 +1,9 @@
-"""CPU seconds of a plan with a LeWorldModel: ours, a plain rollout, and another project's.
+"""CPU seconds of a plan with a LeWorldModel: ours, a plain rollout, and another project's; updates.
 
 All sides search with the same network size and, but for ``our-search``, the same number of
 candidates. The plain side does what published code does: both pictures are encoded in every
 iteration and every window is computed anew for every candidate. The sides take turns in one run,
-on one thread.
+on one thread. An update is the published objective's, in fp32 on both sides.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ from benchmarks.peers import swm_lewm
 from foresight.core.errors import ForesightError
 from foresight.planning.lewm import FAST_PLAN, LeWMPlan, LeWMPlanner
 from foresight.planning.objective import GoalDistance, Objective
+from foresight.training.lewm.train import lewm_losses
 from foresight.worldmodel.lewm.config import LeWMConfig, sizes_of
 from foresight.worldmodel.lewm.model import LeWorldModel
+from foresight.worldmodel.lewm.sigreg import SIGReg
+
+OURS = ("ours", "our-search")
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class LeWMSpeedConfig:
     """Candidates that its distribution is refitted to."""
     iterations: int = 30
     """Its refinements."""
+    clips: int = 16
+    """Of an update's batch."""
     rounds: int = 3
     """Turns of each side."""
     peer: Path | None = None
@@ -53,8 +59,10 @@ class LeWMSpeedConfig:
 def lewm_speed(
     options: LeWMSpeedConfig, say: Callable[[dict[str, Any]], None]
 ) -> list[dict[str, Any]]:
-    """Rows of ``plan-seconds`` (conditions ours, plain, our-search, stable-worldmodel) and of
-    ``plain-over-ours``; ``largest-difference`` of what both imagine.
+    """Rows of ``plan-seconds`` (conditions ours, plain, our-search, stable-worldmodel), of
+    ``update-seconds`` (ours, stable-worldmodel), and of their quotients: ``plain-over-ours``,
+    ``peer-over-ours``, ``peer-over-our-search`` and ``peer-update-over-ours``;
+    ``largest-difference`` of what both imagine.
     """
     torch.set_num_threads(1)
     model = random_model(options.size)
@@ -69,16 +77,43 @@ def lewm_speed(
             "ours": _timed(lambda: _planned(LeWMPlanner, model, pictures, options.published)),
             "our-search": _timed(lambda: _planned(LeWMPlanner, model, pictures, FAST_PLAN)),
         }
+        updates = {"ours": update_seconds(options)}
+        ratios = {"plain-over-ours": found["plain"] / found["ours"]}
         if options.peer is not None:
-            found["stable-worldmodel"] = peer_seconds(options.peer, model, options.published)
+            theirs = peer_seconds(options.peer, model, options.published, options.clips)
+            found["stable-worldmodel"], updates["stable-worldmodel"] = theirs
+            ratios |= {f"peer-over-{name}": theirs[0] / found[name] for name in OURS}
+            ratios["peer-update-over-ours"] = theirs[1] / updates["ours"]
+        measured = {"plan-seconds": found, "update-seconds": updates}
         new = [
-            _row("plan-seconds", value, condition=name, turn=turn) for name, value in found.items()
+            _row(measure, value, condition=name, turn=turn)
+            for measure, each in measured.items()
+            for name, value in each.items()
         ]
-        new.append(_row("plain-over-ours", found["plain"] / found["ours"], turn=turn))
+        new += [_row(measure, value, turn=turn) for measure, value in ratios.items()]
         for row in new:
             say(row)
         rows += new
     return rows
+
+
+def update_seconds(options: LeWMSpeedConfig) -> float:
+    """CPU seconds of an update of ours, after one that warms up."""
+    model = random_model(options.size).train().requires_grad_(True)
+    sizes, regulariser = model.config.sizes, SIGReg()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5, weight_decay=1e-3)
+    shape = (options.clips, sizes.history + 1, sizes.image, sizes.image, 3)
+
+    def step() -> None:
+        blocks = torch.randn(options.clips, sizes.history, model.config.block)
+        frames = torch.randint(0, 256, shape, dtype=torch.uint8)
+        parts = lewm_losses(model, {"frames": frames, "blocks": blocks}, regulariser)
+        optimizer.zero_grad()
+        (parts["prediction"] + 0.09 * parts["sigreg"]).backward()
+        optimizer.step()
+
+    step()
+    return _timed(step)
 
 
 def random_model(size: str) -> LeWorldModel:
@@ -155,8 +190,10 @@ def _timed(work: Callable[[], object]) -> float:
     return time.process_time() - begun
 
 
-def peer_seconds(python: Path, model: LeWorldModel, plan: LeWMPlan) -> float:
-    """One plan of the other project, in its own environment.
+def peer_seconds(
+    python: Path, model: LeWorldModel, plan: LeWMPlan, clips: int
+) -> tuple[float, float]:
+    """One plan and one update of the other project, in its own environment.
 
     Raises:
         ForesightError: it cannot be run, or its network has another number of parameters.
@@ -172,6 +209,7 @@ def peer_seconds(python: Path, model: LeWorldModel, plan: LeWMPlan) -> float:
         "samples": plan.samples,
         "elites": plan.elites,
         "iterations": plan.iterations,
+        "clips": clips,
     }
     script = str(Path(swm_lewm.__file__))
     try:
@@ -191,7 +229,7 @@ def peer_seconds(python: Path, model: LeWorldModel, plan: LeWMPlan) -> float:
             f"The peer's network has {told['parameters']} parameters and ours {own}: compare at "
             "the size paper-64."
         )
-    return float(told["seconds"])
+    return float(told["seconds"]), float(told["update_seconds"])
 
 
 def _row(measure: str, value: float, **more: Any) -> dict[str, Any]:
